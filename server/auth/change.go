@@ -1,0 +1,52 @@
+package auth
+
+import "time"
+
+// ChangeKind says what a change is about.
+type ChangeKind uint8
+
+// The kinds. The first group tells caches what to read again; the second takes tokens back. The numbers are stored.
+const (
+	ClientChanged    ChangeKind = 1 // the client, its secrets or its grants
+	APIChanged       ChangeKind = 2
+	KeysChanged      ChangeKind = 3 // some signing key
+	SealedKeyChanged ChangeKind = 4 // some sealed key
+
+	RevokeToken      ChangeKind = 16 // one jti
+	RevokeClient     ChangeKind = 17 // every token of a client
+	RevokeGrant      ChangeKind = 18 // every token of a client for an API
+	RevokeAPI        ChangeKind = 19 // every token for an API
+	RevokeCredential ChangeKind = 20 // every token that was asked for with a credential
+	RevokeKey        ChangeKind = 21 // every JWT that a key signed
+	RevokeAll        ChangeKind = 22 // every token
+)
+
+// Change is an entry of the one log of everything that a cache or verifier must learn of. A revocation refuses every
+// matching token whose Revision is below the entry's Sequence: no clock is compared.
+type Change struct {
+	Sequence uint64 // gap-free, from 1; set by the store
+	Kind     ChangeKind
+	// Subject is the id that the change is about: a client, API, token, secret or key; of a RevokeGrant the client. Zero where
+	// the kind needs none.
+	Subject [16]byte
+	// Object is the API of a RevokeGrant.
+	Object [16]byte
+	At     time.Time
+}
+
+// RevocationLife is how long a revocation must be remembered: no token issued before it lives longer. The margin covers
+// clocks that differ.
+const RevocationLife = MaxLifetime + 10*time.Minute
+
+// Revokes reports whether the change takes tokens back.
+func (c *Change) Revokes() bool { return c.Kind >= RevokeToken }
+
+// Position is how far a change log has come.
+type Position struct {
+	// Generation is new whenever the log does not continue an earlier one, such as after a restore: sequences of different
+	// generations cannot be compared.
+	Generation uint64
+	Sequence   uint64
+	// Floor is the lowest sequence after which the log is complete. Older changes have been pruned.
+	Floor uint64
+}

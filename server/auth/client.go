@@ -1,0 +1,88 @@
+package auth
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/countersign/countersign/internal/fault"
+)
+
+// AuthMethod is how a client authenticates: a `token_endpoint_auth_method` of RFC 7591 §2. Only the registered one is accepted.
+type AuthMethod string
+
+// The methods that this server offers.
+const (
+	SecretBasic AuthMethod = "client_secret_basic" // RFC 6749 §2.3.1, in the Authorization header
+	SecretPost  AuthMethod = "client_secret_post"  // RFC 6749 §2.3.1, in the body
+)
+
+// Client is a service that calls others.
+type Client struct {
+	ID       ClientID
+	Revision int64 // counts the changes of this row, from 1; 0 is a client that is not stored yet
+	Name     string
+	// Description, Owner and Labels are for people and filters.
+	Description string
+	Owner       string
+	Labels      map[string]string
+	Status      Status
+	AuthMethod  AuthMethod
+	// DefaultResource is the API for which a token is asked when the request names no resource. The first grant sets it, so
+	// that a later grant never breaks a caller. Zero: none.
+	DefaultResource APIID
+	Created         time.Time
+	Updated         time.Time
+}
+
+const (
+	maxName   = 200
+	maxText   = 2000
+	maxLabels = 32
+)
+
+// Validate returns fault.InvalidRequest, with the field at fault, for a client that must not be stored.
+func (c *Client) Validate() error {
+	if err := validText("name", c.Name, 1, maxName); err != nil {
+		return err
+	}
+	if err := validText("description", c.Description, 0, maxText); err != nil {
+		return err
+	}
+	if err := validText("owner", c.Owner, 0, maxName); err != nil {
+		return err
+	}
+	if len(c.Labels) > maxLabels {
+		return fault.New(fault.InvalidRequest, "at most 32 labels are allowed").At("labels")
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Labels)) {
+		if validText("labels", key, 1, maxName) != nil || validText("labels", c.Labels[key], 0, maxName) != nil {
+			return fault.New(fault.InvalidRequest, "label names have 1 to 200, values at most 200 printable characters").At("labels")
+		}
+	}
+	switch c.Status {
+	case Active, Disabled:
+	default:
+		return fault.New(fault.InvalidRequest, `allowed are "active" and "disabled"`).At("status")
+	}
+	switch c.AuthMethod {
+	case SecretBasic, SecretPost:
+	default:
+		return fault.New(fault.InvalidRequest, `allowed are "client_secret_basic" and "client_secret_post"`).At("token_endpoint_auth_method")
+	}
+	return nil
+}
+
+// validText bounds a text for people: length in characters, no control characters.
+func validText(field, text string, low, high int) error {
+	control := strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f })
+	if n := utf8.RuneCountInString(text); n < low || n > high || control || !utf8.ValidString(text) {
+		if low > 0 {
+			return fault.New(fault.InvalidRequest, "must not be empty, too long, or hold control characters").At(field)
+		}
+		return fault.New(fault.InvalidRequest, "is too long or holds control characters").At(field)
+	}
+	return nil
+}

@@ -1,0 +1,28 @@
+package auth
+
+import (
+	"time"
+
+	"github.com/countersign/countersign/internal/fault"
+)
+
+// Grant lets a client call an API with some of its scopes. What no grant names is not allowed.
+type Grant struct {
+	Client   ClientID
+	API      APIID
+	Revision int64 // counts the changes of this row, from 1; 0 is a grant that is not stored yet
+	Scopes   Scopes
+	Created  time.Time
+	Updated  time.Time
+}
+
+// Validate returns fault.InvalidScope if the grant names a scope that the API does not offer, fault.InvalidRequest if it names none.
+func (g *Grant) Validate(api *API) error {
+	if len(g.Scopes) == 0 {
+		return fault.New(fault.InvalidRequest, "a grant needs at least one scope; to allow nothing, delete it").At("scopes")
+	}
+	if !api.ScopeNames().Contains(g.Scopes) {
+		return fault.New(fault.InvalidScope, "the API does not offer every one of these scopes").At("scopes")
+	}
+	return nil
+}

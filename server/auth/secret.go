@@ -1,0 +1,128 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"log/slog"
+	"time"
+)
+
+// Status says whether a client or a secret is in use.
+type Status string
+
+// The states of a client or a secret.
+const (
+	Active   Status = "active"
+	Disabled Status = "disabled"
+)
+
+// Secret is one of a client's secrets. Several may be valid at once, so that a client rotates without downtime. Its value
+// is shown once, when it is made; only Hash is kept.
+type Secret struct {
+	ID       SecretID
+	Client   ClientID
+	Revision int64
+	// Hash is HMAC-SHA-256 of the value under the pepper of version Pepper: the value holds 256 random bits, so that a
+	// password hash would cost a thousand times more and add nothing.
+	Hash    [sha256.Size]byte
+	Pepper  uint32
+	Hint    string // the value's last four characters before its checksum
+	Status  Status
+	Created time.Time
+	Expires time.Time // zero: never
+}
+
+// Usable reports whether the secret may authenticate its client at now.
+func (s *Secret) Usable(now time.Time) bool {
+	return s.Status == Active && (s.Expires.IsZero() || now.Before(s.Expires))
+}
+
+const (
+	secretPrefix = "cs_secret_"
+	secretLength = len(secretPrefix) + keyDigits + crcDigits
+)
+
+// SecretValue is the plain text of a secret: `cs_secret_`, 43 base62 digits (256 random bits), and six base62 digits of
+// CRC-32 over those 43. It prints as [redacted]; Reveal is the only way to its text.
+type SecretValue struct{ text string }
+
+// NewSecretValue makes a value from the system's random source.
+func NewSecretValue() SecretValue {
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // never fails: crypto/rand
+	var buffer [secretLength]byte
+	text := append(buffer[:0], secretPrefix...)
+	text = appendBase62(text, random[:], keyDigits)
+	return SecretValue{string(appendChecksum(text, text[len(secretPrefix):]))}
+}
+
+// PresentedSecret wraps what a caller sent as its secret.
+func PresentedSecret(text string) SecretValue { return SecretValue{text} }
+
+// Reveal returns the text, for the one answer that shows it.
+func (v SecretValue) Reveal() string { return v.text }
+
+// String implements fmt.Stringer without the text.
+func (v SecretValue) String() string { return "[redacted]" }
+
+// GoString implements fmt.GoStringer without the text.
+func (v SecretValue) GoString() string { return "[redacted]" }
+
+// LogValue implements slog.LogValuer without the text.
+func (v SecretValue) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// MarshalText keeps the text out of every encoding that goes by it.
+func (v SecretValue) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
+// WellFormed reports whether the value can be one that this server made: a mistyped or truncated one is refused without a look-up.
+func (v SecretValue) WellFormed() bool {
+	return len(v.text) == secretLength && v.text[:len(secretPrefix)] == secretPrefix && checksumHolds(v.text[len(secretPrefix):])
+}
+
+func (v SecretValue) hint() string {
+	end := len(v.text) - crcDigits
+	return v.text[end-4 : end]
+}
+
+// Peppers are the keys under which secrets are hashed, by version. They are immutable.
+type Peppers struct {
+	current uint32
+	keys    map[uint32][]byte
+}
+
+// NewPeppers takes the keys by version; the highest version hashes new secrets.
+func NewPeppers(keys map[uint32][]byte) *Peppers {
+	p := &Peppers{keys: keys}
+	for version := range keys {
+		p.current = max(p.current, version)
+	}
+	return p
+}
+
+// Hash returns the keyed hash of v under the newest pepper, and that pepper's version.
+func (p *Peppers) Hash(v SecretValue) (hash [sha256.Size]byte, version uint32) {
+	return p.under(p.current, v), p.current
+}
+
+func (p *Peppers) under(version uint32, v SecretValue) (hash [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, p.keys[version])
+	mac.Write([]byte(v.text))
+	mac.Sum(hash[:0])
+	return hash
+}
+
+// match returns the usable secret that v is the value of, or nil. It does the same work whatever it is given: one hash for
+// each pepper, whether or not there is a secret to compare with.
+func (p *Peppers) match(v SecretValue, secrets []*Secret, now time.Time) (found *Secret) {
+	for version := range p.keys {
+		hash := p.under(version, v)
+		for _, s := range secrets {
+			if s.Pepper == version && subtle.ConstantTimeCompare(hash[:], s.Hash[:]) == 1 && s.Usable(now) {
+				found = s
+			}
+		}
+	}
+	return found
+}

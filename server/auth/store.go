@@ -1,0 +1,154 @@
+package auth
+
+import (
+	"context"
+	"time"
+)
+
+// Store keeps the domain. Implementations pass storetest. A failure of the storage itself is fault.Unavailable, never a
+// verdict about what was asked.
+type Store interface {
+	// Update runs change in one transaction that commits if it returns nil. Updates are serialised against each other. change
+	// may run again after a conflict, so it must not touch anything but its Tx.
+	Update(ctx context.Context, change func(Tx) error) error
+	// View runs read against one consistent snapshot. read may run again.
+	View(ctx context.Context, read func(Tx) error) error
+}
+
+// Tx hands out the parts of a transaction. None of them may be used after the function that got the Tx returns, nor
+// by two goroutines at once.
+type Tx interface {
+	Clients() Clients
+	Secrets() Secrets
+	APIs() APIs
+	Grants() Grants
+	Keys() Keys
+	Changes() Changes
+	Audit() Audit
+}
+
+// Clients is the part of a Tx that holds clients.
+type Clients interface {
+	// Client returns the client with this id, or fault.NotFound.
+	Client(ctx context.Context, id ClientID) (*Client, error)
+	// PutClient adds c if its Revision is 0, or replaces the stored one. It reports fault.Conflict if c.Revision is not the
+	// stored one, and counts c.Revision up.
+	PutClient(ctx context.Context, c *Client) error
+	// DeleteClient removes the client with its secrets, its grants and its part in serving APIs, or returns fault.NotFound.
+	DeleteClient(ctx context.Context, id ClientID) error
+	// EachClient calls each for every client, in order of id, until it returns an error.
+	EachClient(ctx context.Context, each func(*Client) error) error
+}
+
+// Secrets is the part of a Tx that holds client secrets.
+type Secrets interface {
+	// Secret returns the secret with this id, or fault.NotFound.
+	Secret(ctx context.Context, id SecretID) (*Secret, error)
+	// ClientSecrets returns a client's secrets in order of id.
+	ClientSecrets(ctx context.Context, id ClientID) ([]*Secret, error)
+	// PutSecret adds or replaces s as PutClient does.
+	PutSecret(ctx context.Context, s *Secret) error
+	// DeleteSecret removes the secret, or returns fault.NotFound.
+	DeleteSecret(ctx context.Context, id SecretID) error
+	// EachSecret calls each for every secret, in order of client and id, until it returns an error.
+	EachSecret(ctx context.Context, each func(*Secret) error) error
+}
+
+// APIs is the part of a Tx that holds APIs.
+type APIs interface {
+	// API returns the API with this id, or fault.NotFound.
+	API(ctx context.Context, id APIID) (*API, error)
+	// APIByIdentifier returns the API with this audience, or fault.NotFound.
+	APIByIdentifier(ctx context.Context, identifier string) (*API, error)
+	// PutAPI adds or replaces a, with its scopes and servers, as PutClient does. It reports fault.Conflict if another API has
+	// the identifier.
+	PutAPI(ctx context.Context, a *API) error
+	// DeleteAPI removes the API with its grants, or returns fault.NotFound. Clients whose default it was have none afterwards.
+	DeleteAPI(ctx context.Context, id APIID) error
+	// EachAPI calls each for every API, in order of id, until it returns an error.
+	EachAPI(ctx context.Context, each func(*API) error) error
+}
+
+// Grants is the part of a Tx that holds grants.
+type Grants interface {
+	// Grant returns the grant of an API to a client, or fault.NotFound.
+	Grant(ctx context.Context, client ClientID, api APIID) (*Grant, error)
+	// ClientGrants returns a client's grants in order of API.
+	ClientGrants(ctx context.Context, id ClientID) ([]*Grant, error)
+	// APIGrants returns the grants of an API in order of client.
+	APIGrants(ctx context.Context, id APIID) ([]*Grant, error)
+	// PutGrant adds or replaces g as PutClient does.
+	PutGrant(ctx context.Context, g *Grant) error
+	// DeleteGrant removes the grant, or returns fault.NotFound.
+	DeleteGrant(ctx context.Context, client ClientID, api APIID) error
+	// EachGrant calls each for every grant, in order of client and API, until it returns an error.
+	EachGrant(ctx context.Context, each func(*Grant) error) error
+}
+
+// Keys is the part of a Tx that holds signing keys and sealed keys.
+type Keys interface {
+	// SigningKeys returns every signing key in order of id.
+	SigningKeys(ctx context.Context) ([]*Key, error)
+	// PutSigningKey adds or replaces k.
+	PutSigningKey(ctx context.Context, k *Key) error
+	// DeleteSigningKey removes a key that no living token can need, or returns fault.NotFound.
+	DeleteSigningKey(ctx context.Context, id KeyID) error
+	// SealedKeys returns every sealed key in order of purpose and version.
+	SealedKeys(ctx context.Context) ([]*SealedKey, error)
+	// PutSealedKey adds or replaces k.
+	PutSealedKey(ctx context.Context, k *SealedKey) error
+}
+
+// Changes is the part of a Tx that holds the change log.
+type Changes interface {
+	// Position returns how far the log has come.
+	Position(ctx context.Context) (Position, error)
+	// ChangesAfter returns at most limit changes whose sequence is above after, in order.
+	ChangesAfter(ctx context.Context, after uint64, limit int) ([]Change, error)
+	// Append gives each change the next sequence and writes it.
+	Append(ctx context.Context, changes ...Change) error
+}
+
+// Audit is the part of a Tx that holds the audit log.
+type Audit interface {
+	// Record writes the event.
+	Record(ctx context.Context, e AuditEvent) error
+}
+
+// Revocation is a token or set of tokens to take back, with the record of who did it.
+type Revocation struct {
+	Change Change
+	Event  AuditEvent
+}
+
+// Ledger holds the row of every token issued. It is apart from Store since its writes come in batches, of which no
+// domain function knows.
+type Ledger interface {
+	// InsertTokens writes all tokens in one transaction, which first reads the change log's sequence without locking it. If the
+	// sequence is above the Revision of any of them, it writes none and returns a *StaleError. If one of them cannot be written, none is.
+	// retry says that an earlier call with these tokens ended with an unknown outcome: rows that exist and are equal then count as written.
+	InsertTokens(ctx context.Context, tokens []*Token, retry bool) error
+	// Token returns the token with this id, or fault.NotFound. Key is not set.
+	Token(ctx context.Context, id TokenID) (*Token, error)
+	// Revoke writes all revocations and their audit events in one transaction and returns the sequence of the last.
+	Revoke(ctx context.Context, revocations []Revocation) (uint64, error)
+	// Maintain makes room for tokens to come, removes what expired before now, and cuts the change log. Any number of instances may
+	// call it at any time: those that do not hold the database's lease for it do nothing. No statement runs longer than 100 ms.
+	Maintain(ctx context.Context, now time.Time) (Maintenance, error)
+}
+
+// Maintenance is what a call of Ledger.Maintain found and did.
+type Maintenance struct {
+	Held           bool          // whether this instance holds the lease
+	Headroom       time.Duration // how far ahead there is room for tokens; 0 if the store needs none made
+	TokensRemoved  int64         // rows, or -1 where whole partitions were dropped uncounted
+	ChangesRemoved int64
+}
+
+// StaleError is the answer to a batch that was decided from a state that is not the newest.
+type StaleError struct {
+	Sequence uint64 // of the change log
+}
+
+// Error implements error.
+func (e *StaleError) Error() string { return "the change log is ahead of the decision" }

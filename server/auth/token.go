@@ -1,0 +1,125 @@
+package auth
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"time"
+
+	"github.com/countersign/countersign/internal/fault"
+)
+
+// BucketLength is the span of expiry times that share a bucket, the first part of a TokenID.
+const BucketLength = 15 * time.Minute
+
+// MaxLifetime is the longest life a token can have, MinLifetime the shortest, DefaultLifetime what an API gets that names none.
+const (
+	MinLifetime     = time.Minute
+	DefaultLifetime = time.Hour
+	MaxLifetime     = 24 * time.Hour
+)
+
+// TokenID names a token, the `jti` of RFC 7519 §4.1.7: expiry bucket (4 bytes), issue time in seconds (4), random (8), all
+// big-endian. It is the primary key of the token's row: rows that expire together lie together, and so are dropped together.
+type TokenID [16]byte
+
+// NewTokenID returns a fresh id.
+func NewTokenID(issued, expires time.Time) (id TokenID) {
+	binary.BigEndian.PutUint32(id[:4], Bucket(expires))
+	binary.BigEndian.PutUint32(id[4:8], uint32(issued.Unix()))
+	_, _ = rand.Read(id[8:]) // never fails: crypto/rand
+	return id
+}
+
+// Bucket returns the number of the expiry bucket that holds t.
+func Bucket(t time.Time) uint32 { return uint32(t.Unix() / int64(BucketLength/time.Second)) }
+
+// FirstTokenID returns the lowest id of a bucket: tokens below it expired before the bucket began.
+func FirstTokenID(bucket uint32) (id TokenID) {
+	binary.BigEndian.PutUint32(id[:4], bucket)
+	return id
+}
+
+// ParseTokenID reads the text form, or returns fault.NotFound.
+func ParseTokenID(text string) (TokenID, error) {
+	id, err := parseID("", text)
+	return TokenID(id), err
+}
+
+// String returns 22 base62 digits.
+func (id TokenID) String() string { return idText("", rawID(id)) }
+
+// Token is an access token as its row records it. A Token is never changed once it is issued: what takes it back is a
+// revocation in the change log.
+type Token struct {
+	ID         TokenID
+	Client     ClientID
+	Credential SecretID // with which it was asked for; zero if that was no secret
+	API        APIID
+	Scope      string    // space-delimited, RFC 6749 §3.3
+	Issued     time.Time // whole seconds
+	Expires    time.Time // whole seconds
+	// Revision is the change-log sequence that the issuing instance had fully applied before it decided (claim `cs_rev`).
+	Revision uint64
+	// Proof is SHA-256 of an opaque token's secret part; zero for a JWT, which its signature proves.
+	Proof [sha256.Size]byte
+	// Key is the key that signed a JWT. It stands in the JWT's header, not in the row; zero for opaque tokens.
+	Key KeyID
+}
+
+// TokenKey is SHA-256 over a whole presented token: what caches know a token by, since nobody can present it. Keying by a
+// part of the token would let another token with that part be taken for it.
+type TokenKey [sha256.Size]byte
+
+// KeyOf returns the cache key of a presented token.
+func KeyOf(presented string) TokenKey { return sha256.Sum256([]byte(presented)) }
+
+const (
+	opaquePrefix = "cs_at_"
+	// opaqueLength is the exact length of every opaque token.
+	opaqueLength = len(opaquePrefix) + idDigits + keyDigits + crcDigits
+)
+
+// MaxTokenLength bounds a presented token in bytes. Ours are far shorter; what is longer is not one of them.
+const MaxTokenLength = 8 << 10
+
+// MintOpaque makes the secret part of an opaque token for id. It returns the token as its bearer sees it and the proof for its row.
+func MintOpaque(id TokenID) (presented string, proof [sha256.Size]byte) {
+	var secret [32]byte
+	_, _ = rand.Read(secret[:]) // never fails: crypto/rand
+	return opaqueText(id, secret), sha256.Sum256(secret[:])
+}
+
+func opaqueText(id TokenID, secret [32]byte) string {
+	var buffer [opaqueLength]byte
+	text := append(buffer[:0], opaquePrefix...)
+	text = appendBase62(text, id[:], idDigits)
+	text = appendBase62(text, secret[:], keyDigits)
+	return string(appendChecksum(text, text[len(opaquePrefix):]))
+}
+
+// LooksOpaque reports whether a presented token claims to be an opaque one of ours.
+func LooksOpaque(presented string) bool {
+	return len(presented) >= len(opaquePrefix) && presented[:len(opaquePrefix)] == opaquePrefix
+}
+
+// ParseOpaque reads an opaque token without looking anything up. It returns fault.InvalidToken for what this server cannot have made.
+func ParseOpaque(presented string) (id TokenID, proof [sha256.Size]byte, err error) {
+	var secret [32]byte
+	if len(presented) != opaqueLength || !LooksOpaque(presented) ||
+		!checksumHolds(presented[len(opaquePrefix):]) ||
+		!parseBase62(id[:], presented[len(opaquePrefix):][:idDigits]) ||
+		!parseBase62(secret[:], presented[len(opaquePrefix)+idDigits:][:keyDigits]) {
+		return TokenID{}, proof, fault.New(fault.InvalidToken, "the token is malformed")
+	}
+	return id, sha256.Sum256(secret[:]), nil
+}
+
+// Proves reports, in constant time, whether proof is the one that t's row holds.
+func (t *Token) Proves(proof [sha256.Size]byte) bool {
+	return subtle.ConstantTimeCompare(t.Proof[:], proof[:]) == 1 && t.Proof != [sha256.Size]byte{}
+}
+
+// Live reports whether t has not expired at now. A token is refused at its expiry time itself (RFC 7519 §4.1.4).
+func (t *Token) Live(now time.Time) bool { return now.Before(t.Expires) }
