@@ -47,6 +47,9 @@ func ParseClientID(text string) (ClientID, error) {
 // String returns the text form.
 func (id ClientID) String() string { return idText("cl_", rawID(id)) }
 
+// MarshalText returns the text form.
+func (id ClientID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
 // APIID names an API. Its text form is `api_` and 22 base62 digits.
 type APIID rawID
 
@@ -61,6 +64,9 @@ func ParseAPIID(text string) (APIID, error) {
 
 // String returns the text form.
 func (id APIID) String() string { return idText("api_", rawID(id)) }
+
+// MarshalText returns the text form.
+func (id APIID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // SecretID names a client secret. Its text form is `sec_` and 22 base62 digits.
 type SecretID rawID
@@ -77,6 +83,9 @@ func ParseSecretID(text string) (SecretID, error) {
 // String returns the text form.
 func (id SecretID) String() string { return idText("sec_", rawID(id)) }
 
+// MarshalText returns the text form.
+func (id SecretID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
 // KeyID names a signing key, the `kid` of RFC 7515 §4.1.4. Its text form is `key_` and 22 base62 digits.
 type KeyID rawID
 
@@ -92,6 +101,9 @@ func ParseKeyID(text string) (KeyID, error) {
 // String returns the text form.
 func (id KeyID) String() string { return idText("key_", rawID(id)) }
 
+// MarshalText returns the text form.
+func (id KeyID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
 // EventID names an audit event. Its text form is `evt_` and 22 base62 digits.
 type EventID rawID
 
@@ -106,3 +118,6 @@ func ParseEventID(text string) (EventID, error) {
 
 // String returns the text form.
 func (id EventID) String() string { return idText("evt_", rawID(id)) }
+
+// MarshalText returns the text form.
+func (id EventID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }

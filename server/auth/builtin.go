@@ -1,0 +1,60 @@
+package auth
+
+import (
+	"context"
+
+	"github.com/countersign/countersign/internal/fault"
+)
+
+// builtIns are the APIs of Countersign itself, as the first start stores them.
+func builtIns() []API {
+	scopes := func(pairs ...string) (list []ScopeDefinition) {
+		for i := 0; i < len(pairs); i += 2 {
+			list = append(list, ScopeDefinition{Name: pairs[i], Description: pairs[i+1]})
+		}
+		return list
+	}
+	return []API{
+		{Identifier: AdminAPI, Name: "Countersign administration", Scopes: scopes(
+			"clients:read", "see clients and the hints of their secrets", "clients:write", "create, change and delete clients",
+			"secrets:write", "add, disable and delete secrets", "apis:read", "see APIs", "apis:write", "create, change and delete APIs",
+			"grants:read", "see grants", "grants:write", "create, change and delete grants",
+			"tokens:read", "see tokens", "tokens:write", "revoke tokens",
+			"keys:read", "see signing keys", "keys:write", "rotate signing keys", "audit:read", "read the audit log")},
+		{Identifier: ServerAPI, Name: "Countersign authorization server", Scopes: scopes(
+			ScopeIntrospectAll, "introspect every token", ScopeRevokeAll, "revoke every token",
+			ScopeRevocationsRead, "read the revocation feed")},
+	}
+}
+
+// EnsureBuiltIns stores the built-in APIs that are missing, and gives those that exist the scopes of this version.
+func (r *Registry) EnsureBuiltIns(ctx context.Context, actor Actor) error {
+	now := r.Now().UTC()
+	return r.Store.Update(ctx, func(tx Tx) error {
+		for _, want := range builtIns() {
+			stored, err := tx.APIs().APIByIdentifier(ctx, want.Identifier)
+			var before any
+			switch found := fault.From(err); {
+			case found == nil:
+				if stored.ScopeNames().Contains(want.ScopeNames()) {
+					continue
+				}
+				before = *stored
+				stored.Scopes, stored.Updated = want.Scopes, now
+			case found.Code == fault.NotFound:
+				stored = &want
+				stored.ID, stored.Created, stored.Updated = NewAPIID(now), now, now
+				stored.Format, stored.Lifetime, stored.Algorithm = JWT, DefaultLifetime, ES256
+			default:
+				return err
+			}
+			if err := tx.APIs().PutAPI(ctx, stored); err != nil {
+				return err
+			}
+			if err := r.note(ctx, tx, record{actor, "api.builtin", stored.ID.String(), before, *stored}, apiChanged(stored.ID)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
