@@ -1,0 +1,84 @@
+package lb
+
+import (
+	"net/http"
+	"net/http/httputil"
+	"strings"
+)
+
+const headerRequestID = "X-Request-Id"
+
+// rewrite makes the request that goes upstream. ReverseProxy has already removed hop-by-hop headers.
+func (b *balancer) rewrite(pr *httputil.ProxyRequest) {
+	for name := range pr.Out.Header {
+		if vouches(name) {
+			delete(pr.Out.Header, name)
+		}
+	}
+	pr.SetXForwarded()
+	pr.Out.Host = pr.In.Host
+	// ReverseProxy drops parameters that it cannot parse, for proxies that decide by them. This one
+	// does not look at the query, so it has no business to change it.
+	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
+	pr.Out.Header.Set(headerRequestID, b.requestID(pr.In.Header))
+}
+
+// stampRequestID puts the request's id on the answer, once, whatever the upstream did.
+func stampRequestID(resp *http.Response) error {
+	resp.Header[headerRequestID] = resp.Request.Header[headerRequestID]
+	return nil
+}
+
+// vouches reports whether a header of this name is one by which a proxy tells an upstream who the
+// client is, so that nobody outside may send it. An underscore counts as a hyphen, because upstreams
+// that map headers to variables cannot tell them apart.
+func vouches(name string) bool {
+	if name == "" {
+		return false
+	}
+	switch name[0] {
+	case 'X', 'x':
+		return samePrefix(name, "x-forwarded") || same(name, "x-real-ip") || same(name, "x-client-ip") ||
+			same(name, "x-cluster-client-ip") || same(name, "x-original-forwarded-for") || same(name, "x-request-id")
+	case 'F', 'f':
+		return same(name, "forwarded") || same(name, "forwarded-for")
+	case 'C', 'c':
+		return same(name, "client-cert") || same(name, "client-cert-chain") || same(name, "client-ip") // RFC 9440
+	case 'T', 't':
+		return same(name, "true-client-ip")
+	}
+	return false
+}
+
+func same(name, lower string) bool { return len(name) == len(lower) && samePrefix(name, lower) }
+
+func samePrefix(name, lower string) bool {
+	if len(name) < len(lower) {
+		return false
+	}
+	return strings.EqualFold(strings.ReplaceAll(name[:len(lower)], "_", "-"), lower)
+}
+
+// requestID returns the id in h if it is acceptable, else a new one.
+func (b *balancer) requestID(h http.Header) string {
+	if ids := h[headerRequestID]; len(ids) == 1 && validRequestID(ids[0]) {
+		return ids[0]
+	}
+	return b.newID()
+}
+
+const maxRequestID = 64
+
+func validRequestID(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for _, c := range []byte(id) {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		digit := '0' <= c && c <= '9'
+		if !letter && !digit && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,91 @@
+// Package lb spreads HTTP requests over the upstreams of a pool and keeps working while some of them
+// are down.
+//
+// A Pool knows the upstreams and checks them, a Policy picks one, a Transport sends a request to it or
+// to the next one, and New puts a reverse proxy on top. The gateway uses Pool and Transport without it.
+package lb
+
+import (
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+)
+
+// Config configures the load balancer's handler.
+type Config struct {
+	// Transport reaches the upstreams. Required. Whoever made it closes its idle connections.
+	Transport *Transport
+	// Logger gets a line for each request that an upstream did not answer. Nil discards them.
+	Logger *slog.Logger
+	// NewID makes ids for requests that bring none, or a bad one: 1 to 64 characters out of
+	// [A-Za-z0-9._-]. Nil means 130 random bits.
+	NewID func() string
+}
+
+// New returns a reverse proxy over cfg.Transport. It does no I/O.
+//
+// The request reaches the upstream with Host, path and query as the client sent them. Forwarding
+// headers that the client sent, and others by which proxies vouch for a client, are dropped in every
+// spelling; X-Forwarded-For, -Host and -Proto are made afresh. X-Request-Id is passed on if it is 1 to
+// 64 characters out of [A-Za-z0-9._-], else replaced; the answer always bears it. Server-sent events
+// and other bodies of unknown length are flushed as they come; upgrades (WebSocket) pass through;
+// CONNECT is refused.
+//
+// Where no upstream answers, the client gets application/problem+json (RFC 9457): 503 with Retry-After
+// if none could be reached, 504 if one took too long, 502 if one broke, 400 or 413 if the request's
+// own body is at fault.
+func New(cfg Config) (http.Handler, error) {
+	if cfg.Transport == nil {
+		return nil, errors.New("load balancer: no transport")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.NewID == nil {
+		cfg.NewID = rand.Text
+	}
+	b := &balancer{log: cfg.Logger, newID: cfg.NewID}
+	b.proxy = &httputil.ReverseProxy{
+		Rewrite:        b.rewrite,
+		Transport:      cfg.Transport,
+		ModifyResponse: stampRequestID,
+		ErrorHandler:   b.fail,
+		ErrorLog:       slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
+		BufferPool:     new(copyBuffers),
+	}
+	return b, nil
+}
+
+type balancer struct {
+	proxy *httputil.ReverseProxy
+	log   *slog.Logger
+	newID func() string
+}
+
+// ServeHTTP implements http.Handler.
+func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodConnect {
+		writeProblem(w, problem{Status: http.StatusMethodNotAllowed, Detail: "this is not a tunnel", RequestID: b.requestID(r.Header)})
+		return
+	}
+	b.proxy.ServeHTTP(w, r)
+}
+
+// copyBuffers keeps the buffers through which response bodies are copied.
+type copyBuffers struct{ pool sync.Pool }
+
+const copyBufferSize = 32 << 10
+
+// Get returns a buffer.
+func (c *copyBuffers) Get() []byte {
+	if b, ok := c.pool.Get().(*[copyBufferSize]byte); ok {
+		return b[:]
+	}
+	return make([]byte, copyBufferSize)
+}
+
+// Put takes a buffer back.
+func (c *copyBuffers) Put(b []byte) { c.pool.Put((*[copyBufferSize]byte)(b)) }

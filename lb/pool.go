@@ -1,0 +1,169 @@
+package lb
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// PoolConfig configures a Pool.
+type PoolConfig struct {
+	// Name tells pools apart in the log.
+	Name string
+	// Targets are the upstreams, at least one and none twice.
+	Targets []Target
+	// Policy spreads requests over the upstreams that are up. Nil means RoundRobin.
+	Policy Policy
+	// Health says how upstreams are checked; its zero value is sensible.
+	Health Health
+	// Logger gets one line whenever an upstream goes down or comes back. Nil discards them.
+	Logger *slog.Logger
+	// Now is the clock of Status. Nil means time.Now.
+	Now func() time.Time
+}
+
+// Pool is a set of upstreams that serve the same requests. It is safe for concurrent use.
+//
+// An upstream counts as up from the start. It goes down when Health.Fall checks in a row fail, or at
+// once when a request cannot connect to it; Health.Rise passed checks in a row bring it back. A
+// connection that breaks later does not take it down: one request that makes an upstream hang up must
+// not cost it all the others, and if the upstream is really gone the next connection tells.
+//
+// An upstream that is down is not forgotten: when no other is left to try, it is tried all the same.
+// So checks that fail for a reason of their own cannot make a working service unreachable, and the
+// price of being wrong is one refused connection.
+type Pool struct {
+	cfg       PoolConfig
+	upstreams []*Upstream
+
+	mu sync.Mutex                  // guards the state of the upstreams
+	up atomic.Pointer[[]*Upstream] // those that are up, in the order of upstreams; replaced, never changed
+}
+
+// NewPool returns a pool whose upstreams are not checked before Run is called. It does no I/O.
+func NewPool(cfg PoolConfig) (*Pool, error) {
+	if len(cfg.Targets) == 0 {
+		return nil, fmt.Errorf("pool %s: no upstreams", cfg.Name)
+	}
+	if cfg.Policy == nil {
+		cfg.Policy = new(RoundRobin)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	var err error
+	if cfg.Health, err = cfg.Health.withDefaults(); err != nil {
+		return nil, fmt.Errorf("pool %s: %w", cfg.Name, err)
+	}
+	p := &Pool{cfg: cfg}
+	for _, t := range cfg.Targets {
+		u, err := newUpstream(t, cfg.Health.Path, cfg.Now())
+		if err != nil {
+			return nil, fmt.Errorf("pool %s: %w", cfg.Name, err)
+		}
+		if slices.ContainsFunc(p.upstreams, func(o *Upstream) bool { return *o.base == *u.base }) {
+			return nil, fmt.Errorf("pool %s: upstream %s is named twice", cfg.Name, u.Address())
+		}
+		p.upstreams = append(p.upstreams, u)
+	}
+	all := slices.Clone(p.upstreams)
+	p.up.Store(&all)
+	return p, nil
+}
+
+// Upstreams returns the state of every upstream, in the order of PoolConfig.Targets.
+func (p *Pool) Upstreams() []Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	states := make([]Status, 0, len(p.upstreams))
+	for _, u := range p.upstreams {
+		s := Status{Address: u.Address(), Healthy: u.up, Since: u.since, InFlight: u.InFlight(), LastErrorAt: u.errAt}
+		if u.lastErr != nil {
+			s.LastError = u.lastErr.Error()
+		}
+		states = append(states, s)
+	}
+	return states
+}
+
+// pick returns the upstream to try next: by policy among those that are up and not in tried, else
+// among the rest, else nil.
+func (p *Pool) pick(key string, tried []*Upstream) *Upstream {
+	from := *p.up.Load()
+	if len(tried) > 0 {
+		from = without(from, tried)
+	}
+	if len(from) == 0 {
+		from = without(p.upstreams, tried)
+	}
+	if len(from) == 0 {
+		return nil
+	}
+	return p.cfg.Policy.Pick(key, from)
+}
+
+func without(all, tried []*Upstream) []*Upstream {
+	left := make([]*Upstream, 0, len(all))
+	for _, u := range all {
+		if !slices.Contains(tried, u) {
+			left = append(left, u)
+		}
+	}
+	return left
+}
+
+// unreachable takes u down because a request could not connect to it.
+func (p *Pool) unreachable(ctx context.Context, u *Upstream, cause error) {
+	p.mu.Lock()
+	u.passes = 0
+	u.lastErr, u.errAt = cause, p.cfg.Now()
+	changed := p.set(u, false)
+	p.mu.Unlock()
+	if changed {
+		p.cfg.Logger.WarnContext(ctx, "upstream down", "pool", p.cfg.Name, "upstream", u.Address(), "cause", "connect", "err", cause)
+	}
+}
+
+// checked counts the result of one health check.
+func (p *Pool) checked(ctx context.Context, u *Upstream, result error) {
+	p.mu.Lock()
+	changed := false
+	if result == nil {
+		u.passes, u.fails = u.passes+1, 0
+		changed = u.passes >= p.cfg.Health.Rise && p.set(u, true)
+	} else {
+		u.passes, u.fails = 0, u.fails+1
+		u.lastErr, u.errAt = result, p.cfg.Now()
+		changed = u.fails >= p.cfg.Health.Fall && p.set(u, false)
+	}
+	p.mu.Unlock()
+	switch {
+	case changed && result == nil:
+		p.cfg.Logger.InfoContext(ctx, "upstream up", "pool", p.cfg.Name, "upstream", u.Address())
+	case changed:
+		p.cfg.Logger.WarnContext(ctx, "upstream down", "pool", p.cfg.Name, "upstream", u.Address(), "cause", "health check", "err", result)
+	}
+}
+
+// set records the state of u and reports whether that is a change. The caller holds mu.
+func (p *Pool) set(u *Upstream, up bool) bool {
+	if u.up == up {
+		return false
+	}
+	u.up, u.since = up, p.cfg.Now()
+	var all []*Upstream
+	for _, o := range p.upstreams {
+		if o.up {
+			all = append(all, o)
+		}
+	}
+	p.up.Store(&all)
+	return true
+}

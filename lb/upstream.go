@@ -1,0 +1,99 @@
+package lb
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Target names one upstream.
+type Target struct {
+	// URL is where requests go: "host:port" or "http(s)://host[:port]", without path, query or
+	// user information.
+	URL string
+	// Health is where health checks go, in the same form, for upstreams that answer them on another
+	// port. Empty means URL.
+	Health string
+}
+
+// Upstream is one member of a Pool, as a Policy sees it. Its methods are safe for concurrent use.
+type Upstream struct {
+	base   *url.URL
+	health string
+
+	inFlight atomic.Int64
+
+	// Guarded by the pool's mutex.
+	up      bool
+	since   time.Time
+	passes  int
+	fails   int
+	lastErr error
+	errAt   time.Time
+}
+
+// Address returns the scheme, host and port that requests are sent to, such as "http://127.0.0.1:9001".
+func (u *Upstream) Address() string { return u.base.String() }
+
+// InFlight returns the number of requests whose response, body included, is not yet complete.
+func (u *Upstream) InFlight() int { return int(u.inFlight.Load()) }
+
+// Status is what is known of an upstream at one moment.
+type Status struct {
+	Address  string
+	Healthy  bool
+	Since    time.Time // when Healthy last changed
+	InFlight int
+	// LastError is the latest failed check or connection, empty if there was none. It outlives
+	// recovery, so read it together with LastErrorAt.
+	LastError   string
+	LastErrorAt time.Time
+}
+
+func newUpstream(t Target, healthPath string, now time.Time) (*Upstream, error) {
+	base, err := parseBase(t.URL)
+	if err != nil {
+		return nil, err
+	}
+	health := base
+	if t.Health != "" {
+		if health, err = parseBase(t.Health); err != nil {
+			return nil, err
+		}
+	}
+	check, err := health.Parse(healthPath)
+	if err != nil {
+		return nil, fmt.Errorf("parse health path %q: %w", healthPath, err)
+	}
+	return &Upstream{base: base, health: check.String(), up: true, since: now}, nil
+}
+
+// parseBase reads "host:port" or a URL that has nothing but scheme and host.
+func parseBase(s string) (*url.URL, error) {
+	spec, bare := s, !strings.Contains(s, "://")
+	if bare {
+		spec = "http://" + s
+	}
+	u, err := url.Parse(spec)
+	if err == nil && u.User != nil {
+		return nil, fmt.Errorf("upstream at %s: user information is not allowed", u.Host)
+	}
+	if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") || !validPort(u, bare) {
+		return nil, fmt.Errorf("upstream %q: want host:port or http(s)://host[:port]", s)
+	}
+	if (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("upstream %q: a path, query or fragment is not allowed", s)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
+}
+
+func validPort(u *url.URL, required bool) bool {
+	if u.Port() == "" {
+		return !required && !strings.HasSuffix(u.Host, ":")
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && port > 0
+}
