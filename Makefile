@@ -1,0 +1,31 @@
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.DEFAULT_GOAL := help
+.PHONY: help build test test-long lint fmt bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the binary ./countersign
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o countersign .
+
+test: ## what CI runs: lint, every package with the race detector, end to end (minutes)
+	scripts/prerequisites
+	scripts/test
+
+test-long: ## test, and the long trials and fuzzing too (hours)
+	scripts/prerequisites
+	scripts/test long
+
+lint: ## run the linters
+	scripts/lint run
+
+fmt: ## format the code
+	scripts/lint fmt
+
+bench: ## run the benchmarks beside their limits
+	scripts/prerequisites
+	go run ./internal/testbed/cmd/testbed -- go test -run='^$$' -bench=. -timeout=4h ./bench/...
+
+clean: ## remove what was built
+	rm -f countersign
