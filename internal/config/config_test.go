@@ -1,0 +1,133 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"github.com/countersign/countersign/internal/config"
+)
+
+type settings struct {
+	Listen   string        `name:"listen" help:"address" default:"127.0.0.1:9001"`
+	Database string        `name:"database" help:"where" secret:"true"`
+	Drain    time.Duration `name:"drain" help:"how long" default:"10s"`
+	Migrate  bool          `name:"migrate" help:"run migrations" default:"true"`
+	Limit    int           `name:"limit" help:"how many" default:"7"`
+	Trusted  []string      `name:"trusted-proxies" help:"networks"`
+	Level    string        `name:"log-level" help:"verbosity" default:"info" oneof:"debug|info"`
+	Clock    func()
+}
+
+func load(t *testing.T, args, environ []string) (settings, error) {
+	t.Helper()
+	var s settings
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	config.Bind(flags, &s)
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return s, config.Load(flags, environ, &s)
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLayers(t *testing.T) {
+	yaml := write(t, "listen: file:1\ndatabase: from-file\ndrain: 3s\ntrusted_proxies: [10.0.0.0/8, '::1/128']\nmigrate: false\n")
+	secret := write(t, "mysql://secret\n")
+	defaults := settings{Listen: "127.0.0.1:9001", Drain: 10 * time.Second, Migrate: true, Limit: 7, Level: "info"}
+	for _, tt := range []struct {
+		name    string
+		args    []string
+		environ []string
+		want    func(*settings)
+	}{
+		{name: "defaults", want: func(*settings) {}},
+		{name: "file", args: []string{"--config", yaml}, want: func(s *settings) {
+			s.Listen, s.Database, s.Drain, s.Migrate = "file:1", "from-file", 3*time.Second, false
+			s.Trusted = []string{"10.0.0.0/8", "::1/128"}
+		}},
+		{name: "file by environment", environ: []string{"COUNTERSIGN_CONFIG=" + yaml, "COUNTERSIGN_DRAIN=4s"}, want: func(s *settings) {
+			s.Listen, s.Database, s.Drain, s.Migrate = "file:1", "from-file", 4*time.Second, false
+			s.Trusted = []string{"10.0.0.0/8", "::1/128"}
+		}},
+		{name: "flag over environment", args: []string{"--listen=flag:1", "--migrate=false"}, environ: []string{"COUNTERSIGN_LISTEN=env:1", "COUNTERSIGN_LIMIT=9", "PATH=/bin"}, want: func(s *settings) {
+			s.Listen, s.Limit, s.Migrate = "flag:1", 9, false
+		}},
+		{name: "list by flag", args: []string{"--trusted-proxies", "10.0.0.0/8, 127.0.0.1/32"}, want: func(s *settings) {
+			s.Trusted = []string{"10.0.0.0/8", "127.0.0.1/32"}
+		}},
+		{name: "secret file over file's secret", args: []string{"--config", yaml, "--database-file", secret}, want: func(s *settings) {
+			s.Listen, s.Database, s.Drain, s.Migrate = "file:1", "mysql://secret", 3*time.Second, false
+			s.Trusted = []string{"10.0.0.0/8", "::1/128"}
+		}},
+		{name: "secret file by environment", environ: []string{"COUNTERSIGN_DATABASE_FILE=" + secret}, want: func(s *settings) { s.Database = "mysql://secret" }},
+		{name: "flag over secret file", args: []string{"--database=direct"}, environ: []string{"COUNTERSIGN_DATABASE_FILE=" + secret}, want: func(s *settings) { s.Database = "direct" }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := load(t, tt.args, tt.environ)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := defaults
+			tt.want(&want)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		args    []string
+		environ []string
+		want    []string
+	}{
+		{name: "bad duration", args: []string{"--drain=soon"}, want: []string{"drain", "COUNTERSIGN_DRAIN", `"soon"`, "24h"}},
+		{name: "bad number", environ: []string{"COUNTERSIGN_LIMIT=many"}, want: []string{"--limit", `"many"`, "whole number"}},
+		{name: "bad boolean", args: []string{"--migrate=perhaps"}, want: []string{"migrate", "true, false"}},
+		{name: "not among the allowed", args: []string{"--log-level=loud"}, want: []string{"log_level", `"loud"`, "debug, info"}},
+		{name: "unknown key", args: []string{"--config", write(t, "listn: x\n")}, want: []string{`"listn"`, "listen"}},
+		{name: "unknown variable", environ: []string{"COUNTERSIGN_LISTN=x"}, want: []string{"COUNTERSIGN_LISTN", "COUNTERSIGN_LISTEN"}},
+		{name: "secret and its file", environ: []string{"COUNTERSIGN_DATABASE=x", "COUNTERSIGN_DATABASE_FILE=y"}, want: []string{"COUNTERSIGN_DATABASE_FILE", "one of them"}},
+		{name: "no such file", args: []string{"--database-file=/nowhere/secret"}, want: []string{"--database-file", "/nowhere/secret"}},
+		{name: "several at once", args: []string{"--drain=soon", "--limit=many"}, want: []string{"drain", "limit"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, tt.args, tt.environ)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, part := range tt.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not name %s", err, part)
+				}
+			}
+		})
+	}
+}
+
+func TestHelpNamesAllThreeSpellings(t *testing.T) {
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	config.Bind(flags, &settings{})
+	usage := flags.FlagUsages()
+	for _, part := range []string{"--trusted-proxies", "COUNTERSIGN_TRUSTED_PROXIES", "trusted_proxies", "--database-file", "COUNTERSIGN_DATABASE_FILE"} {
+		if !strings.Contains(usage, part) {
+			t.Errorf("help does not name %s:\n%s", part, usage)
+		}
+	}
+}
