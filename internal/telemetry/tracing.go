@@ -1,0 +1,96 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
+)
+
+// Tracing exports spans by OTLP over HTTP. The zero value is off and costs nothing.
+type Tracing struct {
+	provider *sdktrace.TracerProvider
+}
+
+// StartTracing reads the standard variables from environ (as os.Environ returns it) and starts the exporter if they name an
+// endpoint (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) or ask for it (OTEL_TRACES_EXPORTER=otlp).
+// OTEL_SDK_DISABLED=true and OTEL_TRACES_EXPORTER=none keep it off. The protocol is http/protobuf; another is an error.
+// Sampling, headers and the resource follow the same standard.
+func StartTracing(ctx context.Context, environ []string, service, version string) (*Tracing, error) {
+	env := map[string]string{}
+	for _, entry := range environ {
+		if name, value, ok := strings.Cut(entry, "="); ok && strings.HasPrefix(name, "OTEL_") {
+			env[name] = value
+		}
+	}
+	wanted, err := tracesWanted(env)
+	if err != nil || !wanted {
+		return &Tracing{}, err
+	}
+	exporter, err := otlptracehttp.New(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("start the trace exporter: %w", err)
+	}
+	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
+		semconv.ServiceName(service), semconv.ServiceVersion(version)), resource.WithFromEnv())
+	if err != nil {
+		return nil, fmt.Errorf("describe the traced service: %w", err)
+	}
+	return &Tracing{sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))}, nil
+}
+
+func tracesWanted(env map[string]string) (bool, error) {
+	if strings.EqualFold(env["OTEL_SDK_DISABLED"], "true") {
+		return false, nil
+	}
+	wanted := env["OTEL_EXPORTER_OTLP_ENDPOINT"] != "" || env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] != ""
+	switch exporter := env["OTEL_TRACES_EXPORTER"]; exporter {
+	case "":
+	case "otlp":
+		wanted = true
+	case "none":
+		return false, nil
+	default:
+		return false, fmt.Errorf("OTEL_TRACES_EXPORTER is %q: allowed are otlp and none", exporter)
+	}
+	protocol := env["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"]
+	if protocol == "" {
+		protocol = env["OTEL_EXPORTER_OTLP_PROTOCOL"]
+	}
+	if wanted && protocol != "" && protocol != "http/protobuf" {
+		return false, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q: allowed is http/protobuf", protocol)
+	}
+	return wanted, nil
+}
+
+// On reports whether spans are exported.
+func (t *Tracing) On() bool { return t.provider != nil }
+
+// Middleware records a span for each request and takes part in W3C trace context (propagation: tracecontext). Baggage from
+// outside is not believed. It returns next itself when tracing is off.
+func (t *Tracing) Middleware(next http.Handler) http.Handler {
+	if !t.On() {
+		return next
+	}
+	return otelhttp.NewHandler(next, "http",
+		otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(propagation.TraceContext{}),
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.URL.Path }))
+}
+
+// Shutdown sends what is left, within ctx.
+func (t *Tracing) Shutdown(ctx context.Context) error {
+	if !t.On() {
+		return nil
+	}
+	if err := t.provider.Shutdown(ctx); err != nil {
+		return fmt.Errorf("send the last spans: %w", err)
+	}
+	return nil
+}
