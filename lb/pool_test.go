@@ -43,9 +43,11 @@ func TestNewPoolRefuses(t *testing.T) {
 }
 
 func TestNewPoolKeepsCredentialsOutOfErrors(t *testing.T) {
-	_, err := lb.NewPool(lb.PoolConfig{Targets: []lb.Target{{URL: "http://user:hunter2@a:1"}}})
-	if err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("NewPool: %v, want an error without the password", err)
+	for _, url := range []string{"http://user:hunter2@a:1", "http://user:hunter2@a:x", "user:hunter2@a:1"} {
+		_, err := lb.NewPool(lb.PoolConfig{Targets: []lb.Target{{URL: url}}})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("NewPool: %v, want an error without the password", err)
+		}
 	}
 }
 

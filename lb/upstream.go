@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -73,14 +74,14 @@ func newUpstream(t Target, healthPath string, now time.Time) (*Upstream, error) 
 
 // parseBase reads "host:port" or a URL that has nothing but scheme and host.
 func parseBase(s string) (*url.URL, error) {
+	if strings.Contains(s, "@") { // not shown, as there may be a password in it
+		return nil, errors.New("upstream: user information is not allowed")
+	}
 	spec, bare := s, !strings.Contains(s, "://")
 	if bare {
 		spec = "http://" + s
 	}
 	u, err := url.Parse(spec)
-	if err == nil && u.User != nil {
-		return nil, fmt.Errorf("upstream at %s: user information is not allowed", u.Host)
-	}
 	if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") || !validPort(u, bare) {
 		return nil, fmt.Errorf("upstream %q: want host:port or http(s)://host[:port]", s)
 	}
