@@ -31,7 +31,10 @@ type Change struct {
 	Subject [16]byte
 	// Object is the API of a RevokeGrant.
 	Object [16]byte
-	At     time.Time
+	// Audience is the identifier of the API of a RevokeAPI or RevokeGrant: verifiers know a token's API by nothing else, and
+	// the API itself may be gone. At most 500 bytes of ASCII; empty for other kinds.
+	Audience string
+	At       time.Time
 }
 
 // RevocationLife is how long a revocation must be remembered: no token issued before it lives longer. The margin covers

@@ -176,7 +176,7 @@ func (r *Registry) DeleteAPI(ctx context.Context, actor Actor, id APIID) error {
 		if err := tx.APIs().DeleteAPI(ctx, id); err != nil {
 			return err
 		}
-		changes := []Change{apiChanged(id), {Kind: RevokeAPI, Subject: id}}
+		changes := []Change{apiChanged(id), {Kind: RevokeAPI, Subject: id, Audience: before.Identifier}}
 		for _, g := range grants {
 			changes = append(changes, clientChanged(g.Client))
 		}
@@ -250,7 +250,7 @@ func (r *Registry) PutGrant(ctx context.Context, actor Actor, client ClientID, a
 		}
 		changes := []Change{clientChanged(client)}
 		if narrowed {
-			changes = append(changes, Change{Kind: RevokeGrant, Subject: client, Object: api})
+			changes = append(changes, Change{Kind: RevokeGrant, Subject: client, Object: api, Audience: a.Identifier})
 		}
 		return r.note(ctx, tx, record{actor, "grant.put", grantTarget(client, api), before, *g}, changes...)
 	})
@@ -263,11 +263,15 @@ func (r *Registry) DeleteGrant(ctx context.Context, actor Actor, client ClientID
 		if err != nil {
 			return err
 		}
+		a, err := tx.APIs().API(ctx, api)
+		if err != nil {
+			return err
+		}
 		if err := tx.Grants().DeleteGrant(ctx, client, api); err != nil {
 			return err
 		}
 		return r.note(ctx, tx, record{actor, "grant.delete", grantTarget(client, api), *before, nil},
-			clientChanged(client), Change{Kind: RevokeGrant, Subject: client, Object: api})
+			clientChanged(client), Change{Kind: RevokeGrant, Subject: client, Object: api, Audience: a.Identifier})
 	})
 }
 

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -152,3 +153,7 @@ type StaleError struct {
 
 // Error implements error.
 func (e *StaleError) Error() string { return "the change log is ahead of the decision" }
+
+// ErrOutcomeUnknown is in the chain of an error after which nobody knows whether the transaction was committed: the
+// connection broke, or time ran out, while the commit was under way.
+var ErrOutcomeUnknown = errors.New("whether the transaction was committed is unknown")
