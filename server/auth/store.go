@@ -131,7 +131,9 @@ type Ledger interface {
 	InsertTokens(ctx context.Context, tokens []*Token, retry bool) error
 	// Token returns the token with this id, or fault.NotFound. Key is not set.
 	Token(ctx context.Context, id TokenID) (*Token, error)
-	// Revoke writes all revocations and their audit events in one transaction and returns the sequence of the last.
+	// Revoke writes all revocations and their audit events in one transaction and returns the sequence of the last. Those whose
+	// event is recorded already are left out, so that a call of unknown outcome can be repeated; if none is left it returns the
+	// newest sequence.
 	Revoke(ctx context.Context, revocations []Revocation) (uint64, error)
 	// Maintain makes room for tokens to come, removes what expired before now, and cuts the change log. Any number of instances may
 	// call it at any time: those that do not hold the database's lease for it do nothing. No statement runs longer than 100 ms.
