@@ -1,0 +1,99 @@
+package up
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Answer is what the control socket says, one JSON object a command.
+type Answer struct {
+	Error string       `json:"error,omitempty"`
+	Parts []PartStatus `json:"parts,omitempty"`
+}
+
+const (
+	socketFile   = "up.sock"
+	maxCommand   = 256
+	socketWithin = 30 * time.Second
+)
+
+// Serve answers commands on the data folder's socket (mode 0600) until ctx ends: one line each, `status`, `stop PART`,
+// `kill PART`, `pause PART` or `start PART`, answered by one line of JSON.
+func (s *System) Serve(ctx context.Context) error {
+	path := s.config.Folder.File(socketFile)
+	_ = os.Remove(path) // a socket that a killed predecessor left; the folder's lock says that nobody has it
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "unix", path)
+	if err != nil {
+		return fmt.Errorf("open the control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return errors.Join(fmt.Errorf("open the control socket: %w", err), listener.Close())
+	}
+	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
+	defer stop()
+	var conversations sync.WaitGroup
+	defer conversations.Wait()
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("accept on the control socket: %w", err)
+		}
+		conversations.Go(func() { s.converse(conn) })
+	}
+}
+
+func (s *System) converse(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(socketWithin))
+	line, err := bufio.NewReader(io.LimitReader(conn, maxCommand)).ReadString('\n')
+	if err != nil {
+		return
+	}
+	var answer Answer
+	command, part, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if command != "status" {
+		if err := s.Do(command, strings.TrimSpace(part)); err != nil {
+			answer.Error = err.Error()
+		}
+	}
+	if answer.Error == "" {
+		answer.Parts = s.Status()
+	}
+	_ = json.NewEncoder(conn).Encode(answer)
+}
+
+// Tell sends one command to the system that runs in a data folder and returns the state of its parts.
+func Tell(ctx context.Context, folder, command string) ([]PartStatus, error) {
+	path := (&Folder{Path: folder}).File(socketFile)
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("no system runs in the data folder %s (--data-dir chooses another): %w", folder, err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(socketWithin))
+	if _, err := fmt.Fprintln(conn, command); err != nil {
+		return nil, fmt.Errorf("write to the control socket: %w", err)
+	}
+	var answer Answer
+	if err := json.NewDecoder(conn).Decode(&answer); err != nil {
+		return nil, fmt.Errorf("read from the control socket: %w", err)
+	}
+	if answer.Error != "" {
+		return nil, errors.New(answer.Error)
+	}
+	return answer.Parts, nil
+}

@@ -1,0 +1,123 @@
+package up
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Folder is a data folder that this process alone uses.
+type Folder struct {
+	Path string
+	lock *os.File
+}
+
+// OpenFolder makes the data folder if need be and locks it. If another process has it, the error says which.
+func OpenFolder(path string) (*Folder, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find the data folder: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(path, "logs"), 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder (--data-dir chooses another): %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names the folder
+	if err != nil {
+		return nil, fmt.Errorf("open the data folder's lock: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder, _ := os.ReadFile(lock.Name())
+		_ = lock.Close()
+		return nil, fmt.Errorf("the data folder %s is in use by process %s: end that one, or choose another folder with --data-dir", path, strings.TrimSpace(string(holder)))
+	}
+	if err := errors.Join(lock.Truncate(0), writeAt(lock, fmt.Sprintln(os.Getpid()))); err != nil {
+		return nil, fmt.Errorf("write the data folder's lock: %w", err)
+	}
+	return &Folder{Path: path, lock: lock}, nil
+}
+
+func writeAt(file *os.File, text string) error {
+	_, err := file.WriteAt([]byte(text), 0)
+	return err //nolint:wrapcheck // the caller says what was written
+}
+
+// Close gives the folder up.
+func (f *Folder) Close() error {
+	if err := f.lock.Close(); err != nil {
+		return fmt.Errorf("unlock the data folder: %w", err)
+	}
+	return nil
+}
+
+// File returns the path of a file in the folder.
+func (f *Folder) File(name string) string { return filepath.Join(f.Path, name) }
+
+func (f *Folder) logPath(part string) string { return filepath.Join(f.Path, "logs", part+".log") }
+
+// Bootstrap is `bootstrap.json`: where the parts are and the credentials that the first start made. Scripts may rely on it.
+type Bootstrap struct {
+	Issuer   string                `json:"issuer"`
+	AdminURL string                `json:"admin_url"`
+	EntryURL string                `json:"entry_url,omitempty"`
+	Clients  map[string]Credential `json:"clients"`
+}
+
+// Credential is a client that the first start made.
+type Credential struct {
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+	Resource     string `json:"resource,omitempty"` // the API that it calls
+	Serves       string `json:"serves,omitempty"`   // the API that it serves
+}
+
+const bootstrapFile = "bootstrap.json"
+
+// BootstrapPath returns where the credentials are.
+func (f *Folder) BootstrapPath() string { return f.File(bootstrapFile) }
+
+// ReadBootstrap returns what an earlier start wrote, or an empty Bootstrap if there was none.
+func (f *Folder) ReadBootstrap() (Bootstrap, error) {
+	text, err := os.ReadFile(f.BootstrapPath())
+	if errors.Is(err, os.ErrNotExist) {
+		return Bootstrap{}, nil
+	}
+	if err != nil {
+		return Bootstrap{}, fmt.Errorf("read credentials: %w", err)
+	}
+	var b Bootstrap
+	if err := json.Unmarshal(text, &b); err != nil {
+		return Bootstrap{}, fmt.Errorf("read credentials: %s is damaged (%w): remove it, and new credentials are made", f.BootstrapPath(), err)
+	}
+	return b, nil
+}
+
+// WriteBootstrap replaces the file as a whole: a reader never sees half of it.
+func (f *Folder) WriteBootstrap(b Bootstrap) error {
+	text, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode credentials: %w", err)
+	}
+	return WriteFile(f.BootstrapPath(), append(text, '\n'))
+}
+
+// WriteFile replaces a file that only its owner may read (mode 0600): written aside, synced, then renamed.
+func WriteFile(path string, text []byte) error {
+	aside, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = aside.Write(text)
+	err = errors.Join(err, aside.Sync(), aside.Close())
+	if err == nil {
+		err = os.Rename(aside.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(aside.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}

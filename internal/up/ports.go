@@ -1,0 +1,63 @@
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+)
+
+// Ports are where the parts listen, all on 127.0.0.1.
+type Ports struct {
+	Issuer    int // the load balancer's listener in front of the auth servers
+	Auth      [2]int
+	Admin     int // the load balancer's listener in front of the admin ports
+	AuthAdmin [2]int
+	Balancer  int // the load balancer's own health and metrics
+}
+
+// DefaultPorts are those of the documentation.
+func DefaultPorts() Ports {
+	return Ports{Issuer: 9000, Auth: [2]int{9001, 9002}, Admin: 9090, AuthAdmin: [2]int{9091, 9092}, Balancer: 9093}
+}
+
+// PortsFrom returns a set that begins at base: entry base, gateways +1 and +2, issuer +10 to +12, admin +20 to +22, services +30
+// and +31, health ports from +40.
+func PortsFrom(base int) (Ports, error) {
+	if base < 1 || base > 65535-50 {
+		return Ports{}, fmt.Errorf("--port-base is %d: allowed is 1 to %d", base, 65535-50)
+	}
+	return Ports{
+		Issuer: base + 10, Auth: [2]int{base + 11, base + 12},
+		Admin: base + 20, AuthAdmin: [2]int{base + 21, base + 22}, Balancer: base + 40,
+	}, nil
+}
+
+// Address returns the loopback address of a port.
+func Address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// URL returns the loopback URL of a port.
+func URL(port int) string { return "http://" + Address(port) }
+
+// Free reports every port that another program holds.
+func (p Ports) Free(ctx context.Context) error {
+	var errs []error
+	var listen net.ListenConfig
+	for _, one := range []struct {
+		what string
+		port int
+	}{
+		{"the issuer", p.Issuer}, {"auth server 1", p.Auth[0]}, {"auth server 2", p.Auth[1]},
+		{"the admin address", p.Admin}, {"auth server 1's admin port", p.AuthAdmin[0]}, {"auth server 2's admin port", p.AuthAdmin[1]},
+		{"the load balancer's health port", p.Balancer},
+	} {
+		listener, err := listen.Listen(ctx, "tcp", Address(one.port))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("port %d, for %s, is taken: end the program that holds it, or move all ports with --port-base N", one.port, one.what))
+			continue
+		}
+		_ = listener.Close()
+	}
+	return errors.Join(errs...)
+}
