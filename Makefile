@@ -18,7 +18,7 @@ test-long: ## test, and the long trials and fuzzing too (hours)
 	scripts/test long
 
 lint: ## run the linters
-	scripts/lint run
+	scripts/lint run --allow-parallel-runners
 
 fmt: ## format the code
 	scripts/lint fmt

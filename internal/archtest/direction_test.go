@@ -149,7 +149,7 @@ var (
 func (tr tree) lint() []finding {
 	tr.t.Helper()
 	tr.manifest()
-	cmd := exec.CommandContext(tr.t.Context(), linter(tr.t), "run", "--enable-only", "depguard", "--build-tags", "",
+	cmd := exec.CommandContext(tr.t.Context(), linter(tr.t), "run", "--allow-parallel-runners", "--enable-only", "depguard",
 		"--issues-exit-code", "0", "--show-stats=false", "--output.json.path", "stdout", "./...")
 	cmd.Dir = tr.root
 	var stderr strings.Builder
