@@ -42,7 +42,7 @@ func (c *Conn) Subscribe(ctx context.Context, channel string, s Subscriber) {
 		if connected {
 			pause = minPause
 		}
-		c.log.Debug("redis subscription is lost", slog.String("channel", channel), slog.Any("error", err))
+		c.log.DebugContext(ctx, "redis subscription is lost", slog.String("channel", channel), slog.Any("error", err))
 		select {
 		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // spreads reconnects, guards nothing
 		case <-ctx.Done():
