@@ -1,0 +1,82 @@
+package memory
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/countersign/countersign/server/auth"
+)
+
+// subject is a set of tokens that a revocation can name.
+type subject struct {
+	kind       auth.ChangeKind
+	id, object [16]byte
+}
+
+func subjectOf(c *auth.Change) subject { return subject{c.Kind, c.Subject, c.Object} }
+
+// denySet holds the newest revocation of each subject.
+type denySet struct {
+	sequences *table[subject, uint64]
+	// counts is the number of subjects by kind: most kinds have none, and need no look.
+	counts [auth.RevokeAll + 1]atomic.Int64
+}
+
+func newDenySet() *denySet {
+	return &denySet{sequences: newTable[subject, uint64](func(s subject) int {
+		return shardOf(s.id) ^ shardOf(s.object)
+	})}
+}
+
+// denies reports whether a revocation with a sequence above the token's revision names the token.
+func (d *denySet) denies(t *auth.Token) bool {
+	return d.above(t.Revision, subject{kind: auth.RevokeAll}) ||
+		d.above(t.Revision, subject{kind: auth.RevokeToken, id: t.ID}) ||
+		d.above(t.Revision, subject{kind: auth.RevokeClient, id: t.Client}) ||
+		d.above(t.Revision, subject{kind: auth.RevokeGrant, id: t.Client, object: t.API}) ||
+		d.above(t.Revision, subject{kind: auth.RevokeAPI, id: t.API}) ||
+		t.Credential != (auth.SecretID{}) && d.above(t.Revision, subject{kind: auth.RevokeCredential, id: t.Credential}) ||
+		t.Key != (auth.KeyID{}) && d.above(t.Revision, subject{kind: auth.RevokeKey, id: t.Key})
+}
+
+func (d *denySet) above(revision uint64, s subject) bool {
+	if d.counts[s.kind].Load() == 0 {
+		return false
+	}
+	sequence, ok := d.sequences.get(s)
+	return ok && sequence > revision
+}
+
+// add takes revocations in order of sequence.
+func (d *denySet) add(revocations []auth.Change) {
+	edit := d.sequences.edit()
+	for i := range revocations {
+		s := subjectOf(&revocations[i])
+		if _, known := edit.get(s); !known {
+			d.counts[s.kind].Add(1)
+		}
+		edit.put(s, revocations[i].Sequence)
+	}
+	edit.publish()
+}
+
+// forget drops revocations that no living token can match. A newer one of the same subject stays.
+func (d *denySet) forget(revocations []auth.Change) {
+	edit := d.sequences.edit()
+	for i := range revocations {
+		s := subjectOf(&revocations[i])
+		if sequence, ok := edit.get(s); ok && sequence == revocations[i].Sequence {
+			edit.remove(s)
+			d.counts[s.kind].Add(-1)
+		}
+	}
+	edit.publish()
+}
+
+// checkKind refuses a revocation that this version cannot apply: to pass over it would be to accept what it takes back.
+func checkKind(c *auth.Change) error {
+	if c.Kind > auth.RevokeAll {
+		return fmt.Errorf("change %d is a revocation of kind %d, which this version does not know", c.Sequence, c.Kind)
+	}
+	return nil
+}

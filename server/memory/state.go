@@ -1,0 +1,92 @@
+package memory
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"github.com/countersign/countersign/server/auth"
+)
+
+// state is all that the directory answers from. Readers take no lock. Records are never changed, only replaced; a reload
+// replaces the whole.
+type state struct {
+	clients *table[auth.ClientID, *auth.ClientRecord]
+	apis    atomic.Pointer[apiIndex]
+	denied  *denySet
+}
+
+func newState() *state {
+	s := &state{
+		clients: newTable[auth.ClientID, *auth.ClientRecord](func(id auth.ClientID) int { return shardOf(id) }),
+		denied:  newDenySet(),
+	}
+	s.apis.Store(indexAPIs(nil))
+	return s
+}
+
+// apiIndex is every API. It is immutable: APIs are few beside clients, and change seldom.
+type apiIndex struct {
+	byID         map[auth.APIID]*auth.API
+	byIdentifier map[string]*auth.API
+	servedBy     map[auth.ClientID][]auth.APIID
+}
+
+func indexAPIs(byID map[auth.APIID]*auth.API) *apiIndex {
+	index := &apiIndex{byID: byID, byIdentifier: make(map[string]*auth.API, len(byID)), servedBy: map[auth.ClientID][]auth.APIID{}}
+	for id, api := range byID {
+		index.byIdentifier[api.Identifier] = api
+		for _, client := range api.Servers {
+			index.servedBy[client] = append(index.servedBy[client], id)
+		}
+	}
+	for _, apis := range index.servedBy {
+		slices.SortFunc(apis, func(a, b auth.APIID) int { return bytes.Compare(a[:], b[:]) })
+	}
+	return index
+}
+
+// apply takes over what was read again. The sequence that it belongs to must be published after it.
+func (s *state) apply(d *delta) {
+	index := s.apis.Load()
+	edit := s.clients.edit()
+	if len(d.apis) > 0 {
+		byID := maps.Clone(index.byID)
+		if byID == nil {
+			byID = map[auth.APIID]*auth.API{}
+		}
+		servers := map[auth.ClientID]bool{}
+		for id, api := range d.apis {
+			for _, version := range []*auth.API{byID[id], api} {
+				if version != nil {
+					for _, client := range version.Servers {
+						servers[client] = true
+					}
+				}
+			}
+			if byID[id] = api; api == nil {
+				delete(byID, id)
+			}
+		}
+		index = indexAPIs(byID)
+		s.apis.Store(index)
+		for client := range servers {
+			if record, ok := edit.get(client); ok {
+				replaced := *record
+				replaced.Serves = index.servedBy[client]
+				edit.put(client, &replaced)
+			}
+		}
+	}
+	for id, record := range d.clients {
+		if record == nil {
+			edit.remove(id)
+			continue
+		}
+		record.Serves = index.servedBy[id]
+		edit.put(id, record)
+	}
+	edit.publish()
+	s.denied.add(d.revocations)
+}
