@@ -1,0 +1,88 @@
+package auth_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
+)
+
+func TestAuthenticate(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		change   func(*world, *auth.Credentials)
+		want     error
+		catchUps int
+	}{
+		{name: "right", change: func(*world, *auth.Credentials) {}},
+		{name: "wrong secret", change: func(_ *world, c *auth.Credentials) { c.Secret = auth.NewSecretValue() }, want: fault.InvalidClient, catchUps: 1},
+		{name: "malformed secret", change: func(_ *world, c *auth.Credentials) { c.Secret = auth.PresentedSecret("guess") }, want: fault.InvalidClient},
+		{name: "unknown client", change: func(_ *world, c *auth.Credentials) { c.ClientID = auth.NewClientID(start).String() }, want: fault.InvalidClient, catchUps: 1},
+		{name: "malformed client", change: func(_ *world, c *auth.Credentials) { c.ClientID = "' OR 1=1" }, want: fault.InvalidClient, catchUps: 1},
+		{name: "other method than registered", change: func(_ *world, c *auth.Credentials) { c.Method = auth.SecretPost }, want: fault.InvalidClient, catchUps: 1},
+		{name: "disabled client", change: func(w *world, _ *auth.Credentials) { w.record().Client.Status = auth.Disabled }, want: fault.InvalidClient, catchUps: 1},
+		{name: "disabled secret", change: func(w *world, _ *auth.Credentials) { w.record().Secrets[1].Status = auth.Disabled }, want: fault.InvalidClient, catchUps: 1},
+		{name: "secret at its end", change: func(w *world, _ *auth.Credentials) { w.record().Secrets[1].Expires = w.now }, want: fault.InvalidClient, catchUps: 1},
+		{name: "secret before its end", change: func(w *world, _ *auth.Credentials) { w.record().Secrets[1].Expires = w.now.Add(time.Second) }},
+		{name: "storage failure is no verdict", change: func(w *world, c *auth.Credentials) {
+			c.Secret = auth.NewSecretValue()
+			w.onCatchUp = func() error { return errors.New("database is gone") }
+		}, want: fault.Unavailable, catchUps: 1},
+		{name: "secret made a moment ago elsewhere", change: func(w *world, _ *auth.Credentials) {
+			known := w.record().Secrets
+			w.record().Secrets = known[:1]
+			w.onCatchUp = func() error { w.record().Secrets = known; return nil }
+		}, catchUps: 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld()
+			credentials := auth.Credentials{ClientID: w.client.String(), Secret: w.secret, Method: auth.SecretBasic}
+			tt.change(w, &credentials)
+			caller, err := w.authenticator().Authenticate(t.Context(), credentials)
+			if !errors.Is(err, tt.want) || (err == nil) != (caller != nil) {
+				t.Fatalf("caller %v, error %v", caller, err)
+			}
+			if w.catchUps != tt.catchUps {
+				t.Errorf("read the change log %d times, want %d", w.catchUps, tt.catchUps)
+			}
+			if err == nil && (caller.Client.ID != w.client || caller.Credential != w.record().Secrets[1].ID || len(caller.Serves) != 1) {
+				t.Errorf("caller is %+v", caller)
+			}
+		})
+	}
+}
+
+// An unknown client, a wrong secret and a disabled client must not be told apart by what the answer says.
+func TestAuthenticationFailuresLookAlike(t *testing.T) {
+	w := newWorld()
+	a := w.authenticator()
+	_, wrong := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: auth.NewSecretValue(), Method: auth.SecretBasic})
+	_, unknown := a.Authenticate(t.Context(), auth.Credentials{ClientID: auth.NewClientID(start).String(), Secret: w.secret, Method: auth.SecretBasic})
+	_, malformed := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: auth.PresentedSecret("x"), Method: auth.SecretBasic})
+	if wrong.Error() != unknown.Error() || wrong.Error() != malformed.Error() {
+		t.Errorf("%v, %v, %v", wrong, unknown, malformed)
+	}
+}
+
+func TestStill(t *testing.T) {
+	w := newWorld()
+	a := w.authenticator()
+	caller, err := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: w.secret, Method: auth.SecretBasic})
+	if err != nil || !a.Still(caller) {
+		t.Fatalf("still good: %v", err)
+	}
+	w.record().Secrets[1].Status = auth.Disabled
+	if a.Still(caller) {
+		t.Error("a disabled secret is still good")
+	}
+	w.record().Secrets[1].Status, w.record().Client.Status = auth.Active, auth.Disabled
+	if a.Still(caller) {
+		t.Error("a disabled client is still good")
+	}
+	delete(w.clients, w.client)
+	if a.Still(caller) {
+		t.Error("a deleted client is still good")
+	}
+}
