@@ -20,6 +20,7 @@ type Exchange struct {
 	Route   string       // the pattern that matched, never the path as sent
 	Client  string       // the client id, once it is authenticated
 	Fault   *fault.Error // what went wrong, nil if nothing did
+	Quiet   bool         // a probe, not worth a line at the info level
 
 	cause  error // behind Fault, for the log
 	status int   // 0: no answer yet
@@ -74,6 +75,8 @@ func (e *Edge) Wrap(next http.Handler) http.Handler {
 func (e *Edge) log(r *http.Request, x *Exchange, took time.Duration) {
 	level := slog.LevelInfo
 	switch {
+	case x.Quiet:
+		level = slog.LevelDebug
 	case x.status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
 	case x.status >= http.StatusInternalServerError:

@@ -1,0 +1,57 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/server/auth"
+)
+
+// authenticate tells who calls an endpoint that takes a client's own credentials as well as a bearer token of ours for
+// auth.ServerAPI. A token must hold scope: it was made for this.
+func (s *Server) authenticate(r *http.Request, f form, scope string) (*auth.Caller, error) {
+	who, err := identify(r.Header, f)
+	if err != nil {
+		return nil, err
+	}
+	var caller *auth.Caller
+	if who.bearer != "" {
+		caller, err = s.bearer(r.Context(), who.bearer, scope)
+	} else {
+		caller, err = s.config.Authenticator.Authenticate(r.Context(), who.credentials)
+	}
+	if err != nil {
+		return nil, err
+	}
+	httpx.From(r.Context()).Client = caller.Client.ID.String()
+	return caller, nil
+}
+
+func (s *Server) bearer(ctx context.Context, presented, scope string) (*auth.Caller, error) {
+	token, err := s.config.Tokens.Verify(ctx, presented, auth.ServerAPI)
+	if err != nil {
+		return nil, err
+	}
+	record := s.config.Directory.Client(token.Client)
+	if record == nil || record.Client.Status != auth.Active {
+		return nil, fault.New(fault.InvalidToken, "the client of the access token is gone")
+	}
+	scopes, err := auth.ParseScopes(token.Scope)
+	if err != nil {
+		return nil, err
+	}
+	if !scopes.Has(scope) {
+		return nil, fault.New(fault.InsufficientScope, "the access token does not hold the scope that this needs").At(scope)
+	}
+	return &auth.Caller{Client: record.Client, Credential: token.Credential, Scopes: scopes, Serves: record.Serves}, nil
+}
+
+// actor is the caller as the audit log names it.
+func actor(r *http.Request, c *auth.Caller) auth.Actor {
+	x := httpx.From(r.Context())
+	return auth.Actor{
+		Client: c.Client.ID, Credential: c.Credential, Name: c.Client.Name, Source: x.Address.String(), Request: x.ID,
+	}
+}

@@ -1,0 +1,95 @@
+package server
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
+)
+
+// identity is what a request says about who sends it: credentials of a client, or a bearer token.
+type identity struct {
+	credentials auth.Credentials
+	bearer      string // empty: credentials
+}
+
+// identify reads it, checking nothing but form. More than one way at once is fault.InvalidRequest (RFC 6749 §2.3), none,
+// or one that is not known, fault.InvalidClient.
+func identify(h http.Header, f form) (identity, error) {
+	headers := h["Authorization"]
+	inBody := f.value("client_secret") != ""
+	asserted := f.value("client_assertion") != ""
+	if len(headers) > 1 || len(headers) == 1 && (inBody || asserted) || inBody && asserted {
+		return identity{}, fault.New(fault.InvalidRequest, "the client authenticated in more than one way")
+	}
+	if len(headers) == 0 {
+		if !inBody {
+			return identity{}, fault.New(fault.InvalidClient, "the client did not authenticate in a way that is supported here")
+		}
+		return identity{credentials: auth.Credentials{
+			ClientID: f.value("client_id"), Secret: auth.PresentedSecret(f.value("client_secret")), Method: auth.SecretPost,
+		}}, nil
+	}
+	who, err := parseAuthorization(headers[0])
+	if err != nil {
+		return identity{}, err
+	}
+	if id := f.value("client_id"); id != "" && who.bearer == "" && id != who.credentials.ClientID {
+		return identity{}, fault.New(fault.InvalidRequest, "is not the client of the Authorization header").At("client_id")
+	}
+	return who, nil
+}
+
+// parseAuthorization reads an Authorization header. Schemes are case-insensitive (RFC 9110 §11.1).
+func parseAuthorization(header string) (identity, error) {
+	scheme, rest, _ := strings.Cut(header, " ")
+	switch {
+	case strings.EqualFold(scheme, "Basic"):
+		id, secret, err := parseBasic(rest)
+		return identity{credentials: auth.Credentials{
+			ClientID: id, Secret: auth.PresentedSecret(secret), Method: auth.SecretBasic,
+		}}, err
+	case strings.EqualFold(scheme, "Bearer"):
+		token := strings.TrimLeft(rest, " ")
+		if !validBearer(token) {
+			return identity{}, fault.New(fault.InvalidRequest, "the bearer token is malformed")
+		}
+		return identity{bearer: token}, nil
+	}
+	return identity{}, fault.New(fault.InvalidClient, "the client did not authenticate in a way that is supported here")
+}
+
+// validBearer is b64token of RFC 6750 §2.1.
+func validBearer(token string) bool {
+	body := strings.TrimRight(token, "=")
+	for i := range len(body) {
+		switch c := body[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~+/", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return body != ""
+}
+
+// parseBasic reads the credentials of the Basic scheme (RFC 7617 §2): base64 of id, colon and secret, both
+// form-url-encoded (RFC 6749 §2.3.1). It is strict, so that no two headers mean the same and nothing is half decoded.
+func parseBasic(encoded string) (id, secret string, err error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimLeft(encoded, " "))
+	if err != nil || strings.ContainsAny(encoded, "\r\n") {
+		return "", "", fault.New(fault.InvalidRequest, "the Basic credentials are not base64")
+	}
+	first, second, found := strings.Cut(string(raw), ":")
+	if !found {
+		return "", "", fault.New(fault.InvalidRequest, "the Basic credentials have no colon")
+	}
+	if id, err = unescape(first); err == nil {
+		secret, err = unescape(second)
+	}
+	if err != nil || !clean(id) || !clean(secret) {
+		return "", "", fault.New(fault.InvalidRequest, "the Basic credentials are not form-url-encoded (RFC 6749, section 2.3.1)")
+	}
+	return id, secret, nil
+}

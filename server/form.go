@@ -1,0 +1,216 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/countersign/countersign/internal/fault"
+)
+
+const (
+	maxBody       = 64 << 10
+	maxParameters = 100
+	formType      = "application/x-www-form-urlencoded"
+
+	// Only this parameter may come more than once, RFC 8707 §2.
+	repeatable = "resource"
+)
+
+// form is the body of a request: parameters in the order in which they came. They are few, so that walking them is
+// faster than a map.
+type form []parameter
+
+type parameter struct{ name, value string }
+
+// value returns the parameter's value, empty if it was omitted: RFC 6749 §3.2 makes no difference.
+func (f form) value(name string) string {
+	for i := range f {
+		if f[i].name == name {
+			return f[i].value
+		}
+	}
+	return ""
+}
+
+// values returns every value of a parameter that may be repeated.
+func (f form) values(name string) (all []string) {
+	for i := range f {
+		if f[i].name == name {
+			all = append(all, f[i].value)
+		}
+	}
+	return all
+}
+
+// readForm reads the body of a POST request, and nothing but the body: what stands in the URL ends up in logs, so a
+// request with a query is refused, whatever the query says. Any other content type or encoding is fault.UnsupportedMedia,
+// more than 64 KiB or 100 parameters fault.TooLarge, and what is no strict form fault.InvalidRequest.
+func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
+	if r.URL.RawQuery != "" || r.URL.ForceQuery {
+		return nil, fault.New(fault.InvalidRequest, "parameters are taken from the body alone; send no query")
+	}
+	if err := checkMedia(r.Header); err != nil {
+		return nil, err
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return parseForm(body)
+}
+
+func checkMedia(h http.Header) error {
+	if coding := strings.Join(h["Content-Encoding"], ","); coding != "" && !strings.EqualFold(coding, "identity") {
+		return fault.New(fault.UnsupportedMedia, "send the body without Content-Encoding")
+	}
+	types := h["Content-Type"]
+	if len(types) == 1 && types[0] == formType {
+		return nil
+	}
+	wrong := fault.New(fault.UnsupportedMedia, "the Content-Type must be "+formType)
+	if len(types) != 1 {
+		return wrong
+	}
+	media, parameters, err := mime.ParseMediaType(types[0])
+	if err != nil || media != formType {
+		return wrong
+	}
+	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return fault.New(fault.UnsupportedMedia, "the charset must be UTF-8")
+	}
+	return nil
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
+	tooLarge := fault.New(fault.TooLarge, "the body may have 64 KiB")
+	if r.ContentLength > maxBody {
+		return "", tooLarge
+	}
+	body := make([]byte, 0, max(r.ContentLength, 0)+512)
+	limited := http.MaxBytesReader(w, r.Body, maxBody)
+	for {
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+		n, err := limited.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if errors.Is(err, io.EOF) {
+			return string(body), nil
+		}
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			return "", tooLarge
+		}
+		if err != nil {
+			return "", fault.Wrap(fault.InvalidRequest, "the body ended early", err)
+		}
+	}
+}
+
+// parseForm reads application/x-www-form-urlencoded text strictly: whole percent escapes, UTF-8, no control characters,
+// no parameter twice.
+func parseForm(body string) (form, error) {
+	var buffer [8]parameter // more than any request of ours has
+	parsed := form(buffer[:0])
+	for pair := range strings.SplitSeq(body, "&") {
+		if pair == "" {
+			continue
+		}
+		if len(parsed) == maxParameters {
+			return nil, fault.New(fault.TooLarge, "at most 100 parameters are allowed")
+		}
+		p, err := parseParameter(pair)
+		if err != nil {
+			return nil, err
+		}
+		if p.name != repeatable && parsed.contains(p.name) {
+			return nil, fault.New(fault.InvalidRequest, "a parameter was sent twice")
+		}
+		parsed = append(parsed, p)
+	}
+	return parsed, nil
+}
+
+func (f form) contains(name string) bool {
+	for i := range f {
+		if f[i].name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func parseParameter(pair string) (p parameter, err error) {
+	name, value, _ := strings.Cut(pair, "=")
+	if p.name, err = unescape(name); err != nil {
+		return parameter{}, err
+	}
+	if p.value, err = unescape(value); err != nil {
+		return parameter{}, err
+	}
+	switch {
+	case p.name == "":
+		return parameter{}, fault.New(fault.InvalidRequest, "a parameter has no name")
+	case p.name == "scope" && !clean(p.value): // RFC 6749 §3.3 has a code of its own for it
+		return parameter{}, fault.New(fault.InvalidScope, "a scope is made of printable ASCII without space, quote or backslash").At("scope")
+	case !clean(p.name) || !clean(p.value):
+		return parameter{}, fault.New(fault.InvalidRequest, "a parameter is not UTF-8 or holds a control character")
+	}
+	return p, nil
+}
+
+func clean(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] == 0x7f {
+			return false
+		}
+	}
+	return utf8.ValidString(text)
+}
+
+// unescape decodes one name or value: a plus is a space, an escape is a percent sign and two hexadecimal digits.
+func unescape(text string) (string, error) {
+	if strings.IndexByte(text, '%') < 0 && strings.IndexByte(text, '+') < 0 {
+		return text, nil
+	}
+	decoded := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; c {
+		case '+':
+			decoded = append(decoded, ' ')
+		case '%':
+			if i+2 >= len(text) {
+				return "", errEscape()
+			}
+			high, low := hexValue(text[i+1]), hexValue(text[i+2])
+			if high > 15 || low > 15 {
+				return "", errEscape()
+			}
+			decoded = append(decoded, high<<4|low)
+			i += 2
+		default:
+			decoded = append(decoded, c)
+		}
+	}
+	return string(decoded), nil
+}
+
+func errEscape() error {
+	return fault.New(fault.InvalidRequest, "a percent sign must be followed by two hexadecimal digits")
+}
+
+// hexValue returns a number above 15 for what is no digit.
+func hexValue(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 0xff
+}

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/server/auth"
+)
+
+// active is the introspection answer for an active token, RFC 7662 §2.2, with two members of ours.
+type active struct {
+	Active    bool   `json:"active"`
+	Scope     string `json:"scope"`
+	ClientID  string `json:"client_id"`
+	TokenType string `json:"token_type"`
+	Expires   int64  `json:"exp"`
+	Issued    int64  `json:"iat"`
+	Subject   string `json:"sub"`
+	Audience  string `json:"aud"`
+	Issuer    string `json:"iss"`
+	ID        string `json:"jti"`
+	// MaxAge is for how many milliseconds the answer holds, Revision the sequence of the change log up to which it does.
+	MaxAge   int64  `json:"countersign_max_age_ms"`
+	Revision uint64 `json:"countersign_rev"`
+}
+
+// inactive is the whole answer for every other token: why is nobody's business (RFC 7662 §2.2).
+type inactive struct {
+	Active bool `json:"active"`
+}
+
+// introspect serves RFC 7662 §2.
+func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
+	f, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	caller, err := s.authenticate(r, f, auth.ScopeIntrospectAll)
+	if err != nil {
+		return err
+	}
+	presented, err := presentedToken(f)
+	if err != nil {
+		return err
+	}
+	found, err := s.config.Tokens.Introspect(r.Context(), caller, presented)
+	if err != nil {
+		return err
+	}
+	if !found.Active {
+		httpx.NoStore(w.Header())
+		return writeJSON(w, inactive{})
+	}
+	w.Header().Set("Cache-Control", "private, max-age="+strconv.FormatInt(int64(found.Fresh/time.Second), 10))
+	client := found.Token.Client.String()
+	return writeJSON(w, active{
+		Active: true, Scope: found.Token.Scope, ClientID: client, TokenType: "Bearer",
+		Expires: found.Token.Expires.Unix(), Issued: found.Token.Issued.Unix(), Subject: client,
+		Audience: found.API.Identifier, Issuer: s.config.Issuer, ID: found.Token.ID.String(),
+		MaxAge: found.Fresh.Milliseconds(), Revision: found.Revision,
+	})
+}
+
+// revoke serves RFC 7009 §2. Its success says that the revocation is committed, or that there was nothing to revoke.
+func (s *Server) revoke(w http.ResponseWriter, r *http.Request) error {
+	f, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	caller, err := s.authenticate(r, f, auth.ScopeRevokeAll)
+	if err != nil {
+		return err
+	}
+	presented, err := presentedToken(f)
+	if err != nil {
+		return err
+	}
+	if err := s.config.Tokens.Revoke(r.Context(), caller, actor(r, caller), presented); err != nil {
+		return err
+	}
+	httpx.NoStore(w.Header())
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// presentedToken returns the token that the request is about. Its `token_type_hint` is never needed.
+func presentedToken(f form) (string, error) {
+	presented := f.value("token")
+	if presented == "" {
+		return "", fault.New(fault.InvalidRequest, "the parameter is missing").At("token")
+	}
+	return presented, nil
+}
+
+// revocations serves the revocation feed to clients that serve an API and to holders of auth.ScopeRevocationsRead.
+func (s *Server) revocations(w http.ResponseWriter, r *http.Request) error {
+	caller, err := s.authenticate(r, nil, auth.ScopeRevocationsRead)
+	if err != nil {
+		return err
+	}
+	if len(caller.Serves) == 0 && !caller.Scopes.Has(auth.ScopeRevocationsRead) {
+		return fault.New(fault.InsufficientScope, "the client serves no API and has no grant for this").At(auth.ScopeRevocationsRead)
+	}
+	return s.config.Feed(w, r, caller)
+}

@@ -1,0 +1,62 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign/countersign/internal/httpx"
+)
+
+// metrics count requests. Both labels are of a fixed set: endpoints by name, outcomes "ok" and the fault codes.
+type metrics struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight *prometheus.GaugeVec
+}
+
+func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_http_requests_total", Help: "Requests answered, by endpoint and outcome.",
+		}, []string{"endpoint", "outcome"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "countersign_http_request_duration_seconds", Help: "Time to answer, by endpoint.",
+			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10},
+		}, []string{"endpoint"}),
+		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "countersign_http_requests_in_flight", Help: "Requests being answered, by endpoint.",
+		}, []string{"endpoint"}),
+	}
+	if registerer == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight} {
+		if err := registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// measure counts what next answers under the endpoint's name.
+func (m *metrics) measure(endpoint string, now func() time.Time, next http.Handler) http.Handler {
+	ok := m.requests.WithLabelValues(endpoint, "ok")
+	duration, inFlight := m.duration.WithLabelValues(endpoint), m.inFlight.WithLabelValues(endpoint)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := now()
+		inFlight.Inc()
+		defer func() {
+			inFlight.Dec()
+			duration.Observe(now().Sub(began).Seconds())
+			if failed := httpx.From(r.Context()).Fault; failed != nil {
+				m.requests.WithLabelValues(endpoint, string(failed.Code)).Inc()
+			} else {
+				ok.Inc()
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,138 @@
+// Package oauth is the protocol of the token endpoint (RFC 6749 §3.2), on ory/fosite: it is the only package that knows
+// fosite. Client authentication and the grant are ours, in fosite's shapes; fosite's errors and types end here.
+package oauth
+
+import (
+	"context"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/keys"
+)
+
+// Writer records tokens.
+type Writer interface {
+	// Write queues the row of t and returns at once, or with fault.Unavailable if there is no room. t must not be changed
+	// afterwards. wait returns nil once the row is committed; *auth.StaleError if the row was not written because its Revision
+	// is not the newest, which the directory has reached by then; fault.Unavailable if it is not known to be written. It is
+	// called once, or never.
+	Write(ctx context.Context, t *auth.Token) (wait func(context.Context) error, err error)
+}
+
+// Signer signs JWT access tokens (RFC 9068).
+type Signer interface {
+	// Sign returns the token, and the key that signed it; fault.Unavailable if no key of the algorithm can sign.
+	Sign(alg auth.Algorithm, c keys.Claims) (token string, by auth.KeyID, err error)
+}
+
+// Store is told of opaque tokens, so that they need not be looked up.
+type Store interface {
+	// Remember records a token for the rest of its life, as far as there is room. It does not wait.
+	Remember(key auth.TokenKey, t *auth.Token)
+}
+
+// Config says what an Endpoint needs. Every field is required.
+type Config struct {
+	Authenticator *auth.Authenticator
+	Directory     auth.Directory
+	Writer        Writer
+	Signer        Signer
+	Store         Store
+	Now           func() time.Time
+}
+
+// Endpoint answers token requests. Its methods may be called by any number of goroutines.
+type Endpoint struct {
+	engine *fosite.Fosite
+}
+
+// New returns the endpoint. It does no I/O.
+func New(c Config) *Endpoint {
+	// fosite's storage is nil: what would ask it (its own client authentication and its own handlers) is not used.
+	return &Endpoint{
+		engine: fosite.NewOAuth2Provider(nil, &fosite.Config{
+			ClientAuthenticationStrategy: c.authenticate,
+			TokenEndpointHandlers:        fosite.TokenEndpointHandlers{&clientCredentials{c}},
+		}),
+	}
+}
+
+// GrantTypes lists the values of `grant_type` that are served.
+func (*Endpoint) GrantTypes() []string { return []string{grantClientCredentials} }
+
+// Request is a token request as it came in the form, RFC 6749 §4.4.2 and RFC 8707 §2.
+type Request struct {
+	Credentials auth.Credentials
+	GrantType   string
+	Scope       string
+	Resource    []string
+}
+
+// Response is a successful answer, RFC 6749 §5.1.
+type Response struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"` // seconds
+	Scope       string `json:"scope"`
+}
+
+// Token issues a token. The token's row is committed when it returns one. Errors are those of auth.Authenticator,
+// auth.Decide and Writer, fault.InvalidRequest without a grant type and fault.UnsupportedGrantType for one not served.
+func (e *Endpoint) Token(ctx context.Context, r Request) (*Response, error) {
+	// fosite splits the parameter at spaces, and answers invalid_request to a grant type that nobody handles.
+	switch r.GrantType {
+	case grantClientCredentials:
+	case "":
+		return nil, fault.New(fault.InvalidRequest, "the parameter is missing").At("grant_type")
+	default:
+		return nil, fault.New(fault.UnsupportedGrantType, "supported is client_credentials").At("grant_type")
+	}
+	s := &session{request: r}
+	access, err := e.engine.NewAccessRequest(ctx, parsed(r), s)
+	if err != nil {
+		return nil, translate(err)
+	}
+	if _, err := e.engine.NewAccessResponse(ctx, access); err != nil {
+		return nil, translate(err)
+	}
+	return s.response, nil
+}
+
+// parsed is a request as fosite wants it, with a form that has been read already: fosite's own reading knows no bounds.
+func parsed(r Request) *http.Request {
+	form := url.Values{"grant_type": {r.GrantType}}
+	return &http.Request{Method: http.MethodPost, Form: form, PostForm: form, MultipartForm: &multipart.Form{}}
+}
+
+// session carries one request through fosite.
+type session struct {
+	request  Request
+	revision uint64 // of the directory, read before anything was decided
+	caller   *auth.Caller
+	decision *auth.Decision
+	response *Response
+}
+
+// SetExpiresAt implements fosite.Session. Expiry is in the decision.
+func (*session) SetExpiresAt(fosite.TokenType, time.Time) {}
+
+// GetExpiresAt implements fosite.Session.
+func (*session) GetExpiresAt(fosite.TokenType) time.Time { return time.Time{} }
+
+// GetUsername implements fosite.Session. There are no users.
+func (*session) GetUsername() string { return "" }
+
+// GetSubject implements fosite.Session.
+func (s *session) GetSubject() string { return s.request.Credentials.ClientID }
+
+// Clone implements fosite.Session.
+func (s *session) Clone() fosite.Session {
+	same := *s
+	return &same
+}

@@ -1,0 +1,103 @@
+package server
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/keys"
+)
+
+// metadata is the authorization server metadata of RFC 8414 §2. A member that would be an empty array is left out (§3.2),
+// response_types_supported among them: there is no authorization endpoint.
+type metadata struct {
+	Issuer               string   `json:"issuer"`
+	Token                string   `json:"token_endpoint"`
+	TokenMethods         []string `json:"token_endpoint_auth_methods_supported"`
+	GrantTypes           []string `json:"grant_types_supported"`
+	JWKS                 string   `json:"jwks_uri"`
+	Introspection        string   `json:"introspection_endpoint"`
+	IntrospectionMethods []string `json:"introspection_endpoint_auth_methods_supported"`
+	Revocation           string   `json:"revocation_endpoint"`
+	RevocationMethods    []string `json:"revocation_endpoint_auth_methods_supported"`
+	Feed                 string   `json:"countersign_revocation_endpoint,omitempty"`
+	Documentation        string   `json:"service_documentation"`
+}
+
+// document is a published answer, the same for everybody.
+type document struct {
+	body      []byte
+	etag      string
+	mediaType string
+	maxAge    time.Duration
+}
+
+const metadataMaxAge = 5 * time.Minute
+
+func (s *Server) newMetadata() (*document, error) {
+	methods := []string{string(auth.SecretBasic), string(auth.SecretPost)}
+	m := metadata{
+		Issuer: s.config.Issuer,
+		Token:  s.base + tokenPath, TokenMethods: methods, GrantTypes: s.issuer.GrantTypes(),
+		JWKS:          s.base + jwksPath,
+		Introspection: s.base + introspectPath,
+		// RFC 8414 §2 lets this endpoint alone name a token type beside the methods.
+		IntrospectionMethods: append(methods[:2:2], "Bearer"),
+		Revocation:           s.base + revokePath, RevocationMethods: methods,
+		Documentation: s.config.Docs,
+	}
+	if s.config.Feed != nil {
+		m.Feed = s.base + feedPath
+	}
+	body, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode metadata: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	return &document{
+		body: body, etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`,
+		mediaType: "application/json", maxAge: metadataMaxAge,
+	}, nil
+}
+
+// jwks serves the JWK set, RFC 7517 §5.
+func (s *Server) jwks(w http.ResponseWriter, r *http.Request) error {
+	set, err := s.config.Keys.JWKS()
+	if err != nil {
+		return err
+	}
+	d := document{body: set.Body, etag: set.ETag, mediaType: "application/jwk-set+json", maxAge: keys.JWKSMaxAge}
+	return d.serve(w, r)
+}
+
+// serve answers with the document, or with 304 to a caller that has it (RFC 9110 §13.1.2).
+func (d *document) serve(w http.ResponseWriter, r *http.Request) error {
+	h := w.Header()
+	h.Set("Cache-Control", "public, max-age="+strconv.FormatInt(int64(d.maxAge/time.Second), 10))
+	h.Set("ETag", d.etag)
+	if matches(r.Header["If-None-Match"], d.etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Type", d.mediaType)
+	_, _ = w.Write(d.body) // who has gone cannot be told
+	return nil
+}
+
+func matches(headers []string, etag string) bool {
+	for _, header := range headers {
+		for given := range strings.SplitSeq(header, ",") {
+			given = strings.TrimSpace(given)
+			if given == "*" || strings.TrimPrefix(given, "W/") == etag {
+				return true
+			}
+		}
+	}
+	return false
+}

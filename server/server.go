@@ -1,0 +1,103 @@
+// Package server is the HTTP of the authorization server: the token endpoint, introspection, revocation, the revocation
+// feed, metadata and keys on its public handler, health and metrics on its admin handler.
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/keys"
+	"github.com/countersign/countersign/server/oauth"
+)
+
+// Keys are the signing keys, as keys.Ring holds them.
+type Keys interface {
+	oauth.Signer
+	// JWKS returns the JWK set.
+	JWKS() (keys.JWKS, error)
+}
+
+// Config says what a Server needs.
+type Config struct {
+	// Issuer is the issuer identifier (RFC 8414 §2): an absolute http or https URL without query or fragment. The endpoints
+	// are served under its path.
+	Issuer        string
+	Directory     auth.Directory
+	Authenticator *auth.Authenticator
+	Tokens        *auth.Tokens
+	Writer        oauth.Writer
+	Keys          Keys
+	Store         oauth.Store
+	// Feed serves the revocation feed to a caller that may read it. Nil: there is none, and none is advertised.
+	Feed func(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error
+	// Ready returns why this instance can neither issue nor verify, or nil. It must not take long.
+	Ready func(context.Context) error
+
+	Now     func() time.Time
+	Log     *slog.Logger
+	Proxies httpx.Proxies // whose forwarded headers are believed
+
+	// Registerer takes the metrics of this package, Gatherer is what /metrics shows. Either may be nil.
+	Registerer prometheus.Registerer
+	Gatherer   prometheus.Gatherer
+	// Middleware is laid around both handlers, such as for traces. Nil: none.
+	Middleware func(http.Handler) http.Handler
+	// Docs is the address of the page that explains the errors; empty is httpx.DefaultDocs.
+	Docs string
+}
+
+// Server serves HTTP. Its methods may be called by any number of goroutines.
+type Server struct {
+	config   Config
+	base     string // of the endpoints' addresses: the issuer without a final slash
+	path     string // of the issuer, without a final slash
+	issuer   *oauth.Endpoint
+	metrics  *metrics
+	draining atomic.Bool
+	public   http.Handler
+	admin    http.Handler
+}
+
+// New returns a server. It does no I/O and starts nothing.
+func New(c Config) (*Server, error) {
+	address, err := url.Parse(c.Issuer)
+	if err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Host == "" || address.User != nil ||
+		strings.ContainsAny(c.Issuer, "?#") || address.EscapedPath() != address.Path {
+		return nil, fmt.Errorf("issuer %q: an absolute http or https URL without user, query or fragment is allowed", c.Issuer)
+	}
+	if c.Docs == "" {
+		c.Docs = httpx.DefaultDocs
+	}
+	s := &Server{
+		config: c, base: strings.TrimSuffix(c.Issuer, "/"), path: strings.TrimSuffix(address.Path, "/"),
+		issuer: oauth.New(oauth.Config{
+			Authenticator: c.Authenticator, Directory: c.Directory, Writer: c.Writer, Signer: c.Keys, Store: c.Store, Now: c.Now,
+		}),
+	}
+	if s.metrics, err = newMetrics(c.Registerer); err != nil {
+		return nil, err
+	}
+	published, err := s.newMetadata()
+	if err != nil {
+		return nil, err
+	}
+	s.public = s.handler(httpx.OAuth(c.Docs), s.publicRoutes(published))
+	s.admin = s.handler(httpx.Problems(c.Docs), s.adminRoutes())
+	return s, nil
+}
+
+// Public returns the handler of the public listener.
+func (s *Server) Public() http.Handler { return s.public }
+
+// Admin returns the handler of the admin listener.
+func (s *Server) Admin() http.Handler { return s.admin }

@@ -1,0 +1,43 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/server/oauth"
+)
+
+// token serves the token endpoint, RFC 6749 §3.2.
+func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
+	f, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	who, err := identify(r.Header, f)
+	if err != nil {
+		return err
+	}
+	if who.bearer != "" {
+		return fault.New(fault.InvalidClient, "a client does not authenticate here by an access token")
+	}
+	answer, err := s.issuer.Token(r.Context(), oauth.Request{
+		Credentials: who.credentials, GrantType: f.value("grant_type"), Scope: f.value("scope"), Resource: f.values("resource"),
+	})
+	if err != nil {
+		return err
+	}
+	httpx.NoStore(w.Header())
+	return writeJSON(w, answer)
+}
+
+func writeJSON(w http.ResponseWriter, answer any) error {
+	body, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(body, '\n')) // who has gone cannot be told
+	return nil
+}
