@@ -67,67 +67,67 @@ func (g *clientCredentials) HandleTokenEndpointRequest(ctx context.Context, _ fo
 	return g.decide(s)
 }
 
-func (g *clientCredentials) decide(s *session) (err error) {
+func (c *Config) decide(s *session) (err error) {
 	asked := auth.TokenRequest{Caller: s.caller, Resource: s.request.Resource, Scope: s.request.Scope}
-	s.decision, err = auth.Decide(g.Directory, asked, s.revision)
+	s.decision, err = auth.Decide(c.Directory, asked, s.revision)
 	return err
 }
 
-// maxRounds bounds how often one request is decided: each round means that the change log moved meanwhile.
-const maxRounds = 5
+// decideAgain makes everything that the request rests on anew, from what the directory says now.
+func (c *Config) decideAgain(s *session) error {
+	s.revision = c.Directory.Sequence()
+	if !c.Authenticator.Still(s.caller) {
+		return fault.New(fault.InvalidClient, "client authentication failed")
+	}
+	return c.decide(s)
+}
 
-// PopulateTokenEndpointResponse implements fosite.TokenEndpointHandler: it issues what was decided. If the change log went on
-// meanwhile, everything is decided again from what it says now.
+// PopulateTokenEndpointResponse implements fosite.TokenEndpointHandler: it issues what was decided.
 func (g *clientCredentials) PopulateTokenEndpointResponse(ctx context.Context, _ fosite.AccessRequester, answer fosite.AccessResponder) error {
 	s, err := sessionOf(ctx)
 	if err != nil {
 		return err
 	}
-	for range maxRounds {
-		err := g.issue(ctx, s)
-		if err == nil {
-			answer.SetAccessToken(s.response.AccessToken) // fosite refuses to go on without
-			answer.SetTokenType(s.response.TokenType)
-			return nil
-		}
-		if _, stale := errors.AsType[*auth.StaleError](err); !stale {
-			return err
-		}
-		s.revision = g.Directory.Sequence()
-		if !g.Authenticator.Still(s.caller) {
-			return fault.New(fault.InvalidClient, "client authentication failed")
-		}
-		if err := g.decide(s); err != nil {
-			return err
-		}
+	if err := g.issue(ctx, s); err != nil {
+		return err
 	}
-	return fault.New(fault.Unavailable, "permissions change too fast for a token to be issued")
+	answer.SetAccessToken(s.response.AccessToken) // fosite refuses to go on without
+	answer.SetTokenType(s.response.TokenType)
+	return nil
 }
 
-// issue records and makes one token. A JWT is signed while its row is being committed.
-func (g *clientCredentials) issue(ctx context.Context, s *session) error {
-	token, api := s.decision.Token(g.Now()), s.decision.API
+// issue records and makes the token. A JWT is signed while its row is being committed.
+func (c *Config) issue(ctx context.Context, s *session) error {
 	var text string
-	if api.Format == auth.Opaque {
-		text, token.Proof = auth.MintOpaque(token.ID)
+	decided := true // for the first round, before the row was queued
+	decide := func() (*auth.Token, error) {
+		if !decided {
+			if err := c.decideAgain(s); err != nil {
+				return nil, err
+			}
+		}
+		decided = false
+		t := s.decision.Token(c.Now())
+		if s.decision.API.Format == auth.Opaque {
+			text, t.Proof = auth.MintOpaque(t.ID)
+		}
+		return t, nil
 	}
-	committed, err := g.Writer.Write(ctx, token)
+	sign := func(t *auth.Token) (err error) {
+		if s.decision.API.Format == auth.JWT {
+			text, _, err = c.Signer.Sign(s.decision.API.Algorithm, claims(t, s.decision.API))
+		}
+		return err
+	}
+	t, err := c.Writer.Issue(ctx, decide, sign)
 	if err != nil {
 		return err
 	}
-	var unsigned error
-	if api.Format == auth.JWT {
-		text, _, unsigned = g.Signer.Sign(api.Algorithm, claims(token, api))
-	}
-	if err := errors.Join(committed(ctx), unsigned); err != nil {
-		return err
-	}
-	if api.Format == auth.Opaque {
-		g.Store.Remember(auth.KeyOf(text), token)
+	if s.decision.API.Format == auth.Opaque {
+		c.Store.Remember(auth.KeyOf(text), t)
 	}
 	s.response = &Response{
-		AccessToken: text, TokenType: "Bearer", Scope: token.Scope,
-		ExpiresIn: int64(token.Expires.Sub(token.Issued) / time.Second),
+		AccessToken: text, TokenType: "Bearer", Scope: t.Scope, ExpiresIn: int64(t.Expires.Sub(t.Issued) / time.Second),
 	}
 	return nil
 }

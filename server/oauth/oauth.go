@@ -16,13 +16,12 @@ import (
 	"github.com/countersign/countersign/server/keys"
 )
 
-// Writer records tokens.
+// Writer records tokens, as issue.Writer does.
 type Writer interface {
-	// Write queues the row of t and returns at once, or with fault.Unavailable if there is no room. t must not be changed
-	// afterwards. wait returns nil once the row is committed; *auth.StaleError if the row was not written because its Revision
-	// is not the newest, which the directory has reached by then; fault.Unavailable if it is not known to be written. It is
-	// called once, or never.
-	Write(ctx context.Context, t *auth.Token) (wait func(context.Context) error, err error)
+	// Issue returns the token that decide made once its row is committed. If the change log moved on meanwhile, decide is
+	// called again; its errors are returned as they are. sign, unless it is nil, runs while the row is being committed, after
+	// each decide. Both are called by the goroutine that calls Issue. A failure of the storage is fault.Unavailable.
+	Issue(ctx context.Context, decide func() (*auth.Token, error), sign func(*auth.Token) error) (*auth.Token, error)
 }
 
 // Signer signs JWT access tokens (RFC 9068).
