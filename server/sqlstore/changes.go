@@ -1,0 +1,115 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
+)
+
+const (
+	insertChanges = "INSERT INTO changes (sequence, kind, subject, object, audience, at) VALUES "
+	insertEvents  = "INSERT INTO audit_events (id, at, actor_client, actor_credential, actor_name, source, request, action, target, changes) VALUES "
+)
+
+// rowsPerInsert keeps an INSERT below SQLite's bound on parameters.
+const rowsPerInsert = 1000
+
+// values returns head and n groups of placeholders: the text of an INSERT of n rows.
+func values(head, group string, n int) string {
+	return head + strings.Repeat(group+", ", n-1) + group
+}
+
+func scanPosition(row scanner) (*auth.Position, error) {
+	p := new(auth.Position)
+	return p, row.Scan(&p.Generation, &p.Sequence, &p.Floor)
+}
+
+// Position implements auth.Changes.
+func (t *tx) Position(ctx context.Context) (auth.Position, error) { return t.position(ctx, "") }
+
+func (t *tx) position(ctx context.Context, lock string) (auth.Position, error) {
+	p, err := one(ctx, t, scanPosition, "SELECT generation, sequence, floor FROM change_counter WHERE id = 1"+lock)
+	if errors.Is(err, fault.NotFound) {
+		return auth.Position{}, unavailable(errors.New("the database was not set up to its end; run: countersign migrate up"))
+	}
+	if err != nil {
+		return auth.Position{}, err
+	}
+	return *p, nil
+}
+
+func scanChange(row scanner) (*auth.Change, error) {
+	c := new(auth.Change)
+	return c, row.Scan(&c.Sequence, &c.Kind, fixed(c.Subject[:]), fixed(c.Object[:]), &c.Audience, micros{&c.At})
+}
+
+// ChangesAfter implements auth.Changes.
+func (t *tx) ChangesAfter(ctx context.Context, after uint64, limit int) ([]auth.Change, error) {
+	found, err := list(ctx, t, scanChange,
+		"SELECT sequence, kind, subject, object, audience, at FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?", after, limit)
+	if err != nil {
+		return nil, err
+	}
+	changes := make([]auth.Change, len(found))
+	for i, c := range found {
+		changes[i] = *c
+	}
+	return changes, nil
+}
+
+// Append implements auth.Changes. The lock on the counter is held until the transaction ends, so a reader that sees a sequence sees all
+// before it.
+func (t *tx) Append(ctx context.Context, changes ...auth.Change) error {
+	_, err := t.appendChanges(ctx, changes)
+	return err
+}
+
+// appendChanges returns the sequence of the last change.
+func (t *tx) appendChanges(ctx context.Context, changes []auth.Change) (uint64, error) {
+	if _, err := t.exec(ctx, "advance the change counter", "UPDATE change_counter SET sequence = sequence + ? WHERE id = 1", len(changes)); err != nil {
+		return 0, err
+	}
+	position, err := t.Position(ctx)
+	if err != nil || len(changes) == 0 {
+		return position.Sequence, err
+	}
+	sequence := position.Sequence - uint64(len(changes))
+	for chunk := range slices.Chunk(changes, rowsPerInsert) {
+		args := make([]any, 0, 6*len(chunk))
+		for i := range chunk {
+			c := &chunk[i]
+			sequence++
+			args = append(args, sequence, c.Kind, c.Subject[:], c.Object[:], c.Audience, c.At.UnixMicro())
+		}
+		if _, err := t.exec(ctx, "insert changes", values(insertChanges, "(?, ?, ?, ?, ?, ?)", len(chunk)), args...); err != nil {
+			return 0, err
+		}
+	}
+	return sequence, nil
+}
+
+// Record implements auth.Audit.
+func (t *tx) Record(ctx context.Context, e auth.AuditEvent) error {
+	return t.recordAll(ctx, []auth.Revocation{{Event: e}})
+}
+
+// recordAll writes the events of the revocations.
+func (t *tx) recordAll(ctx context.Context, revocations []auth.Revocation) error {
+	for chunk := range slices.Chunk(revocations, rowsPerInsert) {
+		args := make([]any, 0, 10*len(chunk))
+		for i := range chunk {
+			e := &chunk[i].Event
+			args = append(args, e.ID[:], e.At.UnixMicro(), e.Actor.Client[:], e.Actor.Credential[:], e.Actor.Name, e.Actor.Source,
+				e.Actor.Request, e.Action, e.Target, e.Changes)
+		}
+		query := values(insertEvents, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", len(chunk))
+		if _, err := t.exec(ctx, "insert audit events", query, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}

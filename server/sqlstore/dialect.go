@@ -1,0 +1,44 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/pressly/goose/v3"
+)
+
+// dialect is what differs between the databases.
+type dialect struct {
+	name      string // of the folder of migrations
+	goose     goose.Dialect
+	forUpdate string // ends a SELECT that locks its rows
+	now       string // the database's clock, in microseconds
+	tables    string // counts the tables of a name
+	update    sql.TxOptions
+	view      sql.TxOptions
+
+	classify func(error) failure
+	// refused reports whether a statement that was to commit certainly did not.
+	refused func(error) bool
+	// lock waits until no other instance changes the schema, and keeps others from it. The lock of a process that dies is released.
+	lock func(context.Context, *Store) (unlock func(), err error)
+	// prepare is done before the first migration.
+	prepare func(context.Context, *Store) error
+	// makeRoom makes partitions for tokens to come.
+	makeRoom func(context.Context, *Store, time.Time) error
+	// durability returns what would let a crash take what was committed.
+	durability func(context.Context, *Store) ([]string, error)
+}
+
+// failure is what a failure of a statement means.
+type failure int
+
+const (
+	trouble   failure = iota // of the database: may pass
+	conflict                 // with another transaction: the same again may do; certainly not committed
+	duplicate                // the key exists
+	orphan                   // what the row refers to does not exist
+	unfit                    // the statement or a value is at fault, and always will be
+	denied                   // the database user has no right to do this
+)

@@ -1,0 +1,126 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
+)
+
+const (
+	tokenColumns = "jti, client, credential, api, scope, issued, expires, revision, proof"
+	insertTokens = "INSERT INTO tokens (" + tokenColumns + ") VALUES "
+	tokenGroup   = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	tokenFields  = 9
+	selectToken  = "SELECT " + tokenColumns + " FROM tokens WHERE jti = ?"
+)
+
+// InsertTokens implements auth.Ledger, for at most 3000 tokens. The INSERT is a transaction of its own, and the counter is read by a
+// statement before it. Without a lock on the counter it makes no difference whether a transaction spans both: the
+// counter may move before the commit either way, and the revocations that moved it then refuse the token.
+func (s *Store) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bool) error {
+	if len(tokens) == 0 {
+		return nil
+	}
+	conn, err := s.acquire(ctx, s.write)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
+	if !retry {
+		return s.insertTokens(ctx, conn, tokens)
+	}
+	for attempt := 1; ; attempt++ {
+		missing, err := s.missing(ctx, conn, tokens)
+		if err != nil || len(missing) == 0 {
+			return err
+		}
+		// The statement whose outcome is unknown may still be running: its commit then comes between these two.
+		err = s.insertTokens(ctx, conn, missing)
+		if !errors.Is(err, fault.Conflict) || attempt == attempts {
+			return err
+		}
+	}
+}
+
+func (s *Store) insertTokens(ctx context.Context, conn *sql.Conn, tokens []*auth.Token) error {
+	var sequence uint64
+	if err := conn.QueryRowContext(ctx, "SELECT sequence FROM change_counter WHERE id = 1").Scan(&sequence); err != nil {
+		return s.failed("read the change counter", err)
+	}
+	args := make([]any, 0, tokenFields*len(tokens))
+	for _, t := range tokens {
+		if t.Revision < sequence {
+			return &auth.StaleError{Sequence: sequence}
+		}
+		args = append(args, t.ID[:], t.Client[:], t.Credential[:], t.API[:], t.Scope, t.Issued.UnixMicro(), t.Expires.UnixMicro(),
+			t.Revision, orNull(t.Proof[:]))
+	}
+	if _, err := conn.ExecContext(ctx, values(insertTokens, tokenGroup, len(tokens)), args...); err != nil {
+		return s.failedWrite("insert tokens", err)
+	}
+	return nil
+}
+
+// missing returns the tokens that have no row, or fault.Conflict if one has a row that is not equal.
+func (s *Store) missing(ctx context.Context, conn *sql.Conn, tokens []*auth.Token) ([]*auth.Token, error) {
+	ids := make([]any, len(tokens))
+	for i, t := range tokens {
+		ids[i] = t.ID[:]
+	}
+	rows, err := conn.QueryContext(ctx, "SELECT "+tokenColumns+" FROM tokens WHERE jti IN (?"+strings.Repeat(", ?", len(ids)-1)+")", ids...)
+	if err != nil {
+		return nil, s.failed("select tokens", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err has it
+	stored := make(map[auth.TokenID]*auth.Token)
+	for rows.Next() {
+		t, err := scanToken(rows)
+		if err != nil {
+			return nil, s.failed("select tokens", err)
+		}
+		stored[t.ID] = t
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.failed("select tokens", err)
+	}
+	for _, t := range tokens {
+		if there := stored[t.ID]; there != nil && !sameRow(there, t) {
+			return nil, fault.Wrap(fault.Conflict, "it exists already", fmt.Errorf("token %s has another row", t.ID))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(tokens), func(t *auth.Token) bool { return stored[t.ID] != nil }), nil
+}
+
+func sameRow(a, b *auth.Token) bool {
+	return a.Client == b.Client && a.Credential == b.Credential && a.API == b.API && a.Scope == b.Scope && a.Issued.Equal(b.Issued) &&
+		a.Expires.Equal(b.Expires) && a.Revision == b.Revision && a.Proof == b.Proof
+}
+
+func scanToken(row scanner) (*auth.Token, error) {
+	t := new(auth.Token)
+	return t, row.Scan(fixed(t.ID[:]), fixed(t.Client[:]), fixed(t.Credential[:]), fixed(t.API[:]), &t.Scope, micros{&t.Issued},
+		micros{&t.Expires}, &t.Revision, fixed(t.Proof[:]))
+}
+
+// Token implements auth.Ledger.
+func (s *Store) Token(ctx context.Context, id auth.TokenID) (*auth.Token, error) {
+	conn, err := s.acquire(ctx, s.read)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
+	t, err := scanToken(conn.QueryRowContext(ctx, selectToken, id[:]))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, errNotFound()
+	case err != nil:
+		return nil, s.failed("select token", err)
+	}
+	return t, nil
+}
