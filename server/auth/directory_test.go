@@ -16,16 +16,13 @@ type directory struct {
 	denied    map[auth.TokenID]bool
 	catchUps  int
 	onCatchUp func() error
+	onReach   func() error
 }
 
 func (d *directory) Sequence() uint64                           { return d.sequence }
 func (d *directory) Age() time.Duration                         { return d.age }
 func (d *directory) Client(id auth.ClientID) *auth.ClientRecord { return d.clients[id] }
 func (d *directory) Denied(t *auth.Token) bool                  { return d.denied[t.ID] }
-func (d *directory) Reach(_ context.Context, sequence uint64) error {
-	d.sequence = sequence
-	return nil
-}
 
 func (d *directory) API(id auth.APIID) *auth.API {
 	for _, a := range d.apis {
@@ -43,6 +40,11 @@ func (d *directory) APIByIdentifier(identifier string) *auth.API {
 		}
 	}
 	return nil
+}
+
+func (d *directory) Reach(_ context.Context, sequence uint64) error {
+	d.sequence = sequence
+	return d.onReach()
 }
 
 func (d *directory) CatchUp(context.Context) error {

@@ -117,7 +117,8 @@ func (s *Tokens) Revoke(ctx context.Context, caller *Caller, actor Actor, presen
 	return err
 }
 
-// resolve returns nil for a presented token that is none of ours.
+// resolve returns nil for a presented token that is none of ours. The directory is at least as new afterwards as what the
+// token was decided from: an instance that lags must not judge by what it does not know yet.
 func (s *Tokens) resolve(ctx context.Context, caller *Caller, presented string) (*Token, error) {
 	var apis []APIID
 	if caller != nil {
@@ -126,6 +127,11 @@ func (s *Tokens) resolve(ctx context.Context, caller *Caller, presented string) 
 	t, err := s.Resolver.Resolve(ctx, presented, apis)
 	if found := fault.From(err); found != nil && found.Code != fault.InvalidToken {
 		return nil, err
+	}
+	if t != nil && t.Revision > s.Directory.Sequence() {
+		if err := s.Directory.Reach(ctx, t.Revision); err != nil {
+			return nil, err
+		}
 	}
 	return t, nil
 }

@@ -104,6 +104,26 @@ func TestIntrospect(t *testing.T) {
 	}
 }
 
+// A token that was decided from a newer state than the directory's is judged only once the directory has reached it.
+func TestLaggingDirectory(t *testing.T) {
+	w := newWorld()
+	token := w.token(w.served)
+	token.Revision = w.Sequence() + 1
+	apis := w.apis
+	w.apis = nil
+	w.onReach = func() error { w.apis = apis; return nil }
+	caller := &auth.Caller{Client: w.record().Client, Serves: w.record().Serves}
+	got, err := w.tokens(answers{token: token}, nil).Introspect(t.Context(), caller, "known")
+	if err != nil || !got.Active || got.Revision != token.Revision {
+		t.Errorf("%+v, %v", got, err)
+	}
+	token.Revision++
+	w.onReach = func() error { return fault.New(fault.Unavailable, "database") }
+	if _, err := w.tokens(answers{token: token}, nil).Introspect(t.Context(), caller, "known"); !errors.Is(err, fault.Unavailable) {
+		t.Errorf("judged without the state that the token was decided from: %v", err)
+	}
+}
+
 func TestFreshnessEndsWithTheToken(t *testing.T) {
 	w := newWorld()
 	token := w.token(w.served)
