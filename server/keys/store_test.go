@@ -17,6 +17,7 @@ const (
 	issuer     = "https://auth.example.test"
 	masterText = "cs_master_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 	newText    = "cs_master_AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+	otherText  = "cs_master_AgECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 )
 
 // start is the moment at which the tests begin.
@@ -184,3 +185,5 @@ func sample() keys.Claims {
 		Revision: 42, Credential: auth.SecretID{9, 8, 7},
 	}
 }
+
+func newStore(testing.TB) auth.Store { return &memory{} }
