@@ -1,16 +1,15 @@
 package keys_test
 
 import (
-	"context"
-	"slices"
-	"sync"
+	"log/slog"
+	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/seal"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/keys"
+	"github.com/countersign/countersign/server/sqlstore"
 )
 
 const (
@@ -32,101 +31,24 @@ func masterKey(t testing.TB, text string) seal.Key {
 	return key
 }
 
-// memory is an auth.Store of keys, changes and audit events, with serialised updates that roll back.
-type memory struct {
-	mu    sync.Mutex
-	state tables
-}
-
-type tables struct {
-	signing []*auth.Key
-	sealed  []*auth.SealedKey
-	log     []auth.Change
-	events  []auth.AuditEvent
-}
-
-func (m *memory) Update(_ context.Context, change func(auth.Tx) error) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	draft := m.state
-	draft.signing, draft.sealed = slices.Clone(draft.signing), slices.Clone(draft.sealed)
-	if err := change(&tx{&draft}); err != nil {
-		return err
+// newStore returns an empty database of its own.
+func newStore(t *testing.T) auth.Store {
+	t.Helper()
+	store, err := sqlstore.Open(t.Context(), sqlstore.Config{
+		URL: "sqlite:" + filepath.Join(t.TempDir(), "countersign.db"), Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	m.state = draft
-	return nil
-}
-
-func (m *memory) View(_ context.Context, read func(auth.Tx) error) error {
-	m.mu.Lock()
-	draft := m.state
-	m.mu.Unlock()
-	return read(&tx{&draft})
-}
-
-type tx struct{ *tables }
-
-func (x *tx) Clients() auth.Clients { return nil }
-func (x *tx) Secrets() auth.Secrets { return nil }
-func (x *tx) APIs() auth.APIs       { return nil }
-func (x *tx) Grants() auth.Grants   { return nil }
-func (x *tx) Keys() auth.Keys       { return x }
-func (x *tx) Changes() auth.Changes { return x }
-func (x *tx) Audit() auth.Audit     { return x }
-
-func (x *tx) SigningKeys(context.Context) ([]*auth.Key, error) {
-	all := slices.Clone(x.signing)
-	slices.SortFunc(all, func(a, b *auth.Key) int { return slices.Compare(a.ID[:], b.ID[:]) })
-	return all, nil
-}
-
-func (x *tx) PutSigningKey(_ context.Context, k *auth.Key) error {
-	stored := *k
-	x.signing = slices.DeleteFunc(x.signing, func(o *auth.Key) bool { return o.ID == k.ID })
-	x.signing = append(x.signing, &stored)
-	return nil
-}
-
-func (x *tx) DeleteSigningKey(_ context.Context, id auth.KeyID) error {
-	before := len(x.signing)
-	x.signing = slices.DeleteFunc(x.signing, func(o *auth.Key) bool { return o.ID == id })
-	if len(x.signing) == before {
-		return fault.New(fault.NotFound, "no such key")
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	return nil
-}
-
-func (x *tx) SealedKeys(context.Context) ([]*auth.SealedKey, error) {
-	return slices.Clone(x.sealed), nil
-}
-
-func (x *tx) PutSealedKey(_ context.Context, k *auth.SealedKey) error {
-	stored := *k
-	x.sealed = slices.DeleteFunc(x.sealed, func(o *auth.SealedKey) bool { return o.Purpose == k.Purpose && o.Version == k.Version })
-	x.sealed = append(x.sealed, &stored)
-	return nil
-}
-
-func (x *tx) Position(context.Context) (auth.Position, error) {
-	return auth.Position{Generation: 1, Sequence: uint64(len(x.log))}, nil
-}
-
-func (x *tx) ChangesAfter(_ context.Context, after uint64, limit int) ([]auth.Change, error) {
-	rest := x.log[after:]
-	return rest[:min(limit, len(rest))], nil
-}
-
-func (x *tx) Append(_ context.Context, changes ...auth.Change) error {
-	for _, c := range changes {
-		c.Sequence = uint64(len(x.log) + 1)
-		x.log = append(slices.Clip(x.log), c)
-	}
-	return nil
-}
-
-func (x *tx) Record(_ context.Context, e auth.AuditEvent) error {
-	x.events = append(slices.Clip(x.events), e)
-	return nil
+	return store
 }
 
 // contents is what a store holds.
@@ -185,5 +107,3 @@ func sample() keys.Claims {
 		Revision: 42, Credential: auth.SecretID{9, 8, 7},
 	}
 }
-
-func newStore(testing.TB) auth.Store { return &memory{} }
