@@ -16,17 +16,23 @@ func (s *Server) authenticate(r *http.Request, f form, scope string) (*auth.Call
 	if err != nil {
 		return nil, err
 	}
-	var caller *auth.Caller
-	if who.bearer != "" {
-		caller, err = s.bearer(r.Context(), who.bearer, scope)
-	} else {
-		caller, err = s.config.Authenticator.Authenticate(r.Context(), who.credentials)
-	}
+	caller, err := s.admit(r.Context(), who, scope)
 	if err != nil {
 		return nil, err
 	}
-	httpx.From(r.Context()).Client = caller.Client.ID.String()
+	id := caller.Client.ID.String()
+	httpx.From(r.Context()).Client = id
+	if named := f.value("client_id"); named != "" && named != id {
+		return nil, fault.New(fault.InvalidRequest, "is not the client that authenticated").At("client_id")
+	}
 	return caller, nil
+}
+
+func (s *Server) admit(ctx context.Context, who identity, scope string) (*auth.Caller, error) {
+	if who.bearer != "" {
+		return s.bearer(ctx, who.bearer, scope)
+	}
+	return s.config.Authenticator.Authenticate(ctx, who.credentials)
 }
 
 func (s *Server) bearer(ctx context.Context, presented, scope string) (*auth.Caller, error) {

@@ -94,15 +94,3 @@ func presentedToken(f form) (string, error) {
 	}
 	return presented, nil
 }
-
-// revocations serves the revocation feed to clients that serve an API and to holders of auth.ScopeRevocationsRead.
-func (s *Server) revocations(w http.ResponseWriter, r *http.Request) error {
-	caller, err := s.authenticate(r, nil, auth.ScopeRevocationsRead)
-	if err != nil {
-		return err
-	}
-	if len(caller.Serves) == 0 && !caller.Scopes.Has(auth.ScopeRevocationsRead) {
-		return fault.New(fault.InsufficientScope, "the client serves no API and has no grant for this").At(auth.ScopeRevocationsRead)
-	}
-	return s.config.Feed(w, r, caller)
-}

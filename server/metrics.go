@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/httpx"
 )
 
@@ -48,15 +49,20 @@ func (m *metrics) measure(endpoint string, now func() time.Time, next http.Handl
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := now()
 		inFlight.Inc()
+		returned := false
 		defer func() {
 			inFlight.Dec()
 			duration.Observe(now().Sub(began).Seconds())
-			if failed := httpx.From(r.Context()).Fault; failed != nil {
+			switch failed := httpx.From(r.Context()).Fault; {
+			case !returned:
+				m.requests.WithLabelValues(endpoint, string(fault.Internal)).Inc()
+			case failed != nil:
 				m.requests.WithLabelValues(endpoint, string(failed.Code)).Inc()
-			} else {
+			default:
 				ok.Inc()
 			}
 		}()
 		next.ServeHTTP(w, r)
+		returned = true
 	})
 }

@@ -27,6 +27,12 @@ type Keys interface {
 	JWKS() (keys.JWKS, error)
 }
 
+// Feed is the revocation feed, as feed.Feed serves it.
+type Feed interface {
+	// Serve answers a caller that may read the feed. allowed tells whether it still may; a stream ends when it may not.
+	Serve(w http.ResponseWriter, r *http.Request, allowed func() bool) error
+}
+
 // Config says what a Server needs.
 type Config struct {
 	// Issuer is the issuer identifier (RFC 8414 §2): an absolute http or https URL without query or fragment. The endpoints
@@ -38,8 +44,7 @@ type Config struct {
 	Writer        oauth.Writer
 	Keys          Keys
 	Store         oauth.Store
-	// Feed serves the revocation feed to a caller that may read it. Nil: there is none, and none is advertised.
-	Feed func(w http.ResponseWriter, r *http.Request, caller *auth.Caller) error
+	Feed          Feed // nil: there is none, and none is advertised
 	// Ready returns why this instance can neither issue nor verify, or nil. It must not take long.
 	Ready func(context.Context) error
 

@@ -58,18 +58,24 @@ func (e *Edge) Wrap(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		w.Header().Set("X-Request-Id", x.ID)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		defer func() {
-			p := recover()
-			if p != nil && p != http.ErrAbortHandler { //nolint:errorlint // net/http compares this very value
-				Fail(rec, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()), e.Write)
-			}
-			e.log(r, x, e.Now().Sub(began))
-			if p != nil && rec.begun {
-				panic(http.ErrAbortHandler) // half an answer must not look like a whole one
-			}
-		}()
+		if len(r.TransferEncoding) > 0 { // RFC 9112 §6.1: there may have been a Content-Length too, and somebody who believed it
+			w.Header().Set("Connection", "close")
+		}
+		defer func() { e.end(rec, r, e.Now().Sub(began), recover()) }()
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// end closes the exchange. panicked is what the handler panicked with, nil if it returned.
+func (e *Edge) end(rec *recorder, r *http.Request, took time.Duration, panicked any) {
+	halfway := panicked != nil && rec.begun
+	if panicked != nil && panicked != http.ErrAbortHandler { //nolint:errorlint // net/http compares this very value
+		Fail(rec, r, fmt.Errorf("panic: %v\n%s", panicked, debug.Stack()), e.Write)
+	}
+	e.log(r, rec.exchange, took)
+	if halfway || panicked == http.ErrAbortHandler { //nolint:errorlint // net/http compares this very value
+		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+	}
 }
 
 func (e *Edge) log(r *http.Request, x *Exchange, took time.Duration) {

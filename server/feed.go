@@ -1,0 +1,41 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/server/auth"
+)
+
+// revocations serves the revocation feed to clients that serve an API and to holders of auth.ScopeRevocationsRead.
+func (s *Server) revocations(w http.ResponseWriter, r *http.Request) error {
+	who, err := identify(r.Header, nil)
+	if err != nil {
+		return err
+	}
+	caller, err := s.admit(r.Context(), who, auth.ScopeRevocationsRead)
+	if err != nil {
+		return err
+	}
+	httpx.From(r.Context()).Client = caller.Client.ID.String()
+	if len(caller.Serves) == 0 && !caller.Scopes.Has(auth.ScopeRevocationsRead) {
+		return fault.New(fault.InsufficientScope, "the client serves no API and has no grant for this").At(auth.ScopeRevocationsRead)
+	}
+	return s.config.Feed.Serve(w, r, func() bool { return s.stillReads(r.Context(), who, caller) })
+}
+
+// stillReads tells whether a caller that was let in would be let in again.
+func (s *Server) stillReads(ctx context.Context, who identity, c *auth.Caller) bool {
+	if who.bearer != "" {
+		_, err := s.bearer(ctx, who.bearer, auth.ScopeRevocationsRead)
+		return err == nil
+	}
+	record, own := s.config.Directory.Client(c.Client.ID), s.config.Directory.APIByIdentifier(auth.ServerAPI)
+	if record == nil || own == nil || !s.config.Authenticator.Still(c) {
+		return false
+	}
+	grant := record.Grants[own.ID]
+	return len(record.Serves) > 0 || grant != nil && grant.Scopes.Has(auth.ScopeRevocationsRead)
+}
