@@ -55,15 +55,13 @@ func (b *heldBody) Close() error {
 	return nil
 }
 
-// settle says that no further attempt follows. After a failure the source is closed even if the
-// attempt did not do so.
-func (b *heldBody) settle(failed bool) {
+// settle says that no further attempt follows.
+func (b *heldBody) settle() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.settled = true
-	if b.closed || failed {
-		b.closed = true
-		_ = b.src.Close() //nolint:errcheck // the attempt's own result is what the caller needs
+	if b.closed {
+		_ = b.src.Close() // the attempt's own result is what the caller needs
 	}
 }
 
@@ -79,7 +77,7 @@ func (b *heldBody) state() (touched bool, err error) {
 func buffer(body io.ReadCloser, limit int64) (replay func() (io.ReadCloser, error), rest io.ReadCloser, err error) {
 	head, err := io.ReadAll(io.LimitReader(body, limit+1))
 	if err != nil {
-		_ = body.Close() //nolint:errcheck // the read error is what the caller needs
+		_ = body.Close() // the read error is what the caller needs
 		return nil, nil, &bodyError{err}
 	}
 	if int64(len(head)) > limit {

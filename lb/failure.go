@@ -67,5 +67,5 @@ func writeProblem(w http.ResponseWriter, p problem) {
 		h.Set("Retry-After", strconv.Itoa(retryAfterSeconds))
 	}
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) //nolint:errcheck // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(p) // a client that has gone needs no answer
 }

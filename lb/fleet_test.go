@@ -6,12 +6,14 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/countersign/countersign/lb"
 )
@@ -180,9 +182,7 @@ func (f *front) try(ctx context.Context, method, path string, body io.Reader, he
 	if err != nil {
 		return nil, "", err
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	resp, err := f.client.Do(req)
 	if err != nil {
 		return nil, "", err
@@ -208,4 +208,19 @@ func (l *logBook) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
+}
+
+// await polls until done holds, for what happens after an answer without an event of its own.
+func await(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for !done() {
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Fatalf("no %s within 10 s", what)
+		}
+	}
 }

@@ -21,7 +21,8 @@ type Health struct {
 	// take it down. Default 2 each.
 	Rise, Fall int
 	// Client sends the checks. Default: one that connects anew each time, because a kept connection
-	// would go on answering after the upstream has stopped to accept, and follows no redirects.
+	// would go on answering after the upstream has stopped to accept, and follows no redirects. It
+	// trusts the host's roots, so https upstreams of a private authority need a client of their own.
 	Client *http.Client
 }
 

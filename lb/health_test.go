@@ -116,6 +116,18 @@ func (e events) Handle(_ context.Context, r slog.Record) error {
 func (e events) WithAttrs([]slog.Attr) slog.Handler { return e }
 func (e events) WithGroup(string) slog.Handler      { return e }
 
+func (e events) expect(t *testing.T, want string) {
+	t.Helper()
+	select {
+	case got := <-e.ch:
+		if got != want {
+			t.Fatalf("logged %q, want %q", got, want)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatalf("%q was not logged within 10 s", want)
+	}
+}
+
 func TestKilledUpstreamComesBackByHealthCheck(t *testing.T) {
 	changes := events{make(chan string, 8)}
 	a, b := startUpstream(t, nil), startUpstream(t, nil)
@@ -135,13 +147,9 @@ func TestKilledUpstreamComesBackByHealthCheck(t *testing.T) {
 			t.Fatalf("status %d", resp.StatusCode)
 		}
 	}
-	if got := <-changes.ch; got != "upstream down" {
-		t.Fatalf("logged %q", got)
-	}
+	changes.expect(t, "upstream down")
 	again := serveUpstream(t, listen(t, a.addr), func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) })
-	if got := <-changes.ch; got != "upstream up" {
-		t.Fatalf("logged %q", got)
-	}
+	changes.expect(t, "upstream up")
 	before := again.arrivals.Load()
 	for range 4 {
 		f.do(t, http.MethodGet, "/x", nil, nil)

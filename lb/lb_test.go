@@ -222,10 +222,7 @@ func TestUpgradePasses(t *testing.T) {
 	if got, err := io.ReadAll(answer); err != nil || string(got) != "got frames" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	<-f.done
-	if n := f.pool.Upstreams()[0].InFlight; n != 0 {
-		t.Errorf("%d in flight after the end", n)
-	}
+	await(t, "end of the request's count", func() bool { return f.pool.Upstreams()[0].InFlight == 0 })
 }
 
 func TestErrorAnswers(t *testing.T) {

@@ -134,7 +134,7 @@ func (p *Pool) unreachable(ctx context.Context, u *Upstream, cause error) {
 // checked counts the result of one health check.
 func (p *Pool) checked(ctx context.Context, u *Upstream, result error) {
 	p.mu.Lock()
-	changed := false
+	var changed bool
 	if result == nil {
 		u.passes, u.fails = u.passes+1, 0
 		changed = u.passes >= p.cfg.Health.Rise && p.set(u, true)

@@ -43,8 +43,8 @@ func TestNewPoolRefuses(t *testing.T) {
 }
 
 func TestNewPoolKeepsCredentialsOutOfErrors(t *testing.T) {
-	for _, url := range []string{"http://user:hunter2@a:1", "http://user:hunter2@a:x", "user:hunter2@a:1"} {
-		_, err := lb.NewPool(lb.PoolConfig{Targets: []lb.Target{{URL: url}}})
+	for _, target := range []string{"http://user:hunter2@a:1", "http://user:hunter2@a:x", "user:hunter2@a:1"} {
+		_, err := lb.NewPool(lb.PoolConfig{Targets: []lb.Target{{URL: target}}})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("NewPool: %v, want an error without the password", err)
 		}

@@ -90,7 +90,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := t.send(c)
 	if c.held != nil {
-		c.held.settle(err != nil)
+		c.held.settle()
 	}
 	return resp, err
 }
