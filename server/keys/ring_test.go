@@ -29,9 +29,11 @@ func TestSignGolden(t *testing.T) {
 		{"every claim", func(*keys.Claims) {}, `{"iss":"https://auth.example.test","sub":"CLIENT","client_id":"CLIENT",` +
 			`"aud":"https://inventory.demo.internal","exp":1795179600,"iat":1795176000,"jti":"JTI",` +
 			`"scope":"inventory:read inventory:write","cs_rev":42,"cs_sec":"SECRET"}`},
-		{"no credential, no scope", func(c *keys.Claims) { c.Credential, c.Scope, c.Revision = auth.SecretID{}, "", 0 },
+		{
+			"no credential, no scope", func(c *keys.Claims) { c.Credential, c.Scope, c.Revision = auth.SecretID{}, "", 0 },
 			`{"iss":"https://auth.example.test","sub":"CLIENT","client_id":"CLIENT",` +
-				`"aud":"https://inventory.demo.internal","exp":1795179600,"iat":1795176000,"jti":"JTI","cs_rev":0}`},
+				`"aud":"https://inventory.demo.internal","exp":1795179600,"iat":1795176000,"jti":"JTI","cs_rev":0}`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			key := generate(t, auth.ES256, start())
