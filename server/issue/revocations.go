@@ -3,7 +3,6 @@ package issue
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/countersign/countersign/server/auth"
 )
@@ -29,13 +28,7 @@ func (w *Writer) commitRevocations(ctx context.Context, batch []*job[auth.Revoca
 	}
 	m.batch.Observe(float64(len(batch)))
 	var last uint64
-	err := w.attempt(ctx, m, func(ctx context.Context, retry bool) (err error) {
-		if retry { // the entries may be there: a second time does no harm, but its records need ids of their own
-			entries = slices.Clone(entries)
-			for i := range entries {
-				entries[i].Event.ID = auth.NewEventID(w.now())
-			}
-		}
+	err := w.attempt(ctx, m, func(ctx context.Context, _ bool) (err error) {
 		last, err = w.ledger.Revoke(ctx, entries)
 		return err
 	})

@@ -26,13 +26,7 @@ func (d *Directory) readAll(ctx context.Context) (all *delta, err error) {
 		if err := all.readRecords(ctx, r); err != nil {
 			return err
 		}
-		if all.signing, err = r.tx.Keys().SigningKeys(ctx); err != nil {
-			return fmt.Errorf("read signing keys: %w", err)
-		}
-		if all.sealing, err = r.tx.Keys().SealedKeys(ctx); err != nil {
-			return fmt.Errorf("read sealed keys: %w", err)
-		}
-		return nil
+		return all.readKeys(ctx, r)
 	})
 	return all, err
 }

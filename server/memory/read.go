@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/countersign/countersign/internal/fault"
@@ -120,27 +122,50 @@ func (d *delta) sort(changes []auth.Change) bool {
 	return len(d.clients)+len(d.apis) <= maxRecords
 }
 
-// fill reads what sort noted.
-func (d *delta) fill(ctx context.Context, r reading, current *state) (err error) {
+// fill reads what sort noted, and what changed with it though the log does not say so.
+func (d *delta) fill(ctx context.Context, r reading, current *state) error {
+	named := slices.Collect(maps.Keys(d.clients))
+	if err := d.readClients(ctx, r, named); err != nil {
+		return err
+	}
+	for _, id := range named {
+		if d.clients[id] == nil { // the APIs that it served have a server less
+			for _, api := range current.apis.Load().servedBy[id] {
+				d.apis[api] = nil
+			}
+		}
+	}
+	var affected []auth.ClientID
 	for id := range d.apis {
-		if d.apis[id], err = orNil(r.tx.APIs().API(ctx, id)); err != nil {
+		api, err := orNil(r.tx.APIs().API(ctx, id))
+		if err != nil {
 			return fmt.Errorf("read API %s: %w", id, err)
 		}
 		r.progress()
-		if d.apis[id] == nil {
-			current.clients.each(func(client auth.ClientID, record *auth.ClientRecord) {
-				if record.Grants[id] != nil || record.Client.DefaultResource == id {
-					d.clients[client] = nil
-				}
-			})
+		if d.apis[id] = api; api == nil {
+			affected = append(affected, current.using(id)...)
 		}
 	}
-	for id := range d.clients {
+	if err := d.readClients(ctx, r, affected); err != nil {
+		return err
+	}
+	return d.readKeys(ctx, r)
+}
+
+func (d *delta) readClients(ctx context.Context, r reading, ids []auth.ClientID) (err error) {
+	for _, id := range ids {
+		if d.clients[id] != nil {
+			continue
+		}
 		if d.clients[id], err = r.client(ctx, id); err != nil {
 			return fmt.Errorf("read client %s: %w", id, err)
 		}
 		r.progress()
 	}
+	return nil
+}
+
+func (d *delta) readKeys(ctx context.Context, r reading) (err error) {
 	if d.keys {
 		if d.signing, err = r.tx.Keys().SigningKeys(ctx); err != nil {
 			return fmt.Errorf("read signing keys: %w", err)

@@ -47,6 +47,16 @@ func indexAPIs(byID map[auth.APIID]*auth.API) *apiIndex {
 	return index
 }
 
+// using returns the clients that have a grant for the API or have it as their default.
+func (s *state) using(id auth.APIID) (clients []auth.ClientID) {
+	s.clients.each(func(client auth.ClientID, record *auth.ClientRecord) {
+		if record.Grants[id] != nil || record.Client.DefaultResource == id {
+			clients = append(clients, client)
+		}
+	})
+	return clients
+}
+
 // apply takes over what was read again. The sequence that it belongs to must be published after it.
 func (s *state) apply(d *delta) {
 	index := s.apis.Load()
