@@ -32,7 +32,7 @@ func (b *balancer) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	p := classify(err)
-	p.RequestID = b.requestID(r.Header)
+	p.RequestID = b.requestID(r)
 	if p.Status >= http.StatusInternalServerError {
 		b.log.WarnContext(r.Context(), "request not answered by an upstream",
 			"request_id", p.RequestID, "method", r.Method, "status", p.Status, "err", err)

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strings"
+
+	"github.com/countersign/countersign/internal/httpx"
 )
 
 const headerRequestID = "X-Request-Id"
@@ -20,7 +22,7 @@ func (b *balancer) rewrite(pr *httputil.ProxyRequest) {
 	// ReverseProxy drops parameters that it cannot parse, for proxies that decide by them. This one
 	// does not look at the query, so it has no business to change it.
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
-	pr.Out.Header.Set(headerRequestID, b.requestID(pr.In.Header))
+	pr.Out.Header.Set(headerRequestID, b.requestID(pr.In))
 }
 
 // stampRequestID puts the request's id on the answer, once, whatever the upstream did.
@@ -59,9 +61,12 @@ func samePrefix(name, lower string) bool {
 	return strings.EqualFold(strings.ReplaceAll(name[:len(lower)], "_", "-"), lower)
 }
 
-// requestID returns the id in h if it is acceptable, else a new one.
-func (b *balancer) requestID(h http.Header) string {
-	if ids := h[headerRequestID]; len(ids) == 1 && validRequestID(ids[0]) {
+// requestID returns the id that the listener gave r, else the client's if it is acceptable, else a new one.
+func (b *balancer) requestID(r *http.Request) string {
+	if id := httpx.From(r.Context()).ID; id != "" {
+		return id
+	}
+	if ids := r.Header[headerRequestID]; len(ids) == 1 && validRequestID(ids[0]) {
 		return ids[0]
 	}
 	return b.newID()

@@ -29,8 +29,9 @@ type Config struct {
 //
 // The request reaches the upstream with Host, path and query as the client sent them. Forwarding
 // headers that the client sent, and others by which proxies vouch for a client, are dropped in every
-// spelling; X-Forwarded-For, -Host and -Proto are made afresh. X-Request-Id is passed on if it is 1 to
-// 64 characters out of [A-Za-z0-9._-], else replaced; the answer always bears it. Server-sent events
+// spelling; X-Forwarded-For, -Host and -Proto are made afresh. X-Request-Id is the one of an enclosing
+// httpx.Edge, else the client's if it is 1 to 64 characters out of [A-Za-z0-9._-], else a new one; the
+// answer always bears it. Server-sent events
 // and other bodies of unknown length are flushed as they come; upgrades (WebSocket) pass through;
 // CONNECT is refused.
 //
@@ -68,9 +69,12 @@ type balancer struct {
 // ServeHTTP implements http.Handler.
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect {
-		writeProblem(w, problem{Status: http.StatusMethodNotAllowed, Detail: "this is not a tunnel", RequestID: b.requestID(r.Header)})
+		writeProblem(w, problem{Status: http.StatusMethodNotAllowed, Detail: "this is not a tunnel", RequestID: b.requestID(r)})
 		return
 	}
+	// What a listener sets for handlers of its own would stand beside the upstream's.
+	w.Header().Del(headerRequestID)
+	w.Header().Del("X-Content-Type-Options")
 	b.proxy.ServeHTTP(w, r)
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/lb"
 )
 
@@ -124,6 +126,35 @@ func TestRequestIDs(t *testing.T) {
 				t.Errorf("the answer bears another id: %s", diff)
 			}
 		})
+	}
+}
+
+func TestEdgeAroundTheBalancer(t *testing.T) {
+	var arrived string
+	u := startUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		arrived = r.Header.Get("X-Request-Id")
+		w.Header().Set("X-Request-Id", arrived)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+	})
+	handler, err := lb.New(lb.Config{Transport: newTransport(t, lb.TransportConfig{Pool: newPool(t, lb.PoolConfig{}, u.addr)})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := &httpx.Edge{Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	var given string
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	w := httptest.NewRecorder()
+	edge.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given = httpx.From(r.Context()).ID
+		handler.ServeHTTP(w, r)
+	})).ServeHTTP(w, r)
+	for name, want := range map[string]string{"X-Request-Id": given, "X-Content-Type-Options": "nosniff"} {
+		if diff := cmp.Diff([]string{want}, w.Header()[name]); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	if arrived != given {
+		t.Errorf("upstream saw id %q, the access log has %q", arrived, given)
 	}
 }
 
