@@ -1,10 +1,13 @@
 package testbed
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -28,15 +31,35 @@ func FreePort(tb testing.TB) int {
 }
 
 func freePort() (int, error) {
-	var err error
+	l, port, err := listenSomewhere()
+	if err != nil {
+		return 0, err
+	}
+	return port, closeNow(l)
+}
+
+// listenSomewhere listens on a port of this package's range.
+func listenSomewhere() (l net.Listener, port int, err error) {
 	for range 100 {
-		port := firstPort + rand.IntN(lastPort-firstPort+1) //nolint:gosec // not a secret
-		var l net.Listener
+		port = firstPort + rand.IntN(lastPort-firstPort+1) //nolint:gosec // not a secret
 		if l, err = listen(loopback(port)); err == nil {
-			return port, l.Close()
+			return l, port, nil
 		}
 	}
-	return 0, fmt.Errorf("find a free port from %d to %d: %w", firstPort, lastPort, err)
+	return nil, 0, fmt.Errorf("find a free port from %d to %d: %w", firstPort, lastPort, err)
+}
+
+// listen opens a TCP listener, for which nobody has to wait and so no context is needed.
+func listen(addr string) (net.Listener, error) {
+	return (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+}
+
+// closeNow closes a listener or connection so that it is gone when this returns. A child process
+// on its way to its program still holds all that we have open, so none may be in the making.
+func closeNow(c io.Closer) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return c.Close()
 }
 
 func loopback(port int) string {

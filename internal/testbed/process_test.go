@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-redis/redis/v8"
+
 	"github.com/countersign/countersign/internal/testbed"
 )
 
@@ -147,15 +149,20 @@ func addrOf(url string) string {
 // TestServersOutliveTheThread: the kernel ties a child's life to the thread that made it.
 func TestServersOutliveTheThread(t *testing.T) {
 	t.Parallel()
-	started := make(chan *testbed.Server)
-	go func() {
-		runtime.LockOSThread() // and never unlocks it, which ends the thread with the goroutine
-		started <- testbed.StartRedis(t)
-	}()
-	client := openRedis(t, (<-started).URL())
+	var clients []*redis.Client
+	for range 4 {
+		started := make(chan *testbed.Server)
+		go func() {
+			runtime.LockOSThread() // and never unlocks it, which ends the thread with the goroutine
+			started <- testbed.StartRedis(t)
+		}()
+		clients = append(clients, openRedis(t, (<-started).URL()))
+	}
 	for end := time.Now().Add(silence); time.Now().Before(end); {
-		if err := client.Ping(t.Context()).Err(); err != nil {
-			t.Fatal(err)
+		for _, client := range clients {
+			if err := client.Ping(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

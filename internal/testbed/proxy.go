@@ -28,12 +28,16 @@ type Proxy struct {
 // StartProxy returns a proxy for target (host:port) that passes everything. It is closed when the test ends.
 func StartProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
+	listener, port, err := listenSomewhere()
+	if err != nil {
+		tb.Fatalf("proxy: %v", err)
+	}
 	p := &Proxy{
-		tb: tb, target: target, addr: loopback(FreePort(tb)),
+		tb: tb, target: target, addr: loopback(port),
 		net: network{changed: make(chan struct{})}, links: map[*link]struct{}{},
 	}
 	tb.Cleanup(p.Close)
-	p.Pass()
+	p.serve(listener)
 	return p
 }
 
@@ -54,6 +58,11 @@ func (p *Proxy) Pass() {
 	if err != nil {
 		p.tb.Fatalf("proxy: %v", err)
 	}
+	p.serve(listener)
+}
+
+// serve is called with p.mu held, or before anybody else knows p.
+func (p *Proxy) serve(listener net.Listener) {
 	p.listener = listener
 	p.wg.Go(func() { p.accept(listener) })
 }
@@ -122,7 +131,7 @@ func (p *Proxy) shut(forGood bool) error {
 	if p.listener == nil {
 		return nil
 	}
-	err := p.listener.Close()
+	err := closeNow(p.listener)
 	p.listener = nil
 	return err
 }
@@ -167,9 +176,4 @@ func (p *Proxy) remove(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.links, l)
-}
-
-// listen opens a TCP listener, for which nobody has to wait and so no context is needed.
-func listen(addr string) (net.Listener, error) {
-	return (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
 }
