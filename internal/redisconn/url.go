@@ -91,14 +91,15 @@ func (a *address) setHosts(text string) error {
 		port = defaultSentinelPort
 	}
 	for host := range strings.SplitSeq(text, ",") {
-		h, p, err := net.SplitHostPort(host)
-		if err != nil {
-			h, p = strings.Trim(host, "[]"), port
+		if bare := strings.HasSuffix(host, "]"); bare || !strings.Contains(host, ":") {
+			host += ":" + port
 		}
-		if number, err := strconv.Atoi(p); err != nil || number < 1 || number > 65535 || h == "" || strings.ContainsAny(h, "@/ ") {
+		h, p, err := net.SplitHostPort(host)
+		number, notNumber := strconv.ParseUint(p, 10, 16)
+		if err != nil || notNumber != nil || number == 0 || h == "" || strings.ContainsAny(h, "@/[] ") {
 			return errors.New("a host must be written as host or host:port, with user and password percent-encoded before an @")
 		}
-		a.hosts = append(a.hosts, net.JoinHostPort(h, p))
+		a.hosts = append(a.hosts, net.JoinHostPort(h, strconv.FormatUint(number, 10)))
 	}
 	if a.scheme != "redis+sentinel" && len(a.hosts) > 1 {
 		return fmt.Errorf("%s:// takes one host; several are for redis+sentinel://", a.scheme)

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// DefaultTimeout bounds the look-up of one token in store and database.
+	// DefaultTimeout bounds the look-up of a token that is not in memory.
 	DefaultTimeout = 2 * time.Second
 	// DefaultReads is how many tokens are read from the database at once.
 	DefaultReads = 64
@@ -31,9 +31,10 @@ type Config struct {
 	Memory auth.TokenStore // of this process
 	Store  auth.TokenStore // shared between processes; nil: none
 	Ledger auth.Ledger
-	// Verify checks a JWT by its signature and returns its token, or fault.InvalidToken. It does no I/O.
-	Verify     func(presented string) (*auth.Token, error)
-	Timeout    time.Duration         // bound on a look-up in store and database; 0: DefaultTimeout
+	// Verify checks a JWT by its signature and returns its token, or fault.InvalidToken. It may wait for the directory to
+	// reach the state that the token was decided from.
+	Verify     func(ctx context.Context, presented string) (*auth.Token, error)
+	Timeout    time.Duration         // bound on the look-up of a token that is not in memory; 0: DefaultTimeout
 	Reads      int                   // bound on database reads at once; 0: DefaultReads
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -89,40 +90,27 @@ func (r *Resolver) Resolve(ctx context.Context, presented string, apis []auth.AP
 		return t, nil
 	}
 	if !auth.LooksOpaque(presented) {
-		return r.verify(key, presented)
+		return r.await(ctx, key, func(ctx context.Context) (*auth.Token, error) { return r.verify(ctx, key, presented) })
 	}
 	id, proof, err := auth.ParseOpaque(presented)
 	if err != nil {
 		r.metrics.rejected.Inc()
 		return nil, err
 	}
-	return r.await(ctx, search{key: key, id: id, proof: proof, apis: apis})
+	s := search{key: key, id: id, proof: proof, apis: apis}
+	return r.await(ctx, key, func(ctx context.Context) (*auth.Token, error) { return r.find(ctx, s) })
 }
 
-// verify checks a JWT, once for all who present it right now.
-func (r *Resolver) verify(key auth.TokenKey, presented string) (*auth.Token, error) {
-	found, err, _ := r.flights.Do(string(key[:]), func() (any, error) {
-		t, err := r.cfg.Verify(presented)
-		if err != nil {
-			return nil, err
-		}
-		r.cfg.Memory.Remember(key, t)
-		return t, nil
-	})
-	if err != nil {
-		r.metrics.signatureBad.Inc()
-		return nil, err
-	}
-	r.metrics.signatureGood.Inc()
-	return found.(*auth.Token), nil //nolint:errcheck,forcetypeassert // the flight returns nothing else
-}
-
-// await joins or begins the flight for an opaque token and leaves it when ctx ends.
-func (r *Resolver) await(ctx context.Context, s search) (*auth.Token, error) {
-	flight := r.flights.DoChan(string(s.key[:]), func() (any, error) {
+// await joins or begins the flight for a token and leaves it when ctx ends.
+func (r *Resolver) await(ctx context.Context, key auth.TokenKey, fly func(context.Context) (*auth.Token, error)) (*auth.Token, error) {
+	flight := r.flights.DoChan(string(key[:]), func() (any, error) {
 		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Timeout)
 		defer cancel()
-		return r.find(detached, s)
+		// An earlier flight may have landed since this caller looked in memory.
+		if t := r.cfg.Memory.Lookup(detached, key, nil); t != nil {
+			return t, nil
+		}
+		return fly(detached)
 	})
 	select {
 	case landed := <-flight:
@@ -133,6 +121,22 @@ func (r *Resolver) await(ctx context.Context, s search) (*auth.Token, error) {
 	case <-ctx.Done():
 		return nil, fault.Wrap(fault.Unavailable, "the token could not be looked up in time", ctx.Err())
 	}
+}
+
+// verify checks a JWT by its signature.
+func (r *Resolver) verify(ctx context.Context, key auth.TokenKey, presented string) (*auth.Token, error) {
+	t, err := r.cfg.Verify(ctx, presented)
+	switch {
+	case errors.Is(err, fault.InvalidToken):
+		r.metrics.signatureBad.Inc()
+		return nil, err
+	case err != nil:
+		r.metrics.signatureFailed.Inc()
+		return nil, err
+	}
+	r.metrics.signatureGood.Inc()
+	r.cfg.Memory.Remember(key, t)
+	return t, nil
 }
 
 // search is an opaque token to find.

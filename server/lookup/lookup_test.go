@@ -81,7 +81,9 @@ func open(tb testing.TB, cfg lookup.Config) *lookup.Resolver {
 		cfg.Memory = memory(tb)
 	}
 	if cfg.Verify == nil {
-		cfg.Verify = func(string) (*auth.Token, error) { return nil, fault.New(fault.InvalidToken, "not signed by us") }
+		cfg.Verify = func(context.Context, string) (*auth.Token, error) {
+			return nil, fault.New(fault.InvalidToken, "not signed by us")
+		}
 	}
 	r, err := lookup.New(cfg)
 	if err != nil {
@@ -116,8 +118,8 @@ func TestOrder(t *testing.T) {
 		t.Fatal("what was found was not filled in")
 	}
 	n, err := testutil.GatherAndCount(registry, "countersign_token_lookups_total")
-	if err != nil || n != 10 {
-		t.Fatalf("%d series, %v: want all ten from the start", n, err)
+	if err != nil || n != 11 {
+		t.Fatalf("%d series, %v: want all eleven from the start", n, err)
 	}
 }
 
@@ -180,7 +182,7 @@ func TestJWT(t *testing.T) {
 	_, token := storetest.SampleToken(storetest.SampleAPI(), time.Now())
 	token.Key = auth.KeyID{1}
 	var verified atomic.Int64
-	r := open(t, lookup.Config{Ledger: l, Store: shared, Verify: func(string) (*auth.Token, error) {
+	r := open(t, lookup.Config{Ledger: l, Store: shared, Verify: func(context.Context, string) (*auth.Token, error) {
 		verified.Add(1)
 		return token, nil
 	}})
@@ -195,6 +197,29 @@ func TestJWT(t *testing.T) {
 	}
 	if shared.Lookup(t.Context(), auth.KeyOf(presented), nil) != nil {
 		t.Fatal("a JWT went to the shared store")
+	}
+}
+
+// TestJWTNotChecked says that a JWT that could not be checked is no bad one, and that nobody waits for longer than they want to.
+func TestJWTNotChecked(t *testing.T) {
+	r := open(t, lookup.Config{Ledger: &ledger{}, Timeout: time.Minute, Verify: func(context.Context, string) (*auth.Token, error) {
+		return nil, fault.New(fault.Unavailable, "the directory is behind")
+	}})
+	if _, err := r.Resolve(t.Context(), "a.b.c", nil); !errors.Is(err, fault.Unavailable) {
+		t.Fatalf("Resolve = %v, want fault.Unavailable", err)
+	}
+	began := time.Now()
+	hung := open(t, lookup.Config{Ledger: &ledger{}, Timeout: 20 * time.Millisecond, Verify: func(ctx context.Context, _ string) (*auth.Token, error) {
+		<-ctx.Done()
+		return nil, fault.Wrap(fault.Unavailable, "the directory is behind", ctx.Err())
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := hung.Resolve(ctx, "a.b.c", nil); !errors.Is(err, fault.Unavailable) {
+		t.Fatalf("Resolve = %v, want fault.Unavailable", err)
+	}
+	if _, err := hung.Resolve(t.Context(), "a.b.c", nil); !errors.Is(err, fault.Unavailable) || time.Since(began) > 10*time.Second {
+		t.Fatalf("Resolve = %v after %v, want fault.Unavailable within the timeout", err, time.Since(began))
 	}
 }
 
@@ -291,7 +316,7 @@ func TestFlood(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	good := lookup.Config{Memory: memory(t), Ledger: &ledger{}, Verify: func(string) (*auth.Token, error) { return nil, nil }}
+	good := lookup.Config{Memory: memory(t), Ledger: &ledger{}, Verify: func(context.Context, string) (*auth.Token, error) { return nil, nil }}
 	for name, change := range map[string]func(*lookup.Config){
 		"no memory":   func(c *lookup.Config) { c.Memory = nil },
 		"no ledger":   func(c *lookup.Config) { c.Ledger = nil },

@@ -19,6 +19,7 @@ type metrics struct {
 	databaseShed     prometheus.Counter // not asked, since too many look-ups were under way
 	signatureGood    prometheus.Counter
 	signatureBad     prometheus.Counter
+	signatureFailed  prometheus.Counter // could not be checked
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -42,5 +43,6 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		databaseShed:     lookups.WithLabelValues("database", "shed"),
 		signatureGood:    lookups.WithLabelValues("signature", "good"),
 		signatureBad:     lookups.WithLabelValues("signature", "bad"),
+		signatureFailed:  lookups.WithLabelValues("signature", "failed"),
 	}, nil
 }
