@@ -68,10 +68,7 @@ func (s *Server) newMetadata() (*document, error) {
 
 // jwks serves the JWK set, RFC 7517 §5.
 func (s *Server) jwks(w http.ResponseWriter, r *http.Request) error {
-	set, err := s.config.Keys.JWKS()
-	if err != nil {
-		return err
-	}
+	set := s.config.Keys.JWKS()
 	d := document{body: set.Body, etag: set.ETag, mediaType: "application/jwk-set+json", maxAge: keys.JWKSMaxAge}
 	return d.serve(w, r)
 }

@@ -24,7 +24,7 @@ import (
 type Keys interface {
 	oauth.Signer
 	// JWKS returns the JWK set.
-	JWKS() (keys.JWKS, error)
+	JWKS() keys.JWKS
 }
 
 // Feed is the revocation feed, as feed.Feed serves it.

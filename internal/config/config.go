@@ -26,7 +26,7 @@ const fileFlag = "config"
 
 // Bind adds to flags one flag for each field of settings, a pointer to a struct, and --config. A field's tags are `name` (the
 // flag; without it the field is no setting), `help`, `default`, and `secret:"true"` for a value that can also be given as a
-// file, by the name with `-file` behind it, and that is never printed. Fields are strings, integers, booleans, durations and
+// file, by the name with `-file` behind it, and that is never printed. An embedded struct adds its own fields. Fields are strings, integers, booleans, durations and
 // string lists. It panics on a field of another type, which is a mistake of the program.
 func Bind(flags *pflag.FlagSet, settings any) {
 	flags.String(fileFlag, "", "YAML file with settings ("+EnvPrefix+"CONFIG)")
@@ -34,6 +34,15 @@ func Bind(flags *pflag.FlagSet, settings any) {
 		flags.VarPF(&pending{kind: f.value.Kind(), text: f.fallback}, f.name, "", f.usage()).NoOptDefVal = f.noOption()
 		if f.secret {
 			flags.String(f.name+"-file", "", "file that holds --"+f.name+" ("+f.env()+"_FILE, "+f.key()+"_file)")
+		}
+	}
+}
+
+// Defaults fills settings, which Bind was not given, with their defaults. It panics on one that does not fit.
+func Defaults(settings any) {
+	for _, f := range fields(settings) {
+		if err := f.set(f.fallback); err != nil {
+			panic(err)
 		}
 	}
 }
@@ -108,7 +117,7 @@ func (f field) layer(layers map[string]any, merged *koanf.Koanf, env map[string]
 	if path == "" {
 		return nil
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read the file that %s names: %w", origin, err)
 	}

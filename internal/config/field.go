@@ -19,9 +19,14 @@ type field struct {
 	value    reflect.Value
 }
 
-func fields(settings any) (list []field) {
-	structure := reflect.ValueOf(settings).Elem()
+func fields(settings any) []field { return fieldsOf(reflect.ValueOf(settings).Elem()) }
+
+func fieldsOf(structure reflect.Value) (list []field) {
 	for i := range structure.NumField() {
+		if structure.Type().Field(i).Anonymous {
+			list = append(list, fieldsOf(structure.Field(i))...)
+			continue
+		}
 		tag := structure.Type().Field(i).Tag
 		name := tag.Get("name")
 		if name == "" {

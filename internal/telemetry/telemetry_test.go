@@ -46,7 +46,7 @@ func TestTracingOff(t *testing.T) {
 
 func TestTracingRefused(t *testing.T) {
 	for environ, want := range map[string]string{
-		"OTEL_TRACES_EXPORTER=jaeger": "jaeger",
+		"OTEL_TRACES_EXPORTER=jaeger":                                "jaeger",
 		"OTEL_TRACES_EXPORTER=otlp,OTEL_EXPORTER_OTLP_PROTOCOL=grpc": "grpc",
 	} {
 		_, err := telemetry.StartTracing(t.Context(), strings.Split(environ, ","), "part", "v0")

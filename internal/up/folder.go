@@ -22,8 +22,10 @@ func OpenFolder(path string) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the data folder: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Join(path, "logs"), 0o700); err != nil {
-		return nil, fmt.Errorf("make the data folder (--data-dir chooses another): %w", err)
+	for _, sub := range []string{"logs", "curl"} {
+		if err := os.MkdirAll(filepath.Join(path, sub), 0o700); err != nil {
+			return nil, fmt.Errorf("make the data folder (--data-dir chooses another): %w", err)
+		}
 	}
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names the folder
 	if err != nil {
@@ -95,14 +97,39 @@ func (f *Folder) ReadBootstrap() (Bootstrap, error) {
 	return b, nil
 }
 
-// WriteBootstrap replaces the file as a whole: a reader never sees half of it.
+// WriteBootstrap replaces the file as a whole: a reader never sees half of it. Beside it, for each client, it writes a file
+// with the client's credentials for curl (-K), so that a secret need not be typed.
 func (f *Folder) WriteBootstrap(b Bootstrap) error {
 	text, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode credentials: %w", err)
 	}
+	for name, c := range b.Clients {
+		if err := WriteFile(f.curlFile(name), fmt.Appendf(nil, "user = \"%s:%s\"\n", c.ClientID, c.ClientSecret)); err != nil {
+			return err
+		}
+	}
 	return WriteFile(f.BootstrapPath(), append(text, '\n'))
 }
+
+func (f *Folder) curlFile(client string) string { return f.File(filepath.Join("curl", client)) }
+
+// CurlPath returns the path of a client's file for curl as one types it in a shell: relative where that is shorter, quoted where it
+// must be.
+func (f *Folder) CurlPath(client string) string {
+	path := f.curlFile(client)
+	if here, err := os.Getwd(); err == nil {
+		if relative, err := filepath.Rel(here, path); err == nil && len(relative) < len(path) {
+			path = relative
+		}
+	}
+	if strings.ContainsFunc(path, func(r rune) bool { return !strings.ContainsRune(plainInShell, r) }) {
+		path = "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
+}
+
+const plainInShell = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:,@%"
 
 // WriteFile replaces a file that only its owner may read (mode 0600): written aside, synced, then renamed.
 func WriteFile(path string, text []byte) error {

@@ -48,8 +48,12 @@ func (p Ports) Free(ctx context.Context) error {
 		what string
 		port int
 	}{
-		{"the issuer", p.Issuer}, {"auth server 1", p.Auth[0]}, {"auth server 2", p.Auth[1]},
-		{"the admin address", p.Admin}, {"auth server 1's admin port", p.AuthAdmin[0]}, {"auth server 2's admin port", p.AuthAdmin[1]},
+		{"the issuer", p.Issuer},
+		{"auth server 1", p.Auth[0]},
+		{"auth server 2", p.Auth[1]},
+		{"the admin address", p.Admin},
+		{"auth server 1's admin port", p.AuthAdmin[0]},
+		{"auth server 2's admin port", p.AuthAdmin[1]},
 		{"the load balancer's health port", p.Balancer},
 	} {
 		listener, err := listen.Listen(ctx, "tcp", Address(one.port))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -69,8 +70,8 @@ func Start(ctx context.Context, config Config) (*System, error) {
 // Stop ends every part, the last started first, and waits for them.
 func (s *System) Stop() error {
 	var errs []error
-	for i := len(s.processes) - 1; i >= 0; i-- {
-		errs = append(errs, s.processes[i].shutdown())
+	for _, p := range slices.Backward(s.processes) {
+		errs = append(errs, p.shutdown())
 	}
 	return errors.Join(errs...)
 }

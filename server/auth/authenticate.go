@@ -11,7 +11,7 @@ import (
 type Credentials struct {
 	ClientID string
 	Secret   SecretValue
-	Method   AuthMethod // how they were sent
+	Method   Method // how they were sent
 }
 
 // Caller is an authenticated client.

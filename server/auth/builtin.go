@@ -8,22 +8,26 @@ import (
 
 // builtIns are the APIs of Countersign itself, as the first start stores them.
 func builtIns() []API {
-	scopes := func(pairs ...string) (list []ScopeDefinition) {
-		for i := 0; i < len(pairs); i += 2 {
-			list = append(list, ScopeDefinition{Name: pairs[i], Description: pairs[i+1]})
-		}
-		return list
-	}
 	return []API{
-		{Identifier: AdminAPI, Name: "Countersign administration", Scopes: scopes(
-			"clients:read", "see clients and the hints of their secrets", "clients:write", "create, change and delete clients",
-			"secrets:write", "add, disable and delete secrets", "apis:read", "see APIs", "apis:write", "create, change and delete APIs",
-			"grants:read", "see grants", "grants:write", "create, change and delete grants",
-			"tokens:read", "see tokens", "tokens:write", "revoke tokens",
-			"keys:read", "see signing keys", "keys:write", "rotate signing keys", "audit:read", "read the audit log")},
-		{Identifier: ServerAPI, Name: "Countersign authorization server", Scopes: scopes(
-			ScopeIntrospectAll, "introspect every token", ScopeRevokeAll, "revoke every token",
-			ScopeRevocationsRead, "read the revocation feed")},
+		{Identifier: AdminAPI, Name: "Countersign administration", Scopes: []ScopeDefinition{
+			{"clients:read", "see clients and the hints of their secrets"},
+			{"clients:write", "create, change and delete clients"},
+			{"secrets:write", "add, disable and delete secrets"},
+			{"apis:read", "see APIs"},
+			{"apis:write", "create, change and delete APIs"},
+			{"grants:read", "see grants"},
+			{"grants:write", "create, change and delete grants"},
+			{"tokens:read", "see tokens"},
+			{"tokens:write", "revoke tokens"},
+			{"keys:read", "see signing keys"},
+			{"keys:write", "rotate signing keys"},
+			{"audit:read", "read the audit log"},
+		}},
+		{Identifier: ServerAPI, Name: "Countersign authorization server", Scopes: []ScopeDefinition{
+			{ScopeIntrospectAll, "introspect every token"},
+			{ScopeRevokeAll, "revoke every token"},
+			{ScopeRevocationsRead, "read the revocation feed"},
+		}},
 	}
 }
 

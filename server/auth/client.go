@@ -10,13 +10,13 @@ import (
 	"github.com/countersign/countersign/internal/fault"
 )
 
-// AuthMethod is how a client authenticates: a `token_endpoint_auth_method` of RFC 7591 §2. Only the registered one is accepted.
-type AuthMethod string
+// Method is how a client authenticates: a `token_endpoint_auth_method` of RFC 7591 §2. Only the registered one is accepted.
+type Method string
 
 // The methods that this server offers.
 const (
-	SecretBasic AuthMethod = "client_secret_basic" // RFC 6749 §2.3.1, in the Authorization header
-	SecretPost  AuthMethod = "client_secret_post"  // RFC 6749 §2.3.1, in the body
+	SecretBasic Method = "client_secret_basic" // RFC 6749 §2.3.1, in the Authorization header
+	SecretPost  Method = "client_secret_post"  // RFC 6749 §2.3.1, in the body
 )
 
 // Client is a service that calls others.
@@ -29,7 +29,7 @@ type Client struct {
 	Owner       string
 	Labels      map[string]string
 	Status      Status
-	AuthMethod  AuthMethod
+	AuthMethod  Method
 	// DefaultResource is the API for which a token is asked when the request names no resource. The first grant sets it, so
 	// that a later grant never breaks a caller. Zero: none.
 	DefaultResource APIID

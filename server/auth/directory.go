@@ -8,6 +8,7 @@ import (
 // Directory is everything that deciding about tokens needs to know, in memory and kept current by the change log. What it
 // returns is shared and must not be changed. Its methods may be called by any number of goroutines.
 type Directory interface {
+	Follower
 	// Sequence returns the change-log sequence that is fully applied. Read it before anything that it is to vouch for.
 	Sequence() uint64
 	// Age returns how long ago the last successful read of the change log began, on a monotonic clock.
@@ -20,6 +21,10 @@ type Directory interface {
 	APIByIdentifier(identifier string) *API
 	// Denied reports whether a revocation refuses the token.
 	Denied(t *Token) bool
+}
+
+// Follower keeps up with the change log.
+type Follower interface {
 	// CatchUp reads the change log now, unless that was done or tried a moment ago: calls beyond a rate return at once. Use
 	// it for what may have been created a moment ago on another instance.
 	CatchUp(ctx context.Context) error

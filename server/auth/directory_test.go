@@ -55,7 +55,8 @@ func (d *directory) CatchUp(context.Context) error {
 	return nil
 }
 
-var start = time.Date(2026, 11, 1, 12, 0, 0, 500_000_000, time.UTC)
+// start is the time at which every world begins, half a second past a whole one.
+var start = time.Date(2026, 11, 1, 12, 0, 0, 500_000_000, time.UTC) //nolint:gochecknoglobals // Go has no constant times
 
 // world is a directory with one client that may call two APIs, and serves a third.
 type world struct {

@@ -126,7 +126,7 @@ func TestSecretValue(t *testing.T) {
 	if !regexp.MustCompile(`^cs_secret_[0-9A-Za-z]{49}$`).MatchString(value.Reveal()) || !value.WellFormed() {
 		t.Fatalf("a secret has the form of %d characters", len(value.Reveal()))
 	}
-	for _, text := range []string{fmt.Sprint(value), fmt.Sprintf("%+v", value), fmt.Sprintf("%#v", value), fmt.Sprintf("%s", value), value.LogValue().String()} {
+	for _, text := range []string{fmt.Sprint(value), fmt.Sprintf("%+v", value), fmt.Sprintf("%#v", value), fmt.Sprintf("%v", []auth.SecretValue{value}), value.LogValue().String()} {
 		if strings.Contains(text, value.Reveal()) {
 			t.Error("a secret prints itself")
 		}

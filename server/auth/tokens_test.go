@@ -52,7 +52,7 @@ func TestIntrospect(t *testing.T) {
 		change    func(*world, *auth.Caller, *auth.Token)
 		resolve   error
 		active    bool
-		err       error
+		err       fault.Code
 	}{
 		{name: "by a client that serves the API", active: true},
 		{name: "unknown", presented: "garbage"},
@@ -85,7 +85,7 @@ func TestIntrospect(t *testing.T) {
 				presented = "known"
 			}
 			got, err := w.tokens(answers{token, tt.resolve}, nil).Introspect(t.Context(), caller, presented)
-			if tt.err != nil {
+			if tt.err != "" {
 				if found := fault.From(err); found == nil || found.Code != tt.err {
 					t.Fatalf("error %v", err)
 				}

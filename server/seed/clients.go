@@ -41,8 +41,10 @@ func Demo() (auth.API, []Role) {
 	return api, []Role{
 		{Name: "service-a", Description: "Demo: order service, calls the inventory.", Calls: Inventory},
 		{Name: "service-b", Description: "Demo: inventory service.", Serves: Inventory},
-		{Name: "gateway", Description: "Demo: API gateway.", Calls: auth.ServerAPI,
-			Scopes: auth.NewScopes(auth.ScopeIntrospectAll, auth.ScopeRevocationsRead)},
+		{
+			Name: "gateway", Description: "Demo: API gateway.", Calls: auth.ServerAPI,
+			Scopes: auth.NewScopes(auth.ScopeIntrospectAll, auth.ScopeRevocationsRead),
+		},
 	}
 }
 

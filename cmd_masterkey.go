@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/internal/config"
+	"github.com/countersign/countersign/internal/seal"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/keys"
+	"github.com/countersign/countersign/server/sqlstore"
+)
+
+func newMasterKeyCmd(env environment) *cobra.Command {
+	parent := &cobra.Command{
+		Use: "master-key", Short: "Make or replace the key under which all other keys are sealed",
+		Long: "The master key seals every signing key and shared key in the database. It is never in the database:\n" +
+			"keep the file apart from the database's backups, and keep a copy. Without it the database is of no use.",
+	}
+	parent.AddCommand(newMasterKeyCreateCmd(env), newMasterKeyRotateCmd(env))
+	return parent
+}
+
+func newMasterKeyCreateCmd(env environment) *cobra.Command {
+	return &cobra.Command{
+		Use: "create FILE", Short: "Make a new master key in a file that does not exist yet", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if _, err := seal.CreateKeyFile(args[0]); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintln(env.stdout, "made", args[0])
+			return err //nolint:wrapcheck // standard output is gone
+		},
+	}
+}
+
+func newMasterKeyRotateCmd(env environment) *cobra.Command {
+	var settings struct {
+		databaseSettings
+
+		MasterKeyFile string `name:"master-key-file" default:"master.key" help:"file with the present master key"`
+		NewKeyFile    string `name:"new-master-key-file" default:"master.key.new" help:"file with the new master key; it is made if it does not exist"`
+	}
+	cmd := &cobra.Command{
+		Use: "rotate", Short: "Seal every key in the database anew under another master key", Args: cobra.NoArgs,
+		Long: "Seal every key in the database anew under another master key. No key changes, so no token and no\n" +
+			"secret is affected. Running servers go on with the keys that they hold; restart each with the new file.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := config.Load(cmd.Flags(), env.environ, &settings); err != nil {
+				return usageError{err}
+			}
+			old, err := seal.ReadKeyFile(settings.MasterKeyFile)
+			if err != nil {
+				return err
+			}
+			fresh, err := seal.CreateKeyFile(settings.NewKeyFile)
+			if errors.Is(err, fs.ErrExist) {
+				fresh, err = seal.ReadKeyFile(settings.NewKeyFile)
+			}
+			if err != nil {
+				return err
+			}
+			return withStore(cmd, env, settings.databaseSettings, func(ctx context.Context, store *sqlstore.Store) error {
+				if err := keys.Reseal(ctx, store, keys.Resealing{Old: old, New: fresh, Actor: commandActor(cmd), Now: time.Now()}); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(env.stdout, "sealed anew; restart every server with --master-key-file %s\n", settings.NewKeyFile)
+				return err //nolint:wrapcheck // standard output is gone
+			})
+		},
+	}
+	config.Bind(cmd.Flags(), &settings)
+	return cmd
+}
+
+// commandActor is who acts when a command works on the database itself.
+func commandActor(cmd *cobra.Command) auth.Actor { return auth.Actor{Name: cmd.CommandPath()} }

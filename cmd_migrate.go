@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/internal/config"
+	"github.com/countersign/countersign/internal/telemetry"
+	"github.com/countersign/countersign/server/sqlstore"
+)
+
+// databaseSettings are those of the commands that work on the database itself.
+type databaseSettings struct {
+	Database        string        `name:"database" secret:"true" default:"sqlite:countersign.db" help:"mysql://user:password@host:port/database or sqlite:PATH"`
+	DatabaseTimeout time.Duration `name:"database-timeout" default:"2s" help:"how long the database may be silent"`
+}
+
+// withStore runs do on the database of the settings.
+func withStore(cmd *cobra.Command, env environment, s databaseSettings, do func(context.Context, *sqlstore.Store) error) error {
+	logger, err := telemetry.NewLogger(env.stderr, "warn")
+	if err != nil {
+		return err
+	}
+	store, err := sqlstore.Open(cmd.Context(), sqlstore.Config{URL: s.Database, Timeout: s.DatabaseTimeout, Logger: logger})
+	if err != nil {
+		return usageError{err}
+	}
+	return errors.Join(do(cmd.Context(), store), store.Close())
+}
+
+func newMigrateCmd(env environment) *cobra.Command {
+	parent := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or see how it stands"}
+	var up, status databaseSettings
+	upCmd := &cobra.Command{
+		Use: "up", Short: "Run the migrations that are missing", Args: cobra.NoArgs,
+		Long: "Run the migrations that are missing. `countersign server` does the same at its start unless it is\n" +
+			"told not to (--migrate=false). Several at once are no harm: one does the work, the others wait.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := config.Load(cmd.Flags(), env.environ, &up); err != nil {
+				return usageError{err}
+			}
+			return withStore(cmd, env, up, func(ctx context.Context, store *sqlstore.Store) error {
+				if err := store.Migrate(ctx); err != nil {
+					return err
+				}
+				return printStatus(ctx, env, store)
+			})
+		},
+	}
+	config.Bind(upCmd.Flags(), &up)
+	statusCmd := &cobra.Command{
+		Use: "status", Short: "Tell the schema's level, this binary's, and whether they fit", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := config.Load(cmd.Flags(), env.environ, &status); err != nil {
+				return usageError{err}
+			}
+			return withStore(cmd, env, status, func(ctx context.Context, store *sqlstore.Store) error {
+				return printStatus(ctx, env, store)
+			})
+		},
+	}
+	config.Bind(statusCmd.Flags(), &status)
+	parent.AddCommand(upCmd, statusCmd)
+	return parent
+}
+
+// printStatus writes how the schema stands. A binary that cannot work with it is an error.
+func printStatus(ctx context.Context, env environment, store *sqlstore.Store) error {
+	status, err := store.Status(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(env.stdout, "database level        %d\nlevel of this binary  %d\noldest level that can work with the database  %d\n",
+		status.Database, status.Binary, status.MinCompatible)
+	return status.Check()
+}

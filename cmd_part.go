@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/internal/telemetry"
+	"github.com/countersign/countersign/internal/up"
+	"github.com/countersign/countersign/server/instance"
+)
+
+// partCommand is the hidden command under which `up` starts its parts.
+const partCommand = "part"
+
+// The roles that a part can have.
+const (
+	roleServer   = "server"
+	roleBalancer = "lb"
+)
+
+func newPartCmd(env environment) *cobra.Command {
+	return &cobra.Command{
+		Use: partCommand + " ROLE", Short: "Run one part of `up`", Hidden: true, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch role := args[0]; role {
+			case roleServer:
+				return runServerPart(cmd.Context(), env)
+			case roleBalancer:
+				return runBalancerPart(cmd.Context(), env)
+			default:
+				return usageError{fmt.Errorf("unknown part %q: this command is for the parts of `up` alone", role)}
+			}
+		},
+	}
+}
+
+func runServerPart(ctx context.Context, env environment) error {
+	var settings instance.Settings
+	ctx, err := up.Leash(ctx, &settings)
+	if err != nil {
+		return err
+	}
+	logger, err := telemetry.NewLogger(env.stderr, settings.LogLevel)
+	if err != nil {
+		return err
+	}
+	return instance.Run(ctx, instance.Config{Settings: settings, Environ: env.environ, Version: version, Logger: logger, Now: time.Now})
+}
+
+func runBalancerPart(ctx context.Context, env environment) error {
+	var settings balancerSettings
+	ctx, err := up.Leash(ctx, &settings)
+	if err != nil {
+		return err
+	}
+	logger, err := telemetry.NewLogger(env.stderr, settings.LogLevel)
+	if err != nil {
+		return err
+	}
+	return runBalancer(ctx, settings, env, logger)
+}

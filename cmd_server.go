@@ -1,0 +1,38 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/internal/config"
+	"github.com/countersign/countersign/internal/telemetry"
+	"github.com/countersign/countersign/server/instance"
+)
+
+func newServerCmd(env environment) *cobra.Command {
+	var settings instance.Settings
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run one authorization server",
+		Long: "Run one authorization server: the public endpoints on one port, health and metrics on another.\n" +
+			"Any number of instances may share a database. Each setting below has three names: the flag, the\n" +
+			"environment variable, and the key in the YAML file that --config names; flags win over variables,\n" +
+			"variables over the file. Traces are exported by OTLP when the standard OTEL_* variables ask for it.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := config.Load(cmd.Flags(), env.environ, &settings); err != nil {
+				return usageError{err}
+			}
+			logger, err := telemetry.NewLogger(env.stderr, settings.LogLevel)
+			if err != nil {
+				return usageError{err}
+			}
+			return instance.Run(cmd.Context(), instance.Config{
+				Settings: settings, Environ: env.environ, Version: version, Logger: logger, Now: time.Now,
+			})
+		},
+	}
+	config.Bind(cmd.Flags(), &settings)
+	return cmd
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/internal/config"
+	"github.com/countersign/countersign/internal/seal"
+	"github.com/countersign/countersign/internal/telemetry"
+	"github.com/countersign/countersign/internal/up"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/instance"
+	"github.com/countersign/countersign/server/seed"
+)
+
+type upSettings struct {
+	DataDir  string `name:"data-dir" default:"./countersign-data" help:"folder for the database, the master key, credentials and logs"`
+	PortBase int    `name:"port-base" default:"0" help:"first of the ports; 0 takes those of the documentation (9000, 9090, …)"`
+	MySQL    string `name:"mysql" secret:"true" help:"mysql://user:password@host:port/database in place of SQLite"`
+	Redis    string `name:"redis" secret:"true" help:"redis://host:port/db in place of the in-process token store"`
+	LogLevel string `name:"log-level" default:"info" oneof:"debug|info|warn|error" help:"of the parts: debug, info, warn or error"`
+}
+
+func newUpCmd(env environment) *cobra.Command {
+	var settings upSettings
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run the whole system on this machine, nothing to install",
+		Long: "Run the whole system on this machine, each part a process of its own: two authorization servers on one\n" +
+			"database, and a load balancer in front of them. The database is SQLite in the data folder unless --mysql\n" +
+			"names another. It ends on SIGTERM or Ctrl-C, and the parts end with it however it dies.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := config.Load(cmd.Flags(), env.environ, &settings); err != nil {
+				return usageError{err}
+			}
+			return runUp(cmd.Context(), env, settings)
+		},
+	}
+	config.Bind(cmd.Flags(), &settings)
+	cmd.AddCommand(newUpControlCmds(env)...)
+	return cmd
+}
+
+func runUp(ctx context.Context, env environment, settings upSettings) (err error) {
+	logger, err := telemetry.NewLogger(env.stderr, "warn")
+	if err != nil {
+		return err
+	}
+	ports := up.DefaultPorts()
+	if settings.PortBase != 0 {
+		if ports, err = up.PortsFrom(settings.PortBase); err != nil {
+			return usageError{err}
+		}
+	}
+	program, typed, err := up.Executable(env.args)
+	if err != nil {
+		return err
+	}
+	folder, err := up.OpenFolder(settings.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	if err := ports.Free(ctx); err != nil {
+		return err
+	}
+	parts := partSettings(folder, settings)
+	bootstrap, err := prepareSystem(ctx, folder, parts, ports, logger)
+	if err != nil {
+		return err
+	}
+	const startWithin, stopWithin = 30 * time.Second, 15 * time.Second
+	system, err := up.Start(ctx, up.Config{
+		Folder: folder, Parts: topology(ports, parts), Program: program, Argument: partCommand, Logger: logger,
+		StartWithin: startWithin, StopWithin: stopWithin,
+	})
+	if err != nil {
+		return err
+	}
+	return attend(ctx, system, func() {
+		printScreen(env.stdout, screen{typed: typed, folder: folder, bootstrap: bootstrap, ports: ports, settings: settings})
+	})
+}
+
+// attend serves the control socket, calls ready, and stops the system when ctx ends or the socket fails.
+func attend(ctx context.Context, system *up.System, ready func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var control sync.WaitGroup
+	var failure error
+	control.Go(func() {
+		defer cancel()
+		failure = system.Serve(ctx)
+	})
+	ready()
+	<-ctx.Done()
+	control.Wait()
+	return errors.Join(failure, system.Stop())
+}
+
+func partSettings(folder *up.Folder, settings upSettings) instance.Settings {
+	s := instance.DefaultSettings()
+	s.MasterKeyFile = folder.File("master.key")
+	s.LogLevel = settings.LogLevel
+	s.Database = "sqlite:" + folder.File("countersign.db")
+	if settings.MySQL != "" {
+		s.Database = settings.MySQL
+	}
+	if settings.Redis != "" {
+		s.TokenStore, s.TokenStoreDirect = settings.Redis, true
+	}
+	return s
+}
+
+// prepareSystem makes the master key, the schema, the first rows and the credentials, as far as they are missing.
+func prepareSystem(ctx context.Context, folder *up.Folder, s instance.Settings, ports up.Ports, logger *slog.Logger) (b up.Bootstrap, err error) {
+	master, err := seal.CreateKeyFile(s.MasterKeyFile)
+	if errors.Is(err, fs.ErrExist) {
+		master, err = seal.ReadKeyFile(s.MasterKeyFile)
+	}
+	if err != nil {
+		return b, err
+	}
+	store, err := instance.OpenStore(ctx, s, logger)
+	if err != nil {
+		return b, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	registry, err := seed.System(ctx, store, master, time.Now)
+	if err != nil {
+		return b, err
+	}
+	if b, err = folder.ReadBootstrap(); err != nil {
+		return b, err
+	}
+	b.Issuer, b.AdminURL = up.URL(ports.Issuer), up.URL(ports.Admin)
+	api, roles := seed.Demo()
+	if err := seed.API(ctx, registry, api); err != nil {
+		return b, err
+	}
+	for _, role := range append([]seed.Role{seed.Admin()}, roles...) {
+		if err := ensureClient(ctx, registry, role, &b); err != nil {
+			return b, err
+		}
+	}
+	return b, folder.WriteBootstrap(b)
+}
+
+// ensureClient keeps the credentials of an earlier start if their client still exists, and makes new ones otherwise.
+func ensureClient(ctx context.Context, registry *auth.Registry, role seed.Role, b *up.Bootstrap) error {
+	if id, err := auth.ParseClientID(b.Clients[role.Name].ClientID); err == nil {
+		if exists, err := seed.Exists(ctx, registry.Store, id); err != nil || exists {
+			return err
+		}
+	}
+	made, err := seed.Client(ctx, registry, role)
+	if err != nil {
+		return fmt.Errorf("make the client %s: %w", role.Name, err)
+	}
+	if b.Clients == nil {
+		b.Clients = map[string]up.Credential{}
+	}
+	b.Clients[role.Name] = up.Credential{
+		ClientID: made.ID.String(), ClientSecret: made.Secret.Reveal(), Resource: role.Calls, Serves: role.Serves,
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/internal/config"
+	"github.com/countersign/countersign/internal/up"
+)
+
+// newUpControlCmds are the commands that speak to a running `up` by its control socket.
+func newUpControlCmds(env environment) []*cobra.Command {
+	one := func(use, short string, args cobra.PositionalArgs) *cobra.Command {
+		var settings struct {
+			DataDir string `name:"data-dir" default:"./countersign-data" help:"the data folder of the running system"`
+		}
+		cmd := &cobra.Command{Use: use, Short: short, Args: args}
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if err := config.Load(cmd.Flags(), env.environ, &settings); err != nil {
+				return usageError{err}
+			}
+			command := cmd.Name()
+			if len(args) > 0 {
+				command += " " + args[0]
+			}
+			parts, err := up.Tell(cmd.Context(), settings.DataDir, command)
+			if err != nil {
+				return err
+			}
+			return printParts(env.stdout, parts)
+		}
+		config.Bind(cmd.Flags(), &settings)
+		return cmd
+	}
+	return []*cobra.Command{
+		one("status", "Show the parts of the running system", cobra.NoArgs),
+		one("stop PART", "End a part; it stays down", cobra.ExactArgs(1)),
+		one("kill PART", "End a part by SIGKILL; it stays down", cobra.ExactArgs(1)),
+		one("pause PART", "Hang a part by SIGSTOP", cobra.ExactArgs(1)),
+		one("start PART", "Start a part again, or let a paused one go on", cobra.ExactArgs(1)),
+	}
+}
+
+func printParts(out io.Writer, parts []up.PartStatus) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "PART\tSTATE\tFOR\tPID\tRESTARTS\tURL\tLOG")
+	for _, part := range parts {
+		pid := "-"
+		if part.PID != 0 {
+			pid = strconv.Itoa(part.PID)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
+			part.Name, part.State, time.Since(part.Since).Round(time.Second), pid, part.Restarts, part.URL, part.Log)
+	}
+	return table.Flush() //nolint:wrapcheck // standard output is gone
+}
+
+// screen is what `up` tells once it is ready.
+type screen struct {
+	typed     string // how the program was started
+	folder    *up.Folder
+	bootstrap up.Bootstrap
+	ports     up.Ports
+	settings  upSettings
+}
+
+// printScreen writes the map of URLs and the lines to type next. The secrets stay in the file: the lines read them there.
+func printScreen(out io.Writer, s screen) {
+	database, store := "SQLite in the data folder", "in-process"
+	if s.settings.MySQL != "" {
+		database = "MySQL (--mysql)"
+	}
+	if s.settings.Redis != "" {
+		store = "Redis (--redis)"
+	}
+	issuer := s.bootstrap.Issuer
+	fmt.Fprintf(out, `Countersign runs on this machine.
+
+  issuer    %s    load balancer, in front of
+              %s    auth server 1   admin %s
+              %s    auth server 2   admin %s
+  admin     %s    load balancer, in front of the admin ports
+  database  %s
+  tokens    %s
+  data      %s    logs, database, master key
+  clients   %s    ids and secrets
+
+Get a token as service-a; then have service-b, which serves the API, ask what it is worth:
+
+  %s
+  %s
+
+In another terminal: `+"`%s up status`"+`. Ctrl-C ends everything.
+
+`, issuer, up.URL(s.ports.Auth[0]), up.URL(s.ports.AuthAdmin[0]), up.URL(s.ports.Auth[1]), up.URL(s.ports.AuthAdmin[1]),
+		s.bootstrap.AdminURL, database, store, s.folder.Path, s.folder.BootstrapPath(),
+		s.tokenLine(), s.introspectLine(), s.typed)
+	fmt.Fprintln(out, "countersign: ready", issuer)
+}
+
+// tokenLine keeps the secret out of sight and out of the process list: curl reads it from a file.
+func (s screen) tokenLine() string {
+	return fmt.Sprintf("curl -s -K %s -d grant_type=client_credentials %s/oauth2/token", s.folder.CurlPath("service-a"), s.bootstrap.Issuer)
+}
+
+func (s screen) introspectLine() string {
+	return fmt.Sprintf("curl -s -K %s -d token=$(%s | cut -d'\"' -f4) %s/oauth2/introspect", s.folder.CurlPath("service-b"), s.tokenLine(), s.bootstrap.Issuer)
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/internal/telemetry"
+	"github.com/countersign/countersign/internal/up"
+	"github.com/countersign/countersign/lb"
+	"github.com/countersign/countersign/server/instance"
+)
+
+// balancerSettings are what `up` tells its load balancer.
+type balancerSettings struct {
+	Listeners   []balancerListener `json:"listeners"`
+	AdminListen string             `json:"admin_listen"`
+	LogLevel    string             `json:"log_level"`
+}
+
+type balancerListener struct {
+	Name    string      `json:"name"`
+	Listen  string      `json:"listen"`
+	Targets []lb.Target `json:"targets"`
+}
+
+// runBalancer serves every listener until ctx ends.
+func runBalancer(ctx context.Context, settings balancerSettings, env environment, logger *slog.Logger) error {
+	registry := telemetry.NewRegistry(version)
+	tracing, err := telemetry.StartTracing(ctx, env.environ, "countersign-lb", version)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	var failures failureList
+	serve := func(address string, handler http.Handler) error {
+		var config net.ListenConfig
+		listener, err := config.Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w", address, err)
+		}
+		running.Go(func() {
+			defer cancel()
+			failures.add(httpx.Serve(ctx, httpx.ServeConfig{Listener: listener, Handler: handler, Log: logger}))
+		})
+		return nil
+	}
+	for _, listener := range settings.Listeners {
+		handler, transport, pool, err := newBalancer(listener, logger)
+		if err != nil {
+			return err
+		}
+		defer transport.CloseIdleConnections()
+		running.Go(func() { pool.Run(ctx) })
+		if err := serve(listener.Listen, tracing.Middleware(handler)); err != nil {
+			cancel()
+			running.Wait()
+			return err
+		}
+	}
+	health := http.NewServeMux()
+	ok := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
+	health.HandleFunc("GET /healthz", ok)
+	health.HandleFunc("GET /readyz", ok)
+	health.Handle("GET /metrics", telemetry.MetricsHandler(registry))
+	failures.add(serve(settings.AdminListen, health))
+	running.Wait()
+	const lastSpans = 2 * time.Second
+	last, stop := context.WithTimeout(context.WithoutCancel(ctx), lastSpans)
+	defer stop()
+	failures.add(tracing.Shutdown(last))
+	return failures.join()
+}
+
+func newBalancer(listener balancerListener, logger *slog.Logger) (http.Handler, *lb.Transport, *lb.Pool, error) {
+	const checkEvery = 250 * time.Millisecond
+	pool, err := lb.NewPool(lb.PoolConfig{
+		Name: listener.Name, Targets: listener.Targets, Health: lb.Health{Interval: checkEvery}, Logger: logger,
+	})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	// What the authorization server is asked may be asked again: at worst a token that nobody bears has a row.
+	transport, err := lb.NewTransport(lb.TransportConfig{Pool: pool, RetryUnsafe: true})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	handler, err := lb.New(lb.Config{Transport: transport, Logger: logger})
+	return handler, transport, pool, err
+}
+
+// failureList collects errors from several goroutines.
+type failureList struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+func (f *failureList) add(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.errs = append(f.errs, err)
+}
+
+func (f *failureList) join() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return errors.Join(f.errs...)
+}
+
+// topology are the parts of the picture on these ports.
+func topology(ports up.Ports, settings instance.Settings) []up.Part {
+	parts := make([]up.Part, 0, len(ports.Auth)+1)
+	var issuers, admins []lb.Target
+	for i, port := range ports.Auth {
+		one := settings
+		one.Listen, one.AdminListen = up.Address(port), up.Address(ports.AuthAdmin[i])
+		one.Issuer = up.URL(ports.Issuer)
+		one.Migrate = false // done before the parts start
+		one.TrustedProxies = []string{"127.0.0.1/32"}
+		parts = append(parts, up.Part{
+			Name: fmt.Sprintf("auth-%d", i+1), Role: roleServer, Settings: one,
+			Ready: up.URL(ports.AuthAdmin[i]) + "/readyz", URL: up.URL(port),
+		})
+		issuers = append(issuers, lb.Target{URL: up.Address(port)})
+		admins = append(admins, lb.Target{URL: up.Address(ports.AuthAdmin[i])})
+	}
+	return append(parts, up.Part{
+		Name: "lb", Role: roleBalancer, Ready: up.URL(ports.Balancer) + "/readyz", URL: up.URL(ports.Issuer),
+		Settings: balancerSettings{
+			AdminListen: up.Address(ports.Balancer), LogLevel: settings.LogLevel,
+			Listeners: []balancerListener{
+				{Name: "issuer", Listen: up.Address(ports.Issuer), Targets: issuers},
+				{Name: "admin", Listen: up.Address(ports.Admin), Targets: admins},
+			},
+		},
+	})
+}

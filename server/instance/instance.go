@@ -1,0 +1,175 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/internal/seal"
+	"github.com/countersign/countersign/internal/telemetry"
+	"github.com/countersign/countersign/server"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/seed"
+	"github.com/countersign/countersign/server/sqlstore"
+)
+
+// Config is what an instance is made from.
+type Config struct {
+	Settings Settings
+	Environ  []string // for the standard OTEL_* variables
+	Version  string
+	Logger   *slog.Logger
+	Now      func() time.Time
+	// Listening is called with the addresses of the two listeners once requests are answered. May be nil.
+	Listening func(public, admin net.Addr)
+}
+
+// Instance is an authorization server that is wired and does not run yet.
+type Instance struct {
+	config   Config
+	store    *sqlstore.Store
+	master   seal.Key
+	registry *auth.Registry
+	metrics  *prometheus.Registry
+	tracing  *telemetry.Tracing
+	parts    *parts
+	server   *server.Server
+}
+
+// Run starts an instance and serves until ctx ends and what is in flight is done. What keeps it from starting is an error that
+// says what to do.
+func Run(ctx context.Context, c Config) error {
+	if err := c.Settings.validate(); err != nil {
+		return err
+	}
+	i, err := open(ctx, c)
+	if err != nil {
+		return err
+	}
+	return errors.Join(i.serve(ctx), i.close())
+}
+
+func open(ctx context.Context, c Config) (i *Instance, err error) {
+	i = &Instance{config: c, metrics: telemetry.NewRegistry(c.Version)}
+	if i.master, err = seal.ReadKeyFile(c.Settings.MasterKeyFile); err != nil {
+		return nil, fmt.Errorf("%w; `countersign master-key create` makes a new one", err)
+	}
+	if i.tracing, err = telemetry.StartTracing(ctx, c.Environ, "countersign-server", c.Version); err != nil {
+		return nil, err
+	}
+	if i.store, err = OpenStore(ctx, c.Settings, c.Logger); err != nil {
+		return nil, err
+	}
+	if err := i.prepare(ctx); err != nil {
+		return nil, errors.Join(err, i.store.Close())
+	}
+	return i, nil
+}
+
+// OpenStore opens the database of the settings, and brings its schema up to date or checks that it is.
+func OpenStore(ctx context.Context, s Settings, logger *slog.Logger) (*sqlstore.Store, error) {
+	store, err := sqlstore.Open(ctx, sqlstore.Config{URL: s.Database, Timeout: s.DatabaseTimeout, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	if s.Migrate {
+		err = store.Migrate(ctx)
+	} else {
+		var status sqlstore.Status
+		if status, err = store.Status(ctx); err == nil {
+			err = status.Check()
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+// prepare fills the database with what every deployment has, and wires the parts.
+func (i *Instance) prepare(ctx context.Context) (err error) {
+	warnings, err := i.store.Durability(ctx)
+	if err != nil {
+		return err
+	}
+	for _, warning := range warnings {
+		i.config.Logger.WarnContext(ctx, "the database may lose what was committed", "reason", warning)
+	}
+	if i.registry, err = seed.System(ctx, i.store, i.master, i.config.Now); err != nil {
+		return err
+	}
+	if i.parts, err = wire(ctx, i); err != nil {
+		return err
+	}
+	if i.server, err = i.parts.newServer(i); err != nil {
+		return errors.Join(err, i.parts.close())
+	}
+	return nil
+}
+
+// serve runs everything, and ends it in the order in which the parts need each other: listeners, writers, directory.
+func (i *Instance) serve(ctx context.Context) error {
+	public, admin, certificates, err := i.listen(ctx)
+	if err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	running := i.parts.run(background, i)
+	listeners := &sync.WaitGroup{}
+	failures := make(chan error, 2)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	serve := func(listener net.Listener, c httpx.ServeConfig) {
+		c.Listener, c.Log, c.DrainDelay, c.DrainTimeout = listener, i.config.Logger, i.config.Settings.DrainDelay, i.config.Settings.DrainTimeout
+		listeners.Go(func() {
+			defer end() // one without the other is of no use
+			failures <- httpx.Serve(ctx, c)
+		})
+	}
+	serve(public, httpx.ServeConfig{Handler: i.server.Public(), Certificates: certificates, Draining: i.drain})
+	serve(admin, httpx.ServeConfig{Handler: i.server.Admin()})
+	i.config.Logger.InfoContext(ctx, "listening", "issuer", i.config.Settings.Issuer, "address", public.Addr().String(), "admin_address", admin.Addr().String())
+	if i.config.Listening != nil {
+		i.config.Listening(public.Addr(), admin.Addr())
+	}
+	listeners.Wait()
+	stop()
+	running.Wait()
+	return errors.Join(<-failures, <-failures)
+}
+
+func (i *Instance) drain() {
+	i.server.Drain()
+	i.parts.drain()
+}
+
+func (i *Instance) listen(ctx context.Context) (public, admin net.Listener, certificates *httpx.Certificates, err error) {
+	s := i.config.Settings
+	if s.TLSCert != "" {
+		if certificates, err = httpx.LoadCertificates(s.TLSCert, s.TLSKey, i.config.Logger, i.config.Now); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	var config net.ListenConfig
+	if public, err = config.Listen(ctx, "tcp", s.Listen); err != nil {
+		return nil, nil, nil, fmt.Errorf("listen on %s (setting listen): %w", s.Listen, err)
+	}
+	if admin, err = config.Listen(ctx, "tcp", s.AdminListen); err != nil {
+		return nil, nil, nil, errors.Join(fmt.Errorf("listen on %s (setting admin_listen): %w", s.AdminListen, err), public.Close())
+	}
+	return public, admin, certificates, nil
+}
+
+func (i *Instance) close() error {
+	const lastSpans = 2 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), lastSpans)
+	defer cancel()
+	return errors.Join(i.parts.close(), i.store.Close(), i.tracing.Shutdown(ctx))
+}

@@ -1,0 +1,69 @@
+// Package instance is one authorization server with all its parts wired: the composition root of the `server` command, of
+// `up` and of tests.
+package instance
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/countersign/countersign/internal/config"
+	"github.com/countersign/countersign/server/keys"
+)
+
+// Settings are what an operator sets, by the names in the tags (package config).
+type Settings struct {
+	Listen           string        `name:"listen" default:"127.0.0.1:9001" help:"address of the public endpoints"`
+	AdminListen      string        `name:"admin-listen" default:"127.0.0.1:9091" help:"address of health, metrics and administration"`
+	Issuer           string        `name:"issuer" help:"issuer identifier, an https URL, or http on loopback; by default http:// and the listen address"`
+	Database         string        `name:"database" secret:"true" default:"sqlite:countersign.db" help:"mysql://user:password@host:port/database or sqlite:PATH"`
+	DatabaseTimeout  time.Duration `name:"database-timeout" default:"2s" help:"how long the database may be silent before a request fails"`
+	Migrate          bool          `name:"migrate" default:"true" help:"bring the schema up to date at start"`
+	TokenStore       string        `name:"token-store" secret:"true" default:"memory" help:"memory, redis://[user:password@]host:port/db, rediss://… or redis+sentinel://…"`
+	TokenStoreDirect bool          `name:"token-store-direct" default:"false" help:"sign token-store records so that services may read them themselves"`
+	MasterKeyFile    string        `name:"master-key-file" default:"master.key" help:"file with the master key, as master-key create writes it"`
+	KeyRotation      time.Duration `name:"key-rotation" default:"2160h" help:"time from one signing key to the next"`
+	TLSCert          string        `name:"tls-cert" help:"PEM file with the certificate chain of the public listener; reloaded when it changes"`
+	TLSKey           string        `name:"tls-key" help:"PEM file with its private key"`
+	TrustedProxies   []string      `name:"trusted-proxies" help:"addresses and networks whose X-Forwarded-For and X-Request-Id are believed"`
+	DrainDelay       time.Duration `name:"drain-delay" default:"0s" help:"how long requests are still accepted after a signal to end, for load balancers to notice"`
+	DrainTimeout     time.Duration `name:"drain-timeout" default:"10s" help:"how long requests in flight may take to finish"`
+	LogLevel         string        `name:"log-level" default:"info" oneof:"debug|info|warn|error" help:"debug, info, warn or error"`
+}
+
+// DefaultSettings returns the defaults.
+func DefaultSettings() (s Settings) {
+	config.Defaults(&s)
+	return s
+}
+
+// validate checks what does not need another machine, and fills in what depends on other settings.
+func (s *Settings) validate() error {
+	var errs []error
+	for name, address := range map[string]string{"listen": s.Listen, "admin_listen": s.AdminListen} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			errs = append(errs, fmt.Errorf("setting %s is %q: allowed is host:port", name, address))
+		}
+	}
+	if s.Issuer == "" {
+		s.Issuer = "http://" + s.Listen
+	}
+	if issuer, err := url.Parse(s.Issuer); err != nil || issuer.Scheme != "https" && (issuer.Scheme != "http" || !loopback(issuer.Hostname())) {
+		errs = append(errs, fmt.Errorf("setting issuer is %q: allowed is an https URL, or an http one on loopback (RFC 8414 §2)", s.Issuer))
+	}
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		errs = append(errs, errors.New("settings tls_cert and tls_key go together: one of them is missing"))
+	}
+	if least := 2 * keys.PublishAhead; s.KeyRotation < least {
+		errs = append(errs, fmt.Errorf("setting key_rotation is %v: at least %v is allowed, since a key is published %v before it signs", s.KeyRotation, least, keys.PublishAhead))
+	}
+	return errors.Join(errs...)
+}
+
+func loopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}
