@@ -14,7 +14,7 @@ INSERT IGNORE INTO schema_info (id, min_compatible) VALUES (1, 1);
 CREATE TABLE IF NOT EXISTS apis (
   id         BINARY(16)    NOT NULL PRIMARY KEY,
   revision   BIGINT        NOT NULL,
-  identifier VARCHAR(500)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  identifier VARBINARY(500) NOT NULL, -- compared byte for byte
   name       VARCHAR(200)  NOT NULL,
   scopes     MEDIUMTEXT    NOT NULL, -- JSON
   format     VARCHAR(16)   NOT NULL,

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"time"
 
 	"github.com/pressly/goose/v3"
 )
@@ -15,18 +14,20 @@ type dialect struct {
 	forUpdate string // ends a SELECT that locks its rows
 	now       string // the database's clock, in microseconds
 	tables    string // counts the tables of a name
-	update    sql.TxOptions
-	view      sql.TxOptions
+	// partitions says that the tokens are partitioned by when they expire.
+	partitions bool
+	update     sql.TxOptions
+	view       sql.TxOptions
 
 	classify func(error) failure
 	// refused reports whether a statement that was to commit certainly did not.
 	refused func(error) bool
+	// busy reports whether a statement did nothing because another process writes; nil where the database makes it wait.
+	busy func(error) bool
 	// lock waits until no other instance changes the schema, and keeps others from it. The lock of a process that dies is released.
 	lock func(context.Context, *Store) (unlock func(), err error)
 	// prepare is done before the first migration.
 	prepare func(context.Context, *Store) error
-	// makeRoom makes partitions for tokens to come.
-	makeRoom func(context.Context, *Store, time.Time) error
 	// durability returns what would let a crash take what was committed.
 	durability func(context.Context, *Store) ([]string, error)
 }

@@ -61,7 +61,7 @@ func (s *Store) insertTokens(ctx context.Context, conn *sql.Conn, tokens []*auth
 		args = append(args, t.ID[:], t.Client[:], t.Credential[:], t.API[:], t.Scope, t.Issued.UnixMicro(), t.Expires.UnixMicro(),
 			t.Revision, orNull(t.Proof[:]))
 	}
-	if _, err := conn.ExecContext(ctx, values(insertTokens, tokenGroup, len(tokens)), args...); err != nil {
+	if _, err := s.exec(ctx, conn, values(insertTokens, tokenGroup, len(tokens)), args...); err != nil {
 		return s.failedWrite("insert tokens", err)
 	}
 	return nil

@@ -1,13 +1,203 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/countersign/countersign/server/auth"
 )
 
-// Maintain implements auth.Ledger.
-func (s *Store) Maintain(context.Context, time.Time) (auth.Maintenance, error) {
-	return auth.Maintenance{}, nil
+const (
+	// leaseLife is how long the lease is held without being renewed. Whoever calls Maintain more often than that keeps it.
+	leaseLife = 2 * time.Minute
+	// rowsPerDelete keeps a statement well below 100 ms.
+	rowsPerDelete = 500
+	// skew is how far clocks of servers may differ: a token is removed only when it has expired by every clock.
+	skew = time.Minute
+)
+
+// errLeaseLost ends maintenance that took so long that another instance took over.
+var errLeaseLost = errors.New("another instance holds the maintenance lease")
+
+// Maintain implements auth.Ledger. In MySQL tokens go with their partition, within an hour and a quarter of their expiry; rows are
+// deleted only where there are no partitions. Call it at least once a minute; a call may take long when there is much to delete.
+func (s *Store) Maintain(ctx context.Context, now time.Time) (m auth.Maintenance, err error) {
+	m.Held, err = s.takeLease(ctx)
+	if err != nil {
+		return m, err
+	}
+	if m.Held {
+		err = s.maintain(ctx, now, &m)
+	}
+	if err == nil && s.dialect.partitions && !s.denied.Load() {
+		m.Headroom, err = s.headroom(ctx, now)
+	}
+	if errors.Is(err, errLeaseLost) {
+		m.Held, err = false, nil
+	}
+	return m, err
+}
+
+func (s *Store) maintain(ctx context.Context, now time.Time, m *auth.Maintenance) error {
+	var from auth.TokenID
+	if s.dialect.partitions {
+		switch dropped, err := s.turnPartitions(ctx, now); {
+		case errors.Is(err, errDenied):
+			if !s.denied.Swap(true) {
+				s.log.WarnContext(ctx, "expired tokens are deleted row by row", "reason", err)
+			}
+		case err != nil:
+			return err
+		default:
+			s.denied.Store(false)
+			if dropped > 0 {
+				m.TokensRemoved = -1
+			}
+			if from, err = s.unpartitioned(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	removed, err := s.deleteTokens(ctx, from, auth.FirstTokenID(auth.Bucket(now.Add(-skew))))
+	if m.TokensRemoved == 0 {
+		m.TokensRemoved = removed
+	}
+	if err != nil {
+		return err
+	}
+	m.ChangesRemoved, err = s.deleteChanges(ctx, now.Add(-auth.RevocationLife))
+	return err
+}
+
+func (s *Store) turnPartitions(ctx context.Context, now time.Time) (dropped int, err error) {
+	if err := s.makePartitions(ctx, now); err != nil {
+		return 0, err
+	}
+	return s.dropPartitions(ctx, now.Add(-skew))
+}
+
+// unpartitioned returns the lowest id that no partition but the catch-all holds.
+func (s *Store) unpartitioned(ctx context.Context) (from auth.TokenID, err error) {
+	ends, err := s.partitionEnds(ctx)
+	if err == nil && len(ends) > 0 {
+		from = auth.FirstTokenID(ends[len(ends)-1])
+	}
+	return from, err
+}
+
+// takeLease takes or renews the lease, by the database's clock alone.
+func (s *Store) takeLease(ctx context.Context) (held bool, err error) {
+	query := "UPDATE leases SET holder = ?, expires = " + s.dialect.now + " + ? WHERE name = 'maintenance' AND (holder = ? OR expires <= " + s.dialect.now + ")"
+	rows, err := s.exec(ctx, s.write, query, s.holder[:], leaseLife.Microseconds(), s.holder[:])
+	if err != nil {
+		return false, s.failed("take the maintenance lease", err)
+	}
+	return rows == 1, nil
+}
+
+// deleteTokens deletes the tokens from one id up to another, some at a time.
+func (s *Store) deleteTokens(ctx context.Context, from, to auth.TokenID) (removed int64, err error) {
+	for bytes.Compare(from[:], to[:]) < 0 {
+		upTo := to
+		err := s.read.QueryRowContext(ctx, "SELECT jti FROM tokens WHERE jti >= ? AND jti < ? ORDER BY jti LIMIT 1 OFFSET ?", from[:], to[:], rowsPerDelete).
+			Scan(fixed(upTo[:]))
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return removed, s.failed("find expired tokens", err)
+		}
+		began := time.Now()
+		rows, err := s.exec(ctx, s.write, "DELETE FROM tokens WHERE jti >= ? AND jti < ?", from[:], upTo[:])
+		if err != nil {
+			return removed, s.failed("delete expired tokens", err)
+		}
+		removed += rows
+		if from = upTo; from == to {
+			break
+		}
+		if err := s.yield(ctx, time.Since(began)); err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+// yield leaves the database to others for a while, after work that took a time, and renews the lease.
+func (s *Store) yield(ctx context.Context, took time.Duration) error {
+	pause(ctx, 4*took)
+	held, err := s.takeLease(ctx)
+	if err == nil && !held {
+		return errLeaseLost
+	}
+	return err
+}
+
+// deleteChanges cuts the log before the first change that is not older than a time, and moves the floor along.
+func (s *Store) deleteChanges(ctx context.Context, before time.Time) (removed int64, err error) {
+	for {
+		began := time.Now()
+		last, found, err := s.oldChanges(ctx, before)
+		if err != nil || found == 0 {
+			return removed, err
+		}
+		err = s.retried(ctx, func() error { return s.cutChanges(ctx, last) })
+		if err != nil {
+			return removed, err
+		}
+		removed += found
+		if found < rowsPerDelete {
+			return removed, nil
+		}
+		if err := s.yield(ctx, time.Since(began)); err != nil {
+			return removed, err
+		}
+	}
+}
+
+// oldChanges returns the last of the oldest changes, and how many there are, at most rowsPerDelete.
+func (s *Store) oldChanges(ctx context.Context, before time.Time) (last uint64, found int64, err error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT sequence, at FROM changes ORDER BY sequence LIMIT ?", rowsPerDelete)
+	if err != nil {
+		return 0, 0, s.failed("find old changes", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err has it
+	for rows.Next() {
+		var sequence uint64
+		var at int64
+		if err := rows.Scan(&sequence, &at); err != nil {
+			return 0, 0, s.failed("find old changes", err)
+		}
+		if at >= before.UnixMicro() {
+			break
+		}
+		last = sequence
+		found++
+	}
+	if err := rows.Err(); err != nil {
+		return 0, 0, s.failed("find old changes", err)
+	}
+	return last, found, nil
+}
+
+// cutChanges locks the counter by its last statement, as Revoke does.
+func (s *Store) cutChanges(ctx context.Context, last uint64) error {
+	conn, err := s.acquire(ctx, s.write)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
+	inner, err := s.begin(ctx, conn)
+	if err != nil {
+		return err
+	}
+	defer inner.Rollback() //nolint:errcheck // does nothing after Commit
+	t := &tx{Tx: inner, s: s}
+	if _, err := t.exec(ctx, "delete old changes", "DELETE FROM changes WHERE sequence <= ?", last); err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, "move the floor", "UPDATE change_counter SET floor = ? WHERE id = 1", last); err != nil {
+		return err
+	}
+	return s.commit(inner)
 }

@@ -44,7 +44,10 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.addCounter(ctx); err != nil {
 		return err
 	}
-	return s.dialect.makeRoom(ctx, s, time.Now())
+	if s.dialect.partitions {
+		return s.makePartitions(ctx, time.Now())
+	}
+	return nil
 }
 
 // ready returns nil if the last step of the setup was done.

@@ -1,9 +1,184 @@
 package sqlstore
 
 import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3"
 )
 
-func openMySQL(*Store, Config, *mysql.Config) error { return errors.New("not yet") }
+// mysqlDialect reads with REPEATABLE READ, which makes a View one snapshot, and writes with READ COMMITTED: an update sees the newest
+// rows, since it holds the lock on the counter, and locks no gaps.
+func mysqlDialect() dialect {
+	return dialect{
+		name:       "mysql",
+		goose:      goose.DialectMySQL,
+		forUpdate:  " FOR UPDATE",
+		now:        "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
+		tables:     "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?",
+		update:     sql.TxOptions{Isolation: sql.LevelReadCommitted},
+		view:       sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
+		classify:   classifyMySQL,
+		refused:    refusedMySQL,
+		lock:       lockSchema,
+		prepare:    func(context.Context, *Store) error { return nil },
+		durability: mysqlDurability,
+		partitions: true,
+	}
+}
+
+// openMySQL opens a pool for everything that must be answered within the timeout, and one for changes of the schema. Parameters are
+// interpolated by the driver: a batch of tokens takes one round trip, whatever its size.
+func openMySQL(s *Store, o Config, c *mysql.Config) error {
+	s.dialect = mysqlDialect()
+	c.Timeout, c.ReadTimeout, c.WriteTimeout = o.Timeout, o.Timeout, o.Timeout
+	c.InterpolateParams = true
+	c.ClientFoundRows = true // as SQLite counts
+	c.Logger = driverLog{o.Logger}
+	lockWait := max(1, int(o.Timeout/time.Second)-1) // below the timeout, so that the connection outlives it
+	c.Params = map[string]string{
+		"sql_mode":                 "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+		"innodb_lock_wait_timeout": strconv.Itoa(lockWait),
+		// A change of the schema that waits makes everybody else wait behind it.
+		"lock_wait_timeout": strconv.Itoa(lockWait),
+	}
+	if err := c.Apply(mysql.Charset("utf8mb4", "utf8mb4_bin")); err != nil {
+		return fmt.Errorf("configure the database driver: %w", err)
+	}
+	patient := c.Clone()
+	patient.ReadTimeout = migrationWait
+	patient.Params["wait_timeout"] = "28800" // the connection that holds the lock idles meanwhile
+	calls, err := mysql.NewConnector(c)
+	if err != nil {
+		return fmt.Errorf("configure the database driver: %w", err)
+	}
+	changes, err := mysql.NewConnector(patient)
+	if err != nil {
+		return fmt.Errorf("configure the database driver: %w", err)
+	}
+	s.write = sql.OpenDB(calls)
+	s.write.SetMaxOpenConns(o.Connections)
+	s.write.SetMaxIdleConns(o.Connections)
+	s.write.SetConnMaxIdleTime(5 * time.Minute)
+	s.write.SetConnMaxLifetime(30 * time.Minute) // so that connections return to a server that was away
+	s.read = s.write
+	s.setup = sql.OpenDB(changes)
+	s.setup.SetMaxOpenConns(2)
+	s.setup.SetMaxIdleConns(0)
+	return nil
+}
+
+// driverLog takes what the driver has to say about connections. The error that the caller gets says less.
+type driverLog struct{ log *slog.Logger }
+
+// Print implements mysql.Logger.
+func (l driverLog) Print(v ...any) {
+	l.log.Debug("database driver", "message", fmt.Sprint(v...)) //nolint:sloglint // the driver has no context here
+}
+
+// The numbers of errors that mean something to us. Sorted by what.
+const (
+	errDeadlock      = 1213 // also what Galera answers when another node was first
+	errRowChanged    = 1020 // MariaDB with innodb_snapshot_isolation
+	errDuplicate     = 1062
+	errReferenced    = 1451
+	errNoReferenced  = 1452
+	errSyntax        = 1064
+	errNull          = 1048
+	errOutOfRange    = 1264
+	errTruncated     = 1265
+	errWrongValue    = 1366
+	errTooLong       = 1406
+	errReadOnly      = 1792
+	errCheck         = 3819 // MySQL
+	errCheckMariaDB  = 4025
+	errNoDatabase    = 1044
+	errNoTable       = 1142
+	errNoPrivilege   = 1227
+	errDuringCommit  = 1180
+	errShutdown      = 1053
+	errInterrupted   = 1317
+	errKilled        = 1927
+	errUnknown       = 1105
+	errTimeExceeded  = 3024
+	errTimeExceeded2 = 1969
+)
+
+func classifyMySQL(err error) failure {
+	cause, ok := errors.AsType[*mysql.MySQLError](err)
+	if !ok {
+		return trouble
+	}
+	switch cause.Number {
+	case errDeadlock, errRowChanged:
+		return conflict
+	case errDuplicate:
+		return duplicate
+	case errReferenced, errNoReferenced:
+		return orphan
+	case errSyntax, errNull, errOutOfRange, errTruncated, errWrongValue, errTooLong, errReadOnly, errCheck, errCheckMariaDB:
+		return unfit
+	case errNoDatabase, errNoTable, errNoPrivilege:
+		return denied
+	}
+	return trouble
+}
+
+// refusedMySQL: the server itself said no, or the connection was found dead before anything was sent.
+func refusedMySQL(err error) bool {
+	cause, ok := errors.AsType[*mysql.MySQLError](err)
+	if !ok {
+		return errors.Is(err, driver.ErrBadConn)
+	}
+	switch cause.Number {
+	case errDuringCommit, errShutdown, errInterrupted, errKilled, errUnknown, errTimeExceeded, errTimeExceeded2:
+		return false
+	}
+	return true
+}
+
+// lockSchema takes a lock of the server that belongs to one connection, and so ends with it. In a Galera cluster such a lock holds on one
+// node only: let instances that start together use the same one.
+func lockSchema(ctx context.Context, s *Store) (unlock func(), err error) {
+	conn, err := s.setup.Conn(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	const name = "CONCAT('countersign.', SHA1(DATABASE()))"
+	var got sql.NullInt64
+	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK("+name+", ?)", int(migrationWait.Seconds())).Scan(&got); err != nil {
+		_ = conn.Close()
+		return nil, s.failed("lock the schema", err)
+	}
+	if got.Int64 != 1 {
+		_ = conn.Close()
+		return nil, errors.New("it takes longer than " + migrationWait.String())
+	}
+	return func() {
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK("+name+")")
+		_ = conn.Close()
+	}, nil
+}
+
+func mysqlDurability(ctx context.Context, s *Store) ([]string, error) {
+	var flush, sync, binlog int64
+	err := s.read.QueryRowContext(ctx, "SELECT @@innodb_flush_log_at_trx_commit, @@sync_binlog, @@log_bin").Scan(&flush, &sync, &binlog)
+	if err != nil {
+		return nil, s.failed("read the durability settings", err)
+	}
+	var warnings []string
+	if flush != 1 {
+		warnings = append(warnings, fmt.Sprintf("innodb_flush_log_at_trx_commit is %d, not 1: a crash can take committed tokens and revocations", flush))
+	}
+	if binlog != 0 && sync != 1 {
+		warnings = append(warnings, fmt.Sprintf("sync_binlog is %d, not 1: after a crash replicas may miss or have more than the primary", sync))
+	}
+	return warnings, nil
+}

@@ -23,9 +23,9 @@ func (s *Store) revoke(ctx context.Context, revocations []auth.Revocation) (uint
 		return 0, err
 	}
 	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
-	inner, err := conn.BeginTx(ctx, &s.dialect.update)
+	inner, err := s.begin(ctx, conn)
 	if err != nil {
-		return 0, s.failed("begin", err)
+		return 0, err
 	}
 	defer inner.Rollback() //nolint:errcheck // does nothing after Commit
 	t := &tx{Tx: inner, s: s}

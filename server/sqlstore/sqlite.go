@@ -27,8 +27,8 @@ func sqliteDialect() dialect {
 		view:       sql.TxOptions{ReadOnly: true},
 		classify:   classifySQLite,
 		refused:    refusedSQLite,
+		busy:       busySQLite,
 		prepare:    useWAL,
-		makeRoom:   func(context.Context, *Store, time.Time) error { return nil },
 		durability: sqliteDurability,
 	}
 }
@@ -50,9 +50,10 @@ func openSQLite(ctx context.Context, s *Store, c Config, path string) error {
 	for _, pool := range []struct {
 		db         **sql.DB
 		size       int
+		wait       time.Duration
 		parameters url.Values
-	}{{&s.write, 1, writer}, {&s.read, max(4, runtime.GOMAXPROCS(0)), reader}, {&s.setup, 1, writer}} {
-		if *pool.db, err = sqlitePool(path, pool.size, c.Timeout, pool.parameters); err != nil {
+	}{{&s.write, 1, 0, writer}, {&s.read, max(4, runtime.GOMAXPROCS(0)), c.Timeout, reader}, {&s.setup, 1, c.Timeout, writer}} {
+		if *pool.db, err = sqlitePool(path, pool.size, pool.wait, pool.parameters); err != nil {
 			return err
 		}
 	}
@@ -123,11 +124,6 @@ func sqliteDurability(ctx context.Context, s *Store) ([]string, error) {
 	return warnings, nil
 }
 
-// Durability returns a warning for each setting of the database that lets a crash take what was committed.
-func (s *Store) Durability(ctx context.Context) (warnings []string, err error) {
-	return s.dialect.durability(ctx, s)
-}
-
 // touch makes the file if it is not there, for its owner only; SQLite gives its other files the same mode.
 func touch(path string) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the path is the operator's
@@ -157,6 +153,11 @@ func classifySQLite(err error) failure {
 		return unfit
 	}
 	return trouble
+}
+
+func busySQLite(err error) bool {
+	cause, ok := errors.AsType[*sqlite.Error](err)
+	return ok && cause.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 // refusedSQLite reports whether a failed COMMIT certainly did nothing.

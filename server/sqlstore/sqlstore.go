@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/countersign/countersign/internal/fault"
@@ -30,7 +31,7 @@ type Config struct {
 	// Timeout bounds every wait for the database: for a connection, for each of its answers, for SQLite's write lock.
 	// DefaultTimeout if 0; at least 100 ms.
 	Timeout time.Duration
-	// Connections is how many connections to MySQL may be open at once; 32 if 0. SQLite has one for writing and as many as
+	// Connections is how many connections to MySQL may be open at once; 16 if 0. SQLite has one for writing and as many as
 	// there are processors for reading.
 	Connections int
 	Logger      *slog.Logger // required
@@ -43,7 +44,9 @@ type Store struct {
 	write, read, setup *sql.DB
 	timeout            time.Duration
 	log                *slog.Logger
-	holder             [16]byte // names this store as the holder of a lease
+	holder             [16]byte     // names this store as the holder of a lease
+	contended          atomic.Int64 // until when, in Unix nanoseconds, others are taken to want SQLite's write lock
+	denied             atomic.Bool  // whether the database user may not alter the table of tokens
 }
 
 // Open returns the store at the URL. It creates a missing SQLite file, readable by its owner only, in a folder that exists,
@@ -51,7 +54,7 @@ type Store struct {
 // does not hold it.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
-	c.Connections = cmp.Or(c.Connections, 32)
+	c.Connections = cmp.Or(c.Connections, 16)
 	open, err := parseURL(c.URL)
 	if err != nil {
 		return nil, err
@@ -83,6 +86,11 @@ func (s *Store) Ping(ctx context.Context) error {
 		return unavailable(err)
 	}
 	return nil
+}
+
+// Durability returns a warning for each setting of the database that lets a crash take what was committed.
+func (s *Store) Durability(ctx context.Context) (warnings []string, err error) {
+	return s.dialect.durability(ctx, s)
 }
 
 // acquire takes a connection out of a pool, within the timeout.

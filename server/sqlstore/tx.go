@@ -27,9 +27,9 @@ func (s *Store) update(ctx context.Context, change func(auth.Tx) error) error {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
-	inner, err := conn.BeginTx(ctx, &s.dialect.update)
+	inner, err := s.begin(ctx, conn)
 	if err != nil {
-		return s.failed("begin", err)
+		return err
 	}
 	defer inner.Rollback() //nolint:errcheck // does nothing after Commit
 	t := &tx{Tx: inner, s: s}
@@ -68,13 +68,7 @@ func (s *Store) retried(ctx context.Context, do func() error) error {
 		if err == nil || attempt == attempts || s.dialect.classify(err) != conflict {
 			return err
 		}
-		pause := time.NewTimer(rand.N(time.Duration(attempt) * 5 * time.Millisecond)) //nolint:gosec // spreads retries, guards nothing
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return err
-		case <-pause.C:
-		}
+		pause(ctx, rand.N(time.Duration(attempt)*5*time.Millisecond)) //nolint:gosec // spreads tries, guards nothing
 	}
 }
 

@@ -1,0 +1,139 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/server/auth"
+)
+
+const (
+	// bucketsPerPartition makes a partition an hour. A partition for each bucket would be four times as many files, for rows that
+	// go at most 45 minutes sooner.
+	bucketsPerPartition = uint32(time.Hour / auth.BucketLength)
+	// headroom is how far ahead there are partitions: beyond the longest life of a token, long enough to mend what is broken.
+	headroom = auth.MaxLifetime + 24*time.Hour
+	// partitionsPerStatement keeps the statement short: each partition is a file to make.
+	partitionsPerStatement = 8
+	// movable is how many rows may be in the catch-all partition when it is split. They are copied.
+	movable = 20_000
+
+	restPartition = "p_rest"
+)
+
+// A partition is known by its end, the first bucket that is not in it. Its name holds the bucket, in hexadecimal digits.
+func partitionName(end uint32) string { return fmt.Sprintf("p%08x", end) }
+
+func (s *Store) partitionEnds(ctx context.Context) ([]uint32, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT partition_name FROM information_schema.partitions "+
+		"WHERE table_schema = DATABASE() AND table_name = 'tokens' AND partition_name IS NOT NULL")
+	if err != nil {
+		return nil, s.failed("list partitions", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err has it
+	var ends []uint32
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, s.failed("list partitions", err)
+		}
+		if end, err := strconv.ParseUint(strings.TrimPrefix(name, "p"), 16, 32); err == nil {
+			ends = append(ends, uint32(end))
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.failed("list partitions", err)
+	}
+	slices.Sort(ends)
+	return ends, nil
+}
+
+// makePartitions splits the catch-all partition, which is empty as long as this is done in time.
+func (s *Store) makePartitions(ctx context.Context, now time.Time) error {
+	ends, err := s.partitionEnds(ctx)
+	if err != nil {
+		return err
+	}
+	last := auth.Bucket(now) / bucketsPerPartition * bucketsPerPartition
+	if len(ends) > 0 {
+		last = max(last, ends[len(ends)-1])
+	}
+	var missing []uint32
+	for last <= auth.Bucket(now.Add(headroom)) {
+		last += bucketsPerPartition
+		missing = append(missing, last)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	var rows int
+	count := fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM tokens PARTITION (%s) LIMIT %d) some", restPartition, movable+1)
+	if err := s.read.QueryRowContext(ctx, count).Scan(&rows); err != nil {
+		return s.failed("count tokens without a partition", err)
+	}
+	if rows > movable {
+		return errors.New("more tokens lie in the partition " + restPartition + " than can be moved without a stop; see docs/production.md")
+	}
+	for some := range slices.Chunk(missing, partitionsPerStatement) {
+		var b strings.Builder
+		for _, end := range some {
+			id := auth.FirstTokenID(end)
+			fmt.Fprintf(&b, "PARTITION %s VALUES LESS THAN (x'%x'), ", partitionName(end), id[:])
+		}
+		if err := s.alter(ctx, fmt.Sprintf("REORGANIZE PARTITION %s INTO (%sPARTITION %s VALUES LESS THAN (MAXVALUE))", restPartition, &b, restPartition)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropPartitions drops those whose tokens were expired at now, and returns how many there were.
+func (s *Store) dropPartitions(ctx context.Context, now time.Time) (int, error) {
+	ends, err := s.partitionEnds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var old []string
+	for _, end := range ends {
+		if end <= auth.Bucket(now) {
+			old = append(old, partitionName(end))
+		}
+	}
+	for some := range slices.Chunk(old, partitionsPerStatement) {
+		if err := s.alter(ctx, "DROP PARTITION "+strings.Join(some, ", ")); err != nil {
+			return 0, err
+		}
+	}
+	return len(old), nil
+}
+
+// errDenied says that the database user may not change the table.
+var errDenied = errors.New("the database user may not alter or drop partitions of the table tokens")
+
+func (s *Store) alter(ctx context.Context, change string) error {
+	_, err := s.setup.ExecContext(ctx, "ALTER TABLE tokens "+change)
+	switch {
+	case err == nil:
+		return nil
+	case s.dialect.classify(err) == denied:
+		return fmt.Errorf("%w: %w", errDenied, err)
+	}
+	return s.failed("alter the table tokens", err)
+}
+
+// headroom returns how far ahead there are partitions; negative if there are none ahead.
+func (s *Store) headroom(ctx context.Context, now time.Time) (time.Duration, error) {
+	ends, err := s.partitionEnds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if len(ends) == 0 {
+		return -1, nil
+	}
+	return time.Unix(0, 0).Add(time.Duration(ends[len(ends)-1]) * auth.BucketLength).Sub(now), nil
+}

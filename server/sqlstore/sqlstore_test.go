@@ -1,0 +1,62 @@
+package sqlstore_test
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"github.com/countersign/countersign/internal/testbed"
+	"github.com/countersign/countersign/server/sqlstore"
+	"github.com/countersign/countersign/server/storetest"
+)
+
+// open opens a store without touching its schema.
+func open(t *testing.T, url string) *sqlstore.Store {
+	t.Helper()
+	s, err := sqlstore.Open(t.Context(), sqlstore.Config{URL: url, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
+func migrated(t *testing.T, url string) *sqlstore.Store {
+	t.Helper()
+	s := open(t, url)
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// databases are the places where everything must work alike.
+func databases() map[string]func(*testing.T) string {
+	return map[string]func(*testing.T) string{
+		"sqlite": func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "what? 100%#.db") },
+		"mysql":  func(t *testing.T) string { return testbed.MariaDB(t).New(t) },
+	}
+}
+
+func onEach(t *testing.T, test func(t *testing.T, url string)) {
+	for name, url := range databases() {
+		t.Run(name, func(t *testing.T) { test(t, url(t)) })
+	}
+}
+
+func TestStore(t *testing.T) {
+	for name, url := range databases() {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T) *storetest.Opened { return opened(t, url(t)) })
+		})
+	}
+}
+
+func opened(t *testing.T, url string) *storetest.Opened {
+	s := migrated(t, url)
+	return &storetest.Opened{Store: s, Ledger: s, Again: func(t *testing.T) *storetest.Opened { return opened(t, url) }}
+}
