@@ -127,11 +127,21 @@ func parseForm(body string) (form, error) {
 			return nil, err
 		}
 		if p.name != repeatable && parsed.contains(p.name) {
-			return nil, fault.New(fault.InvalidRequest, "a parameter was sent twice")
+			return nil, twice(p.name)
 		}
 		parsed = append(parsed, p)
 	}
 	return parsed, nil
+}
+
+// twice names the parameter, if it is one that a reader of the answer can recognise.
+func twice(name string) error {
+	const longest = 40
+	found := fault.New(fault.InvalidRequest, "the parameter was sent twice")
+	if len(name) > longest {
+		return found
+	}
+	return found.At(name)
 }
 
 func (f form) contains(name string) bool {

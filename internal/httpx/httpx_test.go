@@ -68,9 +68,11 @@ func TestOAuthErrors(t *testing.T) {
 		{fault.InvalidScope, 400, "invalid_scope", nil},
 		{fault.InvalidTarget, 400, "invalid_target", nil},
 		{fault.InvalidToken, 401, "invalid_token", map[string]string{
-			"WWW-Authenticate": `Bearer realm="countersign", error="invalid_token", error_description="it 'is' so"`}},
+			"WWW-Authenticate": `Bearer realm="countersign", error="invalid_token", error_description="it 'is' so"`,
+		}},
 		{fault.InsufficientScope, 403, "insufficient_scope", map[string]string{
-			"WWW-Authenticate": `Bearer realm="countersign", error="insufficient_scope", error_description="it 'is' so", scope="field"`}},
+			"WWW-Authenticate": `Bearer realm="countersign", error="insufficient_scope", error_description="it 'is' so", scope="field"`,
+		}},
 		{fault.UnsupportedTokenType, 400, "unsupported_token_type", nil},
 		{fault.MethodNotAllowed, 405, "invalid_request", nil},
 		{fault.UnsupportedMedia, 415, "invalid_request", nil},

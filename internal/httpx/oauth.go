@@ -18,7 +18,7 @@ const DefaultDocs = "https://github.com/countersign/countersign/blob/main/docs/e
 func OAuth(docs string) FaultWriter {
 	return func(w http.ResponseWriter, r *http.Request, e *fault.Error) {
 		text := detail(r, e)
-		if e.Field != "" && text != "" {
+		if e.Field != "" && text != "" && e.Code != fault.InsufficientScope { // whose field is in the challenge
 			text = e.Field + ": " + text
 		}
 		body, err := json.Marshal(struct {

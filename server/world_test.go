@@ -1,0 +1,387 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/internal/seal"
+	"github.com/countersign/countersign/server"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/feed"
+	"github.com/countersign/countersign/server/issue"
+	"github.com/countersign/countersign/server/keys"
+	"github.com/countersign/countersign/server/lookup"
+	"github.com/countersign/countersign/server/memory"
+	"github.com/countersign/countersign/server/memstore"
+	"github.com/countersign/countersign/server/seed"
+	"github.com/countersign/countersign/server/sqlstore"
+)
+
+const (
+	issuer    = "https://id.test"
+	jwtAPI    = "https://jwt.test"
+	eddsaAPI  = "https://eddsa.test"
+	opaqueAPI = "https://opaque.test"
+	requestID = "golden" // what the tests send, so that answers are the same each time
+)
+
+// world is a server on a real SQLite database, with switches for what can go wrong.
+type world struct {
+	*testing.T
+	store     *sqlstore.Store
+	registry  *auth.Registry
+	directory *watched
+	ring      *keys.Ring
+	ledger    *faulty
+	public    *httptest.Server
+	admin     http.Handler
+	server    *server.Server
+	log       *safeBuffer
+	metrics   *prometheus.Registry
+	offset    *atomic.Int64 // of the clock, nanoseconds
+	unready   atomic.Bool
+
+	caller, poster, resource, stranger, trusted, disabled credential
+	apis                                                  map[string]*auth.API
+}
+
+type credential struct {
+	id     auth.ClientID
+	secret auth.SecretValue
+	key    auth.SecretID
+}
+
+// watched is the real directory, with failures on demand.
+type watched struct {
+	*memory.Directory
+	catchUps atomic.Int32
+	failing  atomic.Bool
+	old      atomic.Bool
+}
+
+func (d *watched) CatchUp(ctx context.Context) error {
+	d.catchUps.Add(1)
+	if d.failing.Load() {
+		return fault.New(fault.Unavailable, "no database")
+	}
+	return d.Directory.CatchUp(ctx)
+}
+
+func (d *watched) Age() time.Duration {
+	if d.old.Load() {
+		return time.Hour
+	}
+	return d.Directory.Age()
+}
+
+// faulty is the real ledger, with failures on demand, and something that happens just before the next insert.
+type faulty struct {
+	auth.Ledger
+	failing atomic.Pointer[error]
+	before  atomic.Pointer[func()]
+	inserts atomic.Int32
+}
+
+func (l *faulty) fail(err error) {
+	if err == nil {
+		l.failing.Store(nil)
+		return
+	}
+	l.failing.Store(&err)
+}
+
+func (l *faulty) broken() error {
+	if err := l.failing.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (l *faulty) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bool) error {
+	l.inserts.Add(1)
+	if before := l.before.Swap(nil); before != nil {
+		(*before)()
+	}
+	if err := l.broken(); err != nil {
+		return err
+	}
+	return l.Ledger.InsertTokens(ctx, tokens, retry)
+}
+
+func (l *faulty) Token(ctx context.Context, id auth.TokenID) (*auth.Token, error) {
+	if err := l.broken(); err != nil {
+		return nil, err
+	}
+	return l.Ledger.Token(ctx, id)
+}
+
+func (l *faulty) Revoke(ctx context.Context, r []auth.Revocation) (uint64, error) {
+	if err := l.broken(); err != nil {
+		return 0, err
+	}
+	return l.Ledger.Revoke(ctx, r)
+}
+
+func newWorld(t *testing.T) *world { return newWorldAt(t, issuer) }
+
+func newWorldAt(t *testing.T, issuer string) *world {
+	t.Helper()
+	ctx := t.Context()
+	w := &world{T: t, log: &safeBuffer{}, metrics: prometheus.NewRegistry(), offset: &atomic.Int64{}, apis: map[string]*auth.API{}}
+	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	now := func() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
+	folder := t.TempDir()
+	var err error
+	w.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: "sqlite:" + filepath.Join(folder, "db"), Logger: logger})
+	w.check(err)
+	t.Cleanup(func() { _ = w.store.Close() })
+	w.check(w.store.Migrate(ctx))
+	master, err := seal.CreateKeyFile(filepath.Join(folder, "master.key"))
+	w.check(err)
+	w.registry, err = seed.System(ctx, w.store, master, time.Now)
+	w.check(err)
+	w.populate(ctx)
+
+	w.ring, err = keys.NewRing(keys.Config{Issuer: issuer, Master: master, Now: now})
+	w.check(err)
+	var peppers atomic.Pointer[auth.Peppers]
+	directory := memory.New(memory.Config{
+		Store: w.store, Logger: logger, OnKeys: w.ring.Load,
+		OnSealedKeys: func(sealed []*auth.SealedKey) error {
+			opened, err := keys.OpenPeppers(sealed, master)
+			peppers.Store(opened)
+			return err
+		},
+	})
+	w.check(directory.Load(ctx))
+	w.directory = &watched{Directory: directory}
+	w.ledger = &faulty{Ledger: w.store}
+	writer := issue.New(issue.Config{Ledger: w.ledger, Directory: w.directory, Logger: logger, Timeout: 500 * time.Millisecond})
+	seen, err := memstore.New(memstore.Config{Now: now})
+	w.check(err)
+	resolver, err := lookup.New(lookup.Config{Memory: seen, Ledger: w.ledger, Verify: w.verify})
+	w.check(err)
+	w.run(directory.Run, writer.Run)
+	proxies, err := httpx.ParseProxies([]string{"127.0.0.1"})
+	w.check(err)
+	w.server, err = server.New(server.Config{
+		Issuer: issuer, Directory: w.directory, Writer: writer, Keys: w.ring, Store: seen,
+		Authenticator: &auth.Authenticator{Directory: w.directory, Peppers: peppers.Load, Now: now},
+		Tokens:        &auth.Tokens{Directory: w.directory, Resolver: resolver, Revoker: writer, Now: now, Staleness: auth.DefaultStaleness},
+		Feed:          feed.New(feed.Config{Source: directory}),
+		Ready: func(context.Context) error {
+			if w.unready.Load() {
+				return fault.New(fault.Unavailable, "not now")
+			}
+			return directory.Ready()
+		},
+		Now: now, Log: logger, Proxies: proxies, Registerer: w.metrics, Gatherer: w.metrics,
+	})
+	w.check(err)
+	w.public, w.admin = httptest.NewServer(w.server.Public()), w.server.Admin()
+	t.Cleanup(w.public.Close)
+	return w
+}
+
+// run runs parts until the test ends, the last one first.
+func (w *world) run(parts ...func(context.Context)) {
+	for _, part := range parts {
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { defer close(done); part(ctx) }()
+		w.Cleanup(func() { cancel(); <-done })
+	}
+}
+
+func (w *world) check(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) verify(_ context.Context, presented string) (*auth.Token, error) {
+	c, err := w.ring.Verify(presented)
+	if err != nil {
+		return nil, err
+	}
+	api := w.directory.APIByIdentifier(c.Audience)
+	if api == nil {
+		return nil, fault.New(fault.InvalidToken, "no such API")
+	}
+	return &auth.Token{
+		ID: c.ID, Client: c.Client, Credential: c.Credential, API: api.ID, Scope: c.Scope,
+		Issued: c.Issued, Expires: c.Expires, Revision: c.Revision, Key: c.Key,
+	}, nil
+}
+
+func tester() auth.Actor { return auth.Actor{Name: "test"} }
+
+// populate makes the clients and APIs of the tests.
+func (w *world) populate(ctx context.Context) {
+	w.Helper()
+	both := []auth.ScopeDefinition{{Name: "read"}, {Name: "write"}, {Name: "delete"}}
+	for _, api := range []auth.API{
+		{Identifier: jwtAPI, Name: "JWT", Format: auth.JWT, Scopes: both, Lifetime: time.Minute},
+		{Identifier: eddsaAPI, Name: "EdDSA", Format: auth.JWT, Scopes: both, Algorithm: auth.EdDSA},
+		{Identifier: opaqueAPI, Name: "opaque", Format: auth.Opaque, Scopes: both, Lifetime: time.Minute},
+	} {
+		stored, err := w.registry.CreateAPI(ctx, tester(), api)
+		w.check(err)
+		w.apis[stored.Identifier] = stored
+	}
+	w.check(w.store.View(ctx, func(tx auth.Tx) error {
+		own, err := tx.APIs().APIByIdentifier(ctx, auth.ServerAPI)
+		w.apis[auth.ServerAPI] = own
+		return err
+	}))
+	w.caller = w.client(ctx, auth.Client{Name: "caller"}, jwtAPI, opaqueAPI, eddsaAPI)
+	w.poster = w.client(ctx, auth.Client{Name: "poster", AuthMethod: auth.SecretPost}, jwtAPI)
+	w.stranger = w.client(ctx, auth.Client{Name: "stranger"})
+	w.disabled = w.client(ctx, auth.Client{Name: "disabled"}, jwtAPI)
+	w.check(w.registry.SetClientStatus(ctx, tester(), w.disabled.id, auth.Disabled))
+	w.resource = w.client(ctx, auth.Client{Name: "resource"})
+	w.check(w.registry.SetServer(ctx, tester(), w.apis[jwtAPI].ID, w.resource.id, true))
+	w.check(w.registry.SetServer(ctx, tester(), w.apis[opaqueAPI].ID, w.resource.id, true))
+	w.trusted = w.client(ctx, auth.Client{Name: "trusted"})
+	w.check(w.registry.PutGrant(ctx, tester(), w.trusted.id, w.apis[auth.ServerAPI].ID,
+		auth.NewScopes(auth.ScopeIntrospectAll, auth.ScopeRevokeAll, auth.ScopeRevocationsRead)))
+}
+
+// client makes a client that may read and write at the APIs.
+func (w *world) client(ctx context.Context, c auth.Client, apis ...string) credential {
+	w.Helper()
+	stored, err := w.registry.CreateClient(ctx, tester(), c)
+	w.check(err)
+	secret, value, err := w.registry.AddSecret(ctx, tester(), stored.ID, time.Time{})
+	w.check(err)
+	for _, api := range apis {
+		w.check(w.registry.PutGrant(ctx, tester(), stored.ID, w.apis[api].ID, auth.NewScopes("read", "write")))
+	}
+	return credential{id: stored.ID, secret: value, key: secret.ID}
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// member returns a member of a JSON answer, nil if there is none.
+func (a answer) member(t *testing.T, name string) any {
+	t.Helper()
+	var members map[string]any
+	if err := json.Unmarshal([]byte(a.body), &members); err != nil {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	return members[name]
+}
+
+// change adapts a request before it is sent.
+type change func(*http.Request)
+
+func basic(c credential) change {
+	return func(r *http.Request) { r.SetBasicAuth(c.id.String(), c.secret.Reveal()) }
+}
+
+func with(name string, values ...string) change {
+	return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = values }
+}
+
+func without(name string) change { return func(r *http.Request) { r.Header.Del(name) } }
+
+func (w *world) send(method, path, body string, changes ...change) answer {
+	w.Helper()
+	r, err := http.NewRequestWithContext(w.Context(), method, w.public.URL+path, strings.NewReader(body))
+	w.check(err)
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	r.Header.Set("X-Request-Id", requestID)
+	for _, change := range changes {
+		change(r)
+	}
+	client := &http.Client{
+		Transport: w.public.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	response, err := client.Do(r)
+	w.check(err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	w.check(err)
+	return answer{response.StatusCode, response.Header, string(text)}
+}
+
+func (w *world) post(path, body string, changes ...change) answer {
+	w.Helper()
+	return w.send(http.MethodPost, path, body, changes...)
+}
+
+// issue gets a token of an API with a scope.
+func (w *world) issue(c credential, resource, scope string) string {
+	w.Helper()
+	got := w.post("/oauth2/token", url.Values{
+		"grant_type": {"client_credentials"}, "resource": {resource}, "scope": {scope},
+	}.Encode(), basic(c))
+	if got.status != http.StatusOK {
+		w.Fatalf("no token: %d %s", got.status, got.body)
+	}
+	text, _ := got.member(w.T, "access_token").(string)
+	return text
+}
+
+func (w *world) introspect(c credential, token string, changes ...change) answer {
+	w.Helper()
+	return w.post("/oauth2/introspect", url.Values{"token": {token}}.Encode(), append([]change{basic(c)}, changes...)...)
+}
+
+func (w *world) revoke(c credential, token string) answer {
+	w.Helper()
+	return w.post("/oauth2/revoke", url.Values{"token": {token}}.Encode(), basic(c))
+}
+
+// reached waits until the directory knows all that is in the store.
+func (w *world) reached() {
+	w.Helper()
+	var at auth.Position
+	w.check(w.store.View(w.Context(), func(tx auth.Tx) (err error) {
+		at, err = tx.Changes().Position(w.Context())
+		return err
+	}))
+	w.check(w.directory.Reach(w.Context(), at.Sequence))
+}
+
+// safeBuffer is a log that can be read while it is written.
+type safeBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
