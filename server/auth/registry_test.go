@@ -1,0 +1,264 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/sqlstore"
+)
+
+// office is a registry on a real database.
+type office struct {
+	*testing.T
+	*auth.Registry
+	store *sqlstore.Store
+}
+
+func newOffice(t *testing.T) office {
+	t.Helper()
+	store, err := sqlstore.Open(t.Context(), sqlstore.Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "db"), Logger: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		err = store.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	peppers := auth.NewPeppers(map[uint32][]byte{1: []byte("pepper")})
+	return office{t, &auth.Registry{Store: store, Peppers: func() *auth.Peppers { return peppers }, Now: time.Now}, store}
+}
+
+var clerk = auth.Actor{Name: "clerk", Source: "192.0.2.1", Request: "r-1"} //nolint:gochecknoglobals // Go has no constant structs
+
+func (o office) client() *auth.Client {
+	o.Helper()
+	c, err := o.CreateClient(o.Context(), clerk, auth.Client{Name: "orders"})
+	if err != nil {
+		o.Fatal(err)
+	}
+	return c
+}
+
+func (o office) api() *auth.API {
+	o.Helper()
+	a, err := o.CreateAPI(o.Context(), clerk, auth.API{
+		Identifier: "https://stock.example/" + auth.NewAPIID(time.Now()).String(), Name: "stock",
+		Scopes: []auth.ScopeDefinition{{Name: "read"}, {Name: "write"}},
+	})
+	if err != nil {
+		o.Fatal(err)
+	}
+	return a
+}
+
+// kinds returns the kinds of the changes that do made, in order.
+func (o office) kinds(do func() error) (kinds []auth.ChangeKind) {
+	o.Helper()
+	before := o.position()
+	if err := do(); err != nil {
+		o.Fatal(err)
+	}
+	err := o.store.View(o.Context(), func(tx auth.Tx) error {
+		changes, err := tx.Changes().ChangesAfter(o.Context(), before, 100)
+		kinds = nil
+		for _, c := range changes {
+			kinds = append(kinds, c.Kind)
+		}
+		return err
+	})
+	if err != nil {
+		o.Fatal(err)
+	}
+	return kinds
+}
+
+func (o office) position() (sequence uint64) {
+	o.Helper()
+	err := o.store.View(o.Context(), func(tx auth.Tx) error {
+		p, err := tx.Changes().Position(o.Context())
+		sequence = p.Sequence
+		return err
+	})
+	if err != nil {
+		o.Fatal(err)
+	}
+	return sequence
+}
+
+// Whatever takes a permission away takes the tokens back that were issued under it; what gives one does not.
+func TestWhatIsWrittenToTheChangeLog(t *testing.T) {
+	o := newOffice(t)
+	c, a := o.client(), o.api()
+	secret, _, err := o.AddSecret(t.Context(), clerk, c.ID, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	for _, tt := range []struct {
+		name string
+		do   func() error
+		want []auth.ChangeKind
+	}{
+		{"first grant", func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("read")) }, []auth.ChangeKind{auth.ClientChanged}},
+		{"wider grant", func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("read", "write")) }, []auth.ChangeKind{auth.ClientChanged}},
+		{"narrower grant", func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("write")) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeGrant}},
+		{"other grant", func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("read")) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeGrant}},
+		{"no grant", func() error { return o.DeleteGrant(ctx, clerk, c.ID, a.ID) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeGrant}},
+		{"serve", func() error { return o.SetServer(ctx, clerk, a.ID, c.ID, true) }, []auth.ChangeKind{auth.APIChanged}},
+		{"serve again", func() error { return o.SetServer(ctx, clerk, a.ID, c.ID, true) }, nil},
+		{"serve no more", func() error { return o.SetServer(ctx, clerk, a.ID, c.ID, false) }, []auth.ChangeKind{auth.APIChanged}},
+		{"disabled secret", func() error { return o.DisableSecret(ctx, clerk, secret.ID, false) }, []auth.ChangeKind{auth.ClientChanged}},
+		{"leaked secret", func() error { return o.DisableSecret(ctx, clerk, secret.ID, true) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeCredential}},
+		{"disabled client", func() error { return o.SetClientStatus(ctx, clerk, c.ID, auth.Disabled) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeClient}},
+		{"disabled again", func() error { return o.SetClientStatus(ctx, clerk, c.ID, auth.Disabled) }, nil},
+		{"enabled client", func() error { return o.SetClientStatus(ctx, clerk, c.ID, auth.Active) }, []auth.ChangeKind{auth.ClientChanged}},
+		{"grant before the API goes", func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("read")) }, []auth.ChangeKind{auth.ClientChanged}},
+		{"deleted API", func() error { return o.DeleteAPI(ctx, clerk, a.ID) }, []auth.ChangeKind{auth.APIChanged, auth.RevokeAPI, auth.ClientChanged}},
+		{"deleted client", func() error { return o.DeleteClient(ctx, clerk, c.ID) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeClient}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, o.kinds(tt.do)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestDefaultResourceIsTheFirstGrants(t *testing.T) {
+	o := newOffice(t)
+	c, first, second := o.client(), o.api(), o.api()
+	for _, a := range []*auth.API{first, second} {
+		if err := o.PutGrant(t.Context(), clerk, c.ID, a.ID, auth.NewScopes("read")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := o.store.View(t.Context(), func(tx auth.Tx) error {
+		stored, err := tx.Clients().Client(t.Context(), c.ID)
+		if err == nil && stored.DefaultResource != first.ID {
+			t.Errorf("default resource is %s, want %s", stored.DefaultResource, first.ID)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRefusedByTheRegistry(t *testing.T) {
+	o := newOffice(t)
+	c, a := o.client(), o.api()
+	ctx, nobody, nothing := t.Context(), auth.NewClientID(time.Now()), auth.NewAPIID(time.Now())
+	if err := o.EnsureBuiltIns(ctx, clerk); err != nil {
+		t.Fatal(err)
+	}
+	builtIn := o.builtIn(ctx)
+	for name, tt := range map[string]struct {
+		do   func() error
+		want fault.Code
+	}{
+		"nameless client": {func() error { _, err := o.CreateClient(ctx, clerk, auth.Client{}); return err }, fault.InvalidRequest},
+		"second API of a name": {func() error {
+			_, err := o.CreateAPI(ctx, clerk, auth.API{Identifier: a.Identifier, Name: "x"})
+			return err
+		}, fault.Conflict},
+		"API in our own namespace": {func() error {
+			_, err := o.CreateAPI(ctx, clerk, auth.API{Identifier: "urn:countersign:mine", Name: "x"})
+			return err
+		}, fault.InvalidRequest},
+		"built-in API deleted":    {func() error { return o.DeleteAPI(ctx, clerk, builtIn) }, fault.InvalidRequest},
+		"scope beyond the API":    {func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("fly")) }, fault.InvalidScope},
+		"grant of nothing":        {func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, nil) }, fault.InvalidRequest},
+		"grant to nobody":         {func() error { return o.PutGrant(ctx, clerk, nobody, a.ID, auth.NewScopes("read")) }, fault.NotFound},
+		"grant of no API":         {func() error { return o.PutGrant(ctx, clerk, c.ID, nothing, auth.NewScopes("read")) }, fault.NotFound},
+		"grant that is not there": {func() error { return o.DeleteGrant(ctx, clerk, c.ID, a.ID) }, fault.NotFound},
+		"secret for nobody":       {func() error { _, _, err := o.AddSecret(ctx, clerk, nobody, time.Time{}); return err }, fault.NotFound},
+		"server that is nobody":   {func() error { return o.SetServer(ctx, clerk, a.ID, nobody, true) }, fault.NotFound},
+		"client deleted twice":    {func() error { return o.DeleteClient(ctx, clerk, nobody) }, fault.NotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := o.position()
+			if err := tt.do(); !errors.Is(err, tt.want) {
+				t.Errorf("error %v, want %v", err, tt.want)
+			}
+			if o.position() != before {
+				t.Error("a refused change reached the change log")
+			}
+		})
+	}
+}
+
+func (o office) builtIn(ctx context.Context) (id auth.APIID) {
+	o.Helper()
+	err := o.store.View(ctx, func(tx auth.Tx) error {
+		a, err := tx.APIs().APIByIdentifier(ctx, auth.AdminAPI)
+		if err == nil {
+			id = a.ID
+		}
+		return err
+	})
+	if err != nil {
+		o.Fatal(err)
+	}
+	return id
+}
+
+// events is a Store that keeps what the audit log is told.
+type events struct {
+	auth.Store
+	seen *[]auth.AuditEvent
+}
+
+type eventTx struct {
+	auth.Tx
+	seen *[]auth.AuditEvent
+}
+
+func (e events) Update(ctx context.Context, change func(auth.Tx) error) error {
+	return e.Store.Update(ctx, func(tx auth.Tx) error { return change(eventTx{tx, e.seen}) })
+}
+
+func (e eventTx) Audit() auth.Audit { return e }
+
+func (e eventTx) Record(ctx context.Context, event auth.AuditEvent) error {
+	*e.seen = append(*e.seen, event)
+	return e.Tx.Audit().Record(ctx, event)
+}
+
+func TestAuditSaysWhatChangedButNoSecret(t *testing.T) {
+	o := newOffice(t)
+	var seen []auth.AuditEvent
+	o.Store = events{o.store, &seen}
+	c := o.client()
+	_, value, err := o.AddSecret(t.Context(), clerk, c.ID, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.SetClientStatus(t.Context(), clerk, c.ID, auth.Disabled); err != nil {
+		t.Fatal(err)
+	}
+	var actions []string
+	for _, e := range seen {
+		actions = append(actions, e.Action)
+		if e.Actor != clerk || e.Target == "" {
+			t.Errorf("event is %+v", e)
+		}
+		if random := value.Reveal()[len("cs_secret_"):]; strings.Contains(e.Changes, random[:20]) {
+			t.Error("the audit log holds a secret")
+		}
+	}
+	if diff := cmp.Diff([]string{"client.create", "secret.create", "client.disable"}, actions); diff != "" {
+		t.Error(diff)
+	}
+	if last := seen[2].Changes; !strings.Contains(last, `"before"`) || !strings.Contains(last, `"disabled"`) || !strings.Contains(last, `"active"`) {
+		t.Errorf("changes are %s", last)
+	}
+}
