@@ -104,6 +104,7 @@ CREATE TABLE IF NOT EXISTS change_counter (
   id         TINYINT NOT NULL PRIMARY KEY,
   generation BIGINT  NOT NULL,
   sequence   BIGINT  NOT NULL, -- the newest change
+  decisive   BIGINT  NOT NULL, -- the newest change that can alter what is issued
   floor      BIGINT  NOT NULL, -- changes up to this one have been pruned
   CHECK (id = 1),
   CHECK (generation > 0)

@@ -90,6 +90,7 @@ CREATE TABLE change_counter (
   id         INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
   generation INTEGER NOT NULL CHECK (generation > 0),
   sequence   INTEGER NOT NULL, -- the newest change
+  decisive   INTEGER NOT NULL, -- the newest change that can alter what is issued
   floor      INTEGER NOT NULL  -- changes up to this one have been pruned
 ) STRICT;
 

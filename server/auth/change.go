@@ -44,6 +44,10 @@ const RevocationLife = MaxLifetime + 10*time.Minute
 // Revokes reports whether the change takes tokens back.
 func (c *Change) Revokes() bool { return c.Kind >= RevokeToken }
 
+// Decisive reports whether the change can alter what may be issued. To take back a single token cannot: were such changes
+// to count, nobody could be issued a token while many are taken back.
+func (c *Change) Decisive() bool { return c.Kind != RevokeToken }
+
 // Position is how far a change log has come.
 type Position struct {
 	// Generation is new whenever the log does not continue an earlier one, such as after a restore: sequences of different

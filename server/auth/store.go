@@ -125,8 +125,8 @@ type Revocation struct {
 // Ledger holds the row of every token issued. It is apart from Store since its writes come in batches, of which no
 // domain function knows.
 type Ledger interface {
-	// InsertTokens writes all tokens in one transaction, which first reads the change log's sequence without locking it. If the
-	// sequence is above the Revision of any of them, it writes none and returns a *StaleError. If one of them cannot be written, none is.
+	// InsertTokens writes all tokens or none. It first reads, without a lock, which sequence the newest decisive change has. If that
+	// is above the Revision of any of them, it returns a *StaleError.
 	// retry says that an earlier call with these tokens ended with an unknown outcome: rows that exist and are equal then count as written.
 	InsertTokens(ctx context.Context, tokens []*Token, retry bool) error
 	// Token returns the token with this id, or fault.NotFound. Key is not set.
@@ -150,7 +150,7 @@ type Maintenance struct {
 
 // StaleError is the answer to a batch that was decided from a state that is not the newest.
 type StaleError struct {
-	Sequence uint64 // of the change log
+	Sequence uint64 // of the newest decisive change
 }
 
 // Error implements error.

@@ -77,15 +77,22 @@ func (t *tx) appendChanges(ctx context.Context, changes []auth.Change) (uint64, 
 	if err != nil || len(changes) == 0 {
 		return position.Sequence, err
 	}
-	sequence := position.Sequence - uint64(len(changes))
+	sequence, decisive := position.Sequence-uint64(len(changes)), uint64(0)
 	for chunk := range slices.Chunk(changes, rowsPerInsert) {
 		args := make([]any, 0, 6*len(chunk))
 		for i := range chunk {
 			c := &chunk[i]
-			sequence++
+			if sequence++; c.Decisive() {
+				decisive = sequence
+			}
 			args = append(args, sequence, c.Kind, c.Subject[:], c.Object[:], c.Audience, c.At.UnixMicro())
 		}
 		if _, err := t.exec(ctx, "insert changes", values(insertChanges, "(?, ?, ?, ?, ?, ?)", len(chunk)), args...); err != nil {
+			return 0, err
+		}
+	}
+	if decisive > 0 {
+		if _, err := t.exec(ctx, "note the decisive change", "UPDATE change_counter SET decisive = ? WHERE id = 1", decisive); err != nil {
 			return 0, err
 		}
 	}

@@ -49,14 +49,14 @@ func (s *Store) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bo
 }
 
 func (s *Store) insertTokens(ctx context.Context, conn *sql.Conn, tokens []*auth.Token) error {
-	var sequence uint64
-	if err := conn.QueryRowContext(ctx, "SELECT sequence FROM change_counter WHERE id = 1").Scan(&sequence); err != nil {
+	var decisive uint64
+	if err := conn.QueryRowContext(ctx, "SELECT decisive FROM change_counter WHERE id = 1").Scan(&decisive); err != nil {
 		return s.failed("read the change counter", err)
 	}
 	args := make([]any, 0, tokenFields*len(tokens))
 	for _, t := range tokens {
-		if t.Revision < sequence {
-			return &auth.StaleError{Sequence: sequence}
+		if t.Revision < decisive {
+			return &auth.StaleError{Sequence: decisive}
 		}
 		args = append(args, t.ID[:], t.Client[:], t.Credential[:], t.API[:], t.Scope, t.Issued.UnixMicro(), t.Expires.UnixMicro(),
 			t.Revision, orNull(t.Proof[:]))

@@ -82,8 +82,8 @@ func (s *Store) addCounter(ctx context.Context) error {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails: crypto/rand
 	generation := binary.BigEndian.Uint64(random[:])>>1 | 1
-	_, err := s.setup.ExecContext(ctx, "INSERT INTO change_counter (id, generation, sequence, floor) "+
-		"SELECT 1, ?, 0, 0 FROM schema_info WHERE NOT EXISTS (SELECT 1 FROM change_counter)", generation)
+	_, err := s.setup.ExecContext(ctx, "INSERT INTO change_counter (id, generation, sequence, decisive, floor) "+
+		"SELECT 1, ?, 0, 0, 0 FROM schema_info WHERE NOT EXISTS (SELECT 1 FROM change_counter)", generation)
 	if err != nil {
 		return s.failed("begin the change log", err)
 	}

@@ -96,6 +96,10 @@ func testStaleTokens(t *testing.T, o *Opened) {
 	o.update(t, func(ctx context.Context, tx auth.Tx) error {
 		return tx.Changes().Append(ctx, make([]auth.Change, 5)...)
 	})
+	// That single tokens are taken back makes no decision stale.
+	o.update(t, func(ctx context.Context, tx auth.Tx) error {
+		return tx.Changes().Append(ctx, auth.Change{Kind: auth.RevokeToken}, auth.Change{Kind: auth.RevokeToken})
+	})
 	for _, tt := range []struct {
 		name      string
 		revisions []uint64
