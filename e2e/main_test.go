@@ -26,7 +26,7 @@ func withBinary(run func() int) int {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	binary := filepath.Join(folder, "countersign")
-	build := exec.Command("go", "build", "-ldflags", "-X main.version="+testVersion, "-o", binary, "..") //nolint:noctx // ends with the test's timeout
+	build := exec.Command("go", "build", "-ldflags", "-X main.version="+testVersion, "-o", binary, "..")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build countersign:", err)
