@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server"
@@ -52,9 +53,7 @@ func FuzzForm(f *testing.F) {
 			if name != "resource" && want.Get(name) != value {
 				t.Errorf("%q: got %q, want %q", name, value, want.Get(name))
 			}
-			if strings.ContainsFunc(name+value, func(r rune) bool {
-				return r < ' ' || r == 0x7f || r == 0xfffd && !strings.Contains(body, "\ufffd") && !strings.Contains(strings.ToUpper(body), "%")
-			}) {
+			if !utf8.ValidString(name+value) || strings.ContainsFunc(name+value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 				t.Errorf("%q=%q", name, value)
 			}
 			total++

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	tokenPath      = "/oauth2/token"
+	tokenPath      = "/oauth2/token" //nolint:gosec // a path, no credential
 	introspectPath = "/oauth2/introspect"
 	revokePath     = "/oauth2/revoke"
 	feedPath       = "/oauth2/revocations"

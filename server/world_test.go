@@ -43,7 +43,7 @@ const (
 
 // world is a server on a real SQLite database, with switches for what can go wrong.
 type world struct {
-	*testing.T
+	testing.TB
 	store     *sqlstore.Store
 	registry  *auth.Registry
 	directory *watched
@@ -138,12 +138,12 @@ func (l *faulty) Revoke(ctx context.Context, r []auth.Revocation) (uint64, error
 	return l.Ledger.Revoke(ctx, r)
 }
 
-func newWorld(t *testing.T) *world { return newWorldAt(t, issuer) }
+func newWorld(t testing.TB) *world { return newWorldAt(t, issuer) }
 
-func newWorldAt(t *testing.T, issuer string) *world {
+func newWorldAt(t testing.TB, issuer string) *world {
 	t.Helper()
 	ctx := t.Context()
-	w := &world{T: t, log: &safeBuffer{}, metrics: prometheus.NewRegistry(), offset: &atomic.Int64{}, apis: map[string]*auth.API{}}
+	w := &world{TB: t, log: &safeBuffer{}, metrics: prometheus.NewRegistry(), offset: &atomic.Int64{}, apis: map[string]*auth.API{}}
 	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	now := func() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
 	folder := t.TempDir()
@@ -285,7 +285,7 @@ type answer struct {
 }
 
 // member returns a member of a JSON answer, nil if there is none.
-func (a answer) member(t *testing.T, name string) any {
+func (a answer) member(t testing.TB, name string) any {
 	t.Helper()
 	var members map[string]any
 	if err := json.Unmarshal([]byte(a.body), &members); err != nil {
@@ -343,13 +343,13 @@ func (w *world) issue(c credential, resource, scope string) string {
 	if got.status != http.StatusOK {
 		w.Fatalf("no token: %d %s", got.status, got.body)
 	}
-	text, _ := got.member(w.T, "access_token").(string)
+	text, _ := got.member(w.TB, "access_token").(string)
 	return text
 }
 
-func (w *world) introspect(c credential, token string, changes ...change) answer {
+func (w *world) introspect(c credential, token string) answer {
 	w.Helper()
-	return w.post("/oauth2/introspect", url.Values{"token": {token}}.Encode(), append([]change{basic(c)}, changes...)...)
+	return w.post("/oauth2/introspect", url.Values{"token": {token}}.Encode(), basic(c))
 }
 
 func (w *world) revoke(c credential, token string) answer {

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -62,7 +64,7 @@ func TestOAuthErrors(t *testing.T) {
 		header map[string]string
 	}{
 		{fault.InvalidRequest, 400, "invalid_request", nil},
-		{fault.InvalidClient, 401, "invalid_client", map[string]string{"WWW-Authenticate": `Basic realm="countersign", charset="UTF-8"`}},
+		{fault.InvalidClient, 401, "invalid_client", map[string]string{"WWW-Authenticate": `Basic realm="countersign"`}},
 		{fault.UnauthorizedClient, 400, "unauthorized_client", nil},
 		{fault.UnsupportedGrantType, 400, "unsupported_grant_type", nil},
 		{fault.InvalidScope, 400, "invalid_scope", nil},
@@ -347,4 +349,16 @@ func FuzzClientAddress(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestEveryCodeIsExplained(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "errors.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range codes() {
+		if !strings.Contains(string(page), "\n## "+string(code)+"\n") {
+			t.Errorf("docs/errors.md has no section for %s", code)
+		}
+	}
 }

@@ -44,7 +44,7 @@ func OAuth(docs string) FaultWriter {
 func challenge(h http.Header, e *fault.Error) {
 	switch e.Code { //nolint:exhaustive // only these are about who is calling
 	case fault.InvalidClient:
-		h.Set("WWW-Authenticate", `Basic realm="`+Realm+`", charset="UTF-8"`)
+		h.Set("WWW-Authenticate", `Basic realm="`+Realm+`"`)
 	case fault.InvalidToken:
 		h.Set("WWW-Authenticate", bearer(e))
 	case fault.InsufficientScope:

@@ -62,7 +62,9 @@ func Serve(ctx context.Context, c ServeConfig) error {
 	case <-ctx.Done():
 	}
 	err := drain(server, c, failed)
-	<-failed
+	if ended := <-failed; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve %s: %w", c.Listener.Addr(), ended))
+	}
 	return err
 }
 
@@ -101,7 +103,7 @@ func drain(server *http.Server, c ServeConfig, failed chan error) error {
 		case <-timer.C:
 		case err := <-failed:
 			failed <- err
-			return fmt.Errorf("serve %s: %w", c.Listener.Addr(), err)
+			return nil
 		}
 	}
 	limit, cancel := context.WithTimeout(context.Background(), cmp.Or(c.DrainTimeout, defaultDrainTimeout))

@@ -255,13 +255,13 @@ func TestTLSReload(t *testing.T) {
 	s := serve(t, httpx.ServeConfig{Handler: http.HandlerFunc(hello), Certificates: certificates})
 	served := func() string {
 		clock.Add(int64(2 * time.Second))
-		dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}} //nolint:gosec // which certificate is served is what is tested
+		dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}} // which one is served is what is tested
 		conn, err := dialer.DialContext(t.Context(), "tcp", s.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
-		state := conn.(*tls.Conn).ConnectionState() //nolint:errcheck,forcetypeassert // as tls.Dialer documents
+		state := conn.(*tls.Conn).ConnectionState()
 		if state.NegotiatedProtocol != "h2" {
 			t.Errorf("HTTP/2 was not negotiated: %q", state.NegotiatedProtocol)
 		}
