@@ -33,7 +33,7 @@ type Feed interface {
 	Serve(w http.ResponseWriter, r *http.Request, allowed func() bool) error
 }
 
-// Config says what a Server needs.
+// Config says what a Server needs. A field is required unless it says otherwise.
 type Config struct {
 	// Issuer is the issuer identifier (RFC 8414 §2): an absolute http or https URL without query or fragment. The endpoints
 	// are served under its path.
@@ -50,7 +50,7 @@ type Config struct {
 
 	Now     func() time.Time
 	Log     *slog.Logger
-	Proxies httpx.Proxies // whose forwarded headers are believed
+	Proxies httpx.Proxies // whose forwarded headers are believed; empty: nobody's
 
 	// Registerer takes the metrics of this package, Gatherer is what /metrics shows. Either may be nil.
 	Registerer prometheus.Registerer
