@@ -143,7 +143,7 @@ type recorder struct {
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *recorder) WriteHeader(status int) {
-	if status >= http.StatusOK && !w.begun {
+	if (status >= http.StatusOK || status == http.StatusSwitchingProtocols) && !w.begun {
 		w.begun, w.exchange.status = true, status
 	}
 	w.ResponseWriter.WriteHeader(status)

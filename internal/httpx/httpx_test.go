@@ -265,6 +265,18 @@ func TestProbesAreQuiet(t *testing.T) {
 	}
 }
 
+func TestAnUpgradeIsLogged(t *testing.T) {
+	handler, log := edge(t, func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		return nil
+	}, httpx.OAuth(docs))
+	answer(handler, request("/"))
+	if !strings.Contains(log.String(), `"status":101`) {
+		t.Errorf("got %s", log)
+	}
+}
+
 func TestRequestIDs(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// ServeConfig says how a listener is served. Listener, Handler and Log are required; a zero limit is its default.
+// ServeConfig says how a listener is served. Listener, Handler and Log are required; a zero limit is its default. A
+// negative timeout is none: for what forwards streams, and cannot extend its deadlines as it goes.
 type ServeConfig struct {
 	Listener     net.Listener
 	Handler      http.Handler
