@@ -45,6 +45,13 @@ func (s *Server) Addr() string { return s.instance.addr() }
 // URL returns the address in the form that Countersign is configured with, password included.
 func (s *Server) URL() string { return s.url }
 
+// PID returns the process id. The server must be running.
+func (s *Server) PID() int {
+	s.tb.Helper()
+	s.mustRun("name the process of")
+	return s.instance.proc.cmd.Process.Pid
+}
+
 // Kill ends the process as a crash does (SIGKILL) and waits until it is gone.
 func (s *Server) Kill() {
 	s.tb.Helper()
