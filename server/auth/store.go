@@ -143,7 +143,7 @@ type Ledger interface {
 // Maintenance is what a call of Ledger.Maintain found and did.
 type Maintenance struct {
 	Held           bool          // whether this instance holds the lease
-	Headroom       time.Duration // how far ahead there is room for tokens; 0 if the store needs none made
+	Headroom       time.Duration // how far ahead there is room for tokens, negative if there is none; 0 if the store needs none made
 	TokensRemoved  int64         // rows, or -1 where whole partitions were dropped uncounted
 	ChangesRemoved int64
 }

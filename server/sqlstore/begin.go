@@ -10,9 +10,27 @@ import (
 // contention is how long after a wait for the write lock other processes are taken to want it, too.
 const contention = time.Second
 
+// connection is one that a call has for itself.
+type connection struct {
+	*sql.Conn
+	since time.Time // when the call began to wait for it
+}
+
+// acquire takes a connection out of a pool, within the timeout. Close gives it back.
+func (s *Store) acquire(ctx context.Context, pool *sql.DB) (connection, error) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return connection{}, unavailable(err)
+	}
+	return connection{conn, began}, nil
+}
+
 // begin starts a transaction that writes.
-func (s *Store) begin(ctx context.Context, conn *sql.Conn) (inner *sql.Tx, err error) {
-	err = s.whileBusy(ctx, func() error {
+func (s *Store) begin(ctx context.Context, conn connection) (inner *sql.Tx, err error) {
+	err = s.whileBusy(ctx, conn.since, func() error {
 		inner, err = conn.BeginTx(ctx, &s.dialect.update)
 		return err
 	})
@@ -22,16 +40,11 @@ func (s *Store) begin(ctx context.Context, conn *sql.Conn) (inner *sql.Tx, err e
 	return inner, nil
 }
 
-// execer is a pool or a connection.
-type execer interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
 // exec runs a statement that is a transaction of its own. The error is the driver's.
-func (s *Store) exec(ctx context.Context, on execer, query string, args ...any) (rows int64, err error) {
+func (s *Store) exec(ctx context.Context, conn connection, query string, args ...any) (rows int64, err error) {
 	var result sql.Result
-	err = s.whileBusy(ctx, func() error {
-		result, err = on.ExecContext(ctx, query, args...)
+	err = s.whileBusy(ctx, conn.since, func() error {
+		result, err = conn.ExecContext(ctx, query, args...)
 		return err
 	})
 	if err != nil {
@@ -40,19 +53,31 @@ func (s *Store) exec(ctx context.Context, on execer, query string, args ...any) 
 	return result.RowsAffected()
 }
 
-// whileBusy runs do until it gets SQLite's write lock, within the timeout. SQLite has no queue for it: a process that takes it again as
+// writeOnce is exec on a connection of its own.
+func (s *Store) writeOnce(ctx context.Context, what, query string, args ...any) (rows int64, err error) {
+	conn, err := s.acquire(ctx, s.write)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
+	if rows, err = s.exec(ctx, conn, query, args...); err != nil {
+		return 0, s.failed(what, err)
+	}
+	return rows, nil
+}
+
+// whileBusy runs do until it gets SQLite's write lock, within the timeout from since on. SQLite has no queue for it: a process that takes it again as
 // soon as it gave it up starves the others, which look for it now and then. So a process that had to wait leaves gaps for a while.
-func (s *Store) whileBusy(ctx context.Context, do func() error) error {
+func (s *Store) whileBusy(ctx context.Context, since time.Time, do func() error) error {
 	if s.dialect.busy == nil {
 		return do()
 	}
-	began := time.Now()
-	if began.UnixNano() < s.contended.Load() {
+	if time.Now().UnixNano() < s.contended.Load() {
 		pause(ctx, rand.N(time.Millisecond)) //nolint:gosec // spreads tries, guards nothing
 	}
 	for {
 		err := do()
-		if err == nil || !s.dialect.busy(err) || time.Since(began) > s.timeout || ctx.Err() != nil {
+		if err == nil || !s.dialect.busy(err) || time.Since(since) > s.timeout || ctx.Err() != nil {
 			return err
 		}
 		s.contended.Store(time.Now().Add(contention).UnixNano())

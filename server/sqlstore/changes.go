@@ -18,7 +18,7 @@ const (
 // rowsPerInsert keeps an INSERT below SQLite's bound on parameters.
 const rowsPerInsert = 1000
 
-// values returns head and n groups of placeholders: the text of an INSERT of n rows.
+// values returns head and n groups of placeholders, as an INSERT of n rows has them.
 func values(head, group string, n int) string {
 	return head + strings.Repeat(group+", ", n-1) + group
 }

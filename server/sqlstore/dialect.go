@@ -26,7 +26,7 @@ type dialect struct {
 	busy func(error) bool
 	// lock waits until no other instance changes the schema, and keeps others from it. The lock of a process that dies is released.
 	lock func(context.Context, *Store) (unlock func(), err error)
-	// prepare is done before the first migration.
+	// prepare is done before the first migration, and again at every start.
 	prepare func(context.Context, *Store) error
 	// durability returns what would let a crash take what was committed.
 	durability func(context.Context, *Store) ([]string, error)

@@ -6,18 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
 )
 
 const (
-	tokenColumns = "jti, client, credential, api, scope, issued, expires, revision, proof"
-	insertTokens = "INSERT INTO tokens (" + tokenColumns + ") VALUES "
-	tokenGroup   = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	tokenFields  = 9
-	selectToken  = "SELECT " + tokenColumns + " FROM tokens WHERE jti = ?"
+	selectRows = "SELECT jti, client, credential, api, scope, issued, expires, revision, proof FROM tokens WHERE "
+	insertRows = "INSERT INTO tokens (jti, client, credential, api, scope, issued, expires, revision, proof) VALUES "
+	rowGroup   = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	rowFields  = 9
 )
 
 // InsertTokens implements auth.Ledger, for at most 3000 tokens. The INSERT is a transaction of its own, and the counter is read by a
@@ -48,12 +46,12 @@ func (s *Store) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bo
 	}
 }
 
-func (s *Store) insertTokens(ctx context.Context, conn *sql.Conn, tokens []*auth.Token) error {
+func (s *Store) insertTokens(ctx context.Context, conn connection, tokens []*auth.Token) error {
 	var decisive uint64
 	if err := conn.QueryRowContext(ctx, "SELECT decisive FROM change_counter WHERE id = 1").Scan(&decisive); err != nil {
 		return s.failed("read the change counter", err)
 	}
-	args := make([]any, 0, tokenFields*len(tokens))
+	args := make([]any, 0, rowFields*len(tokens))
 	for _, t := range tokens {
 		if t.Revision < decisive {
 			return &auth.StaleError{Sequence: decisive}
@@ -61,19 +59,19 @@ func (s *Store) insertTokens(ctx context.Context, conn *sql.Conn, tokens []*auth
 		args = append(args, t.ID[:], t.Client[:], t.Credential[:], t.API[:], t.Scope, t.Issued.UnixMicro(), t.Expires.UnixMicro(),
 			t.Revision, orNull(t.Proof[:]))
 	}
-	if _, err := s.exec(ctx, conn, values(insertTokens, tokenGroup, len(tokens)), args...); err != nil {
+	if _, err := s.exec(ctx, conn, values(insertRows, rowGroup, len(tokens)), args...); err != nil {
 		return s.failedWrite("insert tokens", err)
 	}
 	return nil
 }
 
 // missing returns the tokens that have no row, or fault.Conflict if one has a row that is not equal.
-func (s *Store) missing(ctx context.Context, conn *sql.Conn, tokens []*auth.Token) ([]*auth.Token, error) {
+func (s *Store) missing(ctx context.Context, conn connection, tokens []*auth.Token) ([]*auth.Token, error) {
 	ids := make([]any, len(tokens))
 	for i, t := range tokens {
 		ids[i] = t.ID[:]
 	}
-	rows, err := conn.QueryContext(ctx, "SELECT "+tokenColumns+" FROM tokens WHERE jti IN (?"+strings.Repeat(", ?", len(ids)-1)+")", ids...)
+	rows, err := conn.QueryContext(ctx, values(selectRows+"jti IN (", "?", len(ids))+")", ids...)
 	if err != nil {
 		return nil, s.failed("select tokens", err)
 	}
@@ -115,7 +113,7 @@ func (s *Store) Token(ctx context.Context, id auth.TokenID) (*auth.Token, error)
 		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
-	t, err := scanToken(conn.QueryRowContext(ctx, selectToken, id[:]))
+	t, err := scanToken(conn.QueryRowContext(ctx, selectRows+"jti = ?", id[:]))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, errNotFound()

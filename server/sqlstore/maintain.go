@@ -49,6 +49,8 @@ func (s *Store) maintain(ctx context.Context, now time.Time, m *auth.Maintenance
 			if !s.denied.Swap(true) {
 				s.log.WarnContext(ctx, "expired tokens are deleted row by row", "reason", err)
 			}
+		case errors.Is(err, errCrowded):
+			s.log.ErrorContext(ctx, "no partitions can be made for tokens to come", "reason", err)
 		case err != nil:
 			return err
 		default:
@@ -91,36 +93,39 @@ func (s *Store) unpartitioned(ctx context.Context) (from auth.TokenID, err error
 // takeLease takes or renews the lease, by the database's clock alone.
 func (s *Store) takeLease(ctx context.Context) (held bool, err error) {
 	query := "UPDATE leases SET holder = ?, expires = " + s.dialect.now + " + ? WHERE name = 'maintenance' AND (holder = ? OR expires <= " + s.dialect.now + ")"
-	rows, err := s.exec(ctx, s.write, query, s.holder[:], leaseLife.Microseconds(), s.holder[:])
-	if err != nil {
-		return false, s.failed("take the maintenance lease", err)
-	}
-	return rows == 1, nil
+	rows, err := s.writeOnce(ctx, "take the maintenance lease", query, s.holder[:], leaseLife.Microseconds(), s.holder[:])
+	return rows == 1, err
 }
 
 // deleteTokens deletes the tokens from one id up to another, some at a time.
 func (s *Store) deleteTokens(ctx context.Context, from, to auth.TokenID) (removed int64, err error) {
 	for bytes.Compare(from[:], to[:]) < 0 {
-		upTo := to
-		err := s.read.QueryRowContext(ctx, "SELECT jti FROM tokens WHERE jti >= ? AND jti < ? ORDER BY jti LIMIT 1 OFFSET ?", from[:], to[:], rowsPerDelete).
-			Scan(fixed(upTo[:]))
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return removed, s.failed("find expired tokens", err)
-		}
 		began := time.Now()
-		rows, err := s.exec(ctx, s.write, "DELETE FROM tokens WHERE jti >= ? AND jti < ?", from[:], upTo[:])
-		if err != nil {
-			return removed, s.failed("delete expired tokens", err)
-		}
+		next, rows, err := s.deleteSome(ctx, from, to)
 		removed += rows
-		if from = upTo; from == to {
-			break
+		if err != nil || next == to {
+			return removed, err
 		}
+		from = next
 		if err := s.yield(ctx, time.Since(began)); err != nil {
 			return removed, err
 		}
 	}
 	return removed, nil
+}
+
+// deleteSome deletes the lowest tokens from one id up to another, and returns the lowest id that may be left.
+func (s *Store) deleteSome(ctx context.Context, from, to auth.TokenID) (next auth.TokenID, rows int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	next = to
+	err = s.read.QueryRowContext(ctx, "SELECT jti FROM tokens WHERE jti >= ? AND jti < ? ORDER BY jti LIMIT 1 OFFSET ?", from[:], to[:], rowsPerDelete).
+		Scan(fixed(next[:]))
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return from, 0, s.failed("find expired tokens", err)
+	}
+	rows, err = s.writeOnce(ctx, "delete expired tokens", "DELETE FROM tokens WHERE jti >= ? AND jti < ?", from[:], next[:])
+	return next, rows, err
 }
 
 // yield leaves the database to others for a while, after work that took a time, and renews the lease.
@@ -157,6 +162,8 @@ func (s *Store) deleteChanges(ctx context.Context, before time.Time) (removed in
 
 // oldChanges returns the last of the oldest changes, and how many there are, at most rowsPerDelete.
 func (s *Store) oldChanges(ctx context.Context, before time.Time) (last uint64, found int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	rows, err := s.read.QueryContext(ctx, "SELECT sequence, at FROM changes ORDER BY sequence LIMIT ?", rowsPerDelete)
 	if err != nil {
 		return 0, 0, s.failed("find old changes", err)

@@ -26,7 +26,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return err
 	}
 	if status.Database >= status.Binary && s.ready(ctx) == nil {
-		return nil
+		return s.dialect.prepare(ctx, s)
 	}
 	ctx, cancel := context.WithTimeout(ctx, migrationWait)
 	defer cancel()

@@ -80,7 +80,7 @@ type driverLog struct{ log *slog.Logger }
 
 // Print implements mysql.Logger.
 func (l driverLog) Print(v ...any) {
-	l.log.Debug("database driver", "message", fmt.Sprint(v...)) //nolint:sloglint // the driver has no context here
+	l.log.Debug("database driver", "message", fmt.Sprint(v...))
 }
 
 // The numbers of errors that mean something to us. Sorted by what.
@@ -153,7 +153,7 @@ func lockSchema(ctx context.Context, s *Store) (unlock func(), err error) {
 	}
 	const name = "CONCAT('countersign.', SHA1(DATABASE()))"
 	var got sql.NullInt64
-	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK("+name+", ?)", int(migrationWait.Seconds())).Scan(&got); err != nil {
+	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK("+name+", ?)", int((migrationWait - 10*time.Second).Seconds())).Scan(&got); err != nil {
 		_ = conn.Close()
 		return nil, s.failed("lock the schema", err)
 	}

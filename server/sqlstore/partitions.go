@@ -23,6 +23,9 @@ const (
 	// movable is how many rows may be in the catch-all partition when it is split. They are copied.
 	movable = 20_000
 
+	// alterWait bounds a statement that makes or drops partitions, which takes milliseconds.
+	alterWait = 10 * time.Second
+
 	restPartition = "p_rest"
 )
 
@@ -30,6 +33,8 @@ const (
 func partitionName(end uint32) string { return fmt.Sprintf("p%08x", end) }
 
 func (s *Store) partitionEnds(ctx context.Context) ([]uint32, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	rows, err := s.read.QueryContext(ctx, "SELECT partition_name FROM information_schema.partitions "+
 		"WHERE table_schema = DATABASE() AND table_name = 'tokens' AND partition_name IS NOT NULL")
 	if err != nil {
@@ -71,13 +76,8 @@ func (s *Store) makePartitions(ctx context.Context, now time.Time) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	var rows int
-	count := fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM tokens PARTITION (%s) LIMIT %d) some", restPartition, movable+1)
-	if err := s.read.QueryRowContext(ctx, count).Scan(&rows); err != nil {
-		return s.failed("count tokens without a partition", err)
-	}
-	if rows > movable {
-		return errors.New("more tokens lie in the partition " + restPartition + " than can be moved without a stop; see docs/production.md")
+	if err := s.checkMovable(ctx); err != nil {
+		return err
 	}
 	for some := range slices.Chunk(missing, partitionsPerStatement) {
 		var b strings.Builder
@@ -88,6 +88,21 @@ func (s *Store) makePartitions(ctx context.Context, now time.Time) error {
 		if err := s.alter(ctx, fmt.Sprintf("REORGANIZE PARTITION %s INTO (%sPARTITION %s VALUES LESS THAN (MAXVALUE))", restPartition, &b, restPartition)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkMovable returns an error if splitting the catch-all partition would hold up the issuing of tokens.
+func (s *Store) checkMovable(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	var rows int
+	query := fmt.Sprintf("SELECT COUNT(*) FROM (SELECT 1 FROM tokens PARTITION (%s) LIMIT %d) some", restPartition, movable+1)
+	if err := s.read.QueryRowContext(ctx, query).Scan(&rows); err != nil {
+		return s.failed("count tokens without a partition", err)
+	}
+	if rows > movable {
+		return fmt.Errorf("%w %s", errCrowded, restPartition)
 	}
 	return nil
 }
@@ -112,10 +127,15 @@ func (s *Store) dropPartitions(ctx context.Context, now time.Time) (int, error) 
 	return len(old), nil
 }
 
+// errCrowded says that maintenance was away for so long that only an operator can make room, by a statement that takes its time.
+var errCrowded = errors.New("more tokens than can be moved in passing lie in the partition")
+
 // errDenied says that the database user may not change the table.
 var errDenied = errors.New("the database user may not alter or drop partitions of the table tokens")
 
 func (s *Store) alter(ctx context.Context, change string) error {
+	ctx, cancel := context.WithTimeout(ctx, alterWait)
+	defer cancel()
 	_, err := s.setup.ExecContext(ctx, "ALTER TABLE tokens "+change)
 	switch {
 	case err == nil:

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/countersign/countersign/server/auth"
 )
@@ -56,7 +55,7 @@ func (t *tx) unrecorded(ctx context.Context, revocations []auth.Revocation) ([]a
 	for i := range revocations {
 		ids[i] = revocations[i].Event.ID[:]
 	}
-	query := "SELECT id FROM audit_events WHERE id IN (?" + strings.Repeat(", ?", len(ids)-1) + ")"
+	query := values("SELECT id FROM audit_events WHERE id IN (", "?", len(ids)) + ")"
 	known, err := list(ctx, t, func(row scanner) (*auth.EventID, error) {
 		id := new(auth.EventID)
 		return id, row.Scan(fixed(id[:]))

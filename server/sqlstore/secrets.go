@@ -6,6 +6,7 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
+//nolint:gosec // G101: names of columns
 const (
 	selectSecrets = "SELECT id, client_id, revision, hash, pepper, hint, status, created, expires FROM secrets "
 	insertSecret  = "INSERT INTO secrets (hash, pepper, hint, status, created, expires, revision, client_id, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"

@@ -108,6 +108,10 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 }
 
 func sqliteDurability(ctx context.Context, s *Store) ([]string, error) {
+	var tables int // a connection learns of a new journal mode by reading
+	if err := s.write.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return nil, s.failed("read the schema", err)
+	}
 	var warnings []string
 	for _, c := range []struct{ pragma, want, warning string }{
 		{"synchronous", "2", "SQLite does not run with synchronous=FULL: a power failure can take committed tokens and revocations"},

@@ -93,17 +93,6 @@ func (s *Store) Durability(ctx context.Context) (warnings []string, err error) {
 	return s.dialect.durability(ctx, s)
 }
 
-// acquire takes a connection out of a pool, within the timeout.
-func (s *Store) acquire(ctx context.Context, pool *sql.DB) (*sql.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	conn, err := pool.Conn(ctx)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return conn, nil
-}
-
 func unavailable(err error) error {
 	return fault.Wrap(fault.Unavailable, "the database does not answer", err)
 }

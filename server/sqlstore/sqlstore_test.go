@@ -60,3 +60,5 @@ func opened(t *testing.T, url string) *storetest.Opened {
 	s := migrated(t, url)
 	return &storetest.Opened{Store: s, Ledger: s, Again: func(t *testing.T) *storetest.Opened { return opened(t, url) }}
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

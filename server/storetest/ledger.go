@@ -176,7 +176,7 @@ func testBadToken(t *testing.T, o *Opened) {
 
 func testRevoke(t *testing.T, o *Opened) {
 	at := now()
-	for i, n := range []int{1, 2, 40} {
+	for i, n := range []uint64{1, 2, 40} {
 		before := position(t, o).Sequence
 		batch := make([]auth.Revocation, n)
 		for i := range batch {
@@ -186,16 +186,18 @@ func testRevoke(t *testing.T, o *Opened) {
 			}
 		}
 		last, err := o.Ledger.Revoke(t.Context(), batch)
-		if err != nil || last != before+uint64(n) {
+		if err != nil || last != before+n {
 			t.Fatalf("Revoke %d: sequence %d after %d, %v", i, last, before, err)
 		}
 		got := viewed(t, o, func(ctx context.Context, tx auth.Tx) ([]auth.Change, error) {
 			return tx.Changes().ChangesAfter(ctx, before, 100)
 		})
 		want := make([]auth.Change, n)
+		sequence := before
 		for i := range want {
+			sequence++
 			want[i] = batch[i].Change
-			want[i].Sequence = before + uint64(i) + 1
+			want[i].Sequence = sequence
 		}
 		wantSame(t, "changes", got, want)
 		wantError(t, "an event that Revoke recorded", o.try(t, func(ctx context.Context, tx auth.Tx) error {
