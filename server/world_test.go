@@ -370,14 +370,25 @@ func (w *world) reached() {
 
 // safeBuffer is a log that can be read while it is written.
 type safeBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu      sync.Mutex
+	text    bytes.Buffer
+	forgets bool
 }
 
 func (b *safeBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.forgets {
+		return len(p), nil
+	}
 	return b.text.Write(p)
+}
+
+// forget lets the buffer keep nothing more.
+func (b *safeBuffer) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forgets = true
 }
 
 func (b *safeBuffer) String() string {
