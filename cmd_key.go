@@ -21,6 +21,7 @@ func newKeyCmd(env environment) *cobra.Command {
 		Long: "List and rotate signing keys. These commands work on the database itself, so they need its address\n" +
 			"and the master key. Servers rotate keys by schedule without them (--key-rotation).",
 	}
+	asGroup(parent)
 	parent.AddCommand(newKeyListCmd(env), newKeyRotateCmd(env))
 	return parent
 }
@@ -28,10 +29,10 @@ func newKeyCmd(env environment) *cobra.Command {
 func newKeyListCmd(env environment) *cobra.Command {
 	var settings databaseSettings
 	cmd := &cobra.Command{
-		Use: "list", Short: "List signing keys and where each is in its life", Args: cobra.NoArgs,
+		Use: "list", Short: "List signing keys and where each is in its life", Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := config.Load(cmd.Flags(), env.environ, &settings); err != nil {
-				return usageError{err}
+			if err := load(cmd, env, &settings); err != nil {
+				return err
 			}
 			return withStore(cmd, env, settings, func(ctx context.Context, store *sqlstore.Store) error {
 				return printKeys(ctx, env, store)
@@ -69,12 +70,12 @@ func newKeyRotateCmd(env environment) *cobra.Command {
 	var ahead time.Duration
 	var compromised bool
 	cmd := &cobra.Command{
-		Use: "rotate", Short: "Make the next signing key of an algorithm", Args: cobra.NoArgs,
+		Use: "rotate", Short: "Make the next signing key of an algorithm", Args: arguments(),
 		Long: "Make the next signing key of an algorithm. It is published now and signs later, when every verifier has\n" +
 			"seen it. With --compromised the current key is withdrawn at once: all that it signed is refused.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := config.Load(cmd.Flags(), env.environ, &settings); err != nil {
-				return usageError{err}
+			if err := load(cmd, env, &settings); err != nil {
+				return err
 			}
 			master, err := seal.ReadKeyFile(settings.MasterKeyFile)
 			if err != nil {

@@ -22,13 +22,14 @@ func newMasterKeyCmd(env environment) *cobra.Command {
 		Long: "The master key seals every signing key and shared key in the database. It is never in the database:\n" +
 			"keep the file apart from the database's backups, and keep a copy. Without it the database is of no use.",
 	}
+	asGroup(parent)
 	parent.AddCommand(newMasterKeyCreateCmd(env), newMasterKeyRotateCmd(env))
 	return parent
 }
 
 func newMasterKeyCreateCmd(env environment) *cobra.Command {
 	return &cobra.Command{
-		Use: "create FILE", Short: "Make a new master key in a file that does not exist yet", Args: cobra.ExactArgs(1),
+		Use: "create FILE", Short: "Make a new master key in a file that does not exist yet", Args: arguments("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if _, err := seal.CreateKeyFile(args[0]); err != nil {
 				return err
@@ -47,12 +48,12 @@ func newMasterKeyRotateCmd(env environment) *cobra.Command {
 		NewKeyFile    string `name:"new-master-key-file" default:"master.key.new" help:"file with the new master key; it is made if it does not exist"`
 	}
 	cmd := &cobra.Command{
-		Use: "rotate", Short: "Seal every key in the database anew under another master key", Args: cobra.NoArgs,
+		Use: "rotate", Short: "Seal every key in the database anew under another master key", Args: arguments(),
 		Long: "Seal every key in the database anew under another master key. No key changes, so no token and no\n" +
 			"secret is affected. Running servers go on with the keys that they hold; restart each with the new file.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := config.Load(cmd.Flags(), env.environ, &settings); err != nil {
-				return usageError{err}
+			if err := load(cmd, env, &settings); err != nil {
+				return err
 			}
 			old, err := seal.ReadKeyFile(settings.MasterKeyFile)
 			if err != nil {

@@ -36,12 +36,12 @@ func newMigrateCmd(env environment) *cobra.Command {
 	parent := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or see how it stands"}
 	var up, status databaseSettings
 	upCmd := &cobra.Command{
-		Use: "up", Short: "Run the migrations that are missing", Args: cobra.NoArgs,
+		Use: "up", Short: "Run the migrations that are missing", Args: arguments(),
 		Long: "Run the migrations that are missing. `countersign server` does the same at its start unless it is\n" +
 			"told not to (--migrate=false). Several at once are no harm: one does the work, the others wait.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := config.Load(cmd.Flags(), env.environ, &up); err != nil {
-				return usageError{err}
+			if err := load(cmd, env, &up); err != nil {
+				return err
 			}
 			return withStore(cmd, env, up, func(ctx context.Context, store *sqlstore.Store) error {
 				if err := store.Migrate(ctx); err != nil {
@@ -53,10 +53,10 @@ func newMigrateCmd(env environment) *cobra.Command {
 	}
 	config.Bind(upCmd.Flags(), &up)
 	statusCmd := &cobra.Command{
-		Use: "status", Short: "Tell the schema's level, this binary's, and whether they fit", Args: cobra.NoArgs,
+		Use: "status", Short: "Tell the schema's level, this binary's, and whether they fit", Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := config.Load(cmd.Flags(), env.environ, &status); err != nil {
-				return usageError{err}
+			if err := load(cmd, env, &status); err != nil {
+				return err
 			}
 			return withStore(cmd, env, status, func(ctx context.Context, store *sqlstore.Store) error {
 				return printStatus(ctx, env, store)
@@ -64,6 +64,7 @@ func newMigrateCmd(env environment) *cobra.Command {
 		},
 	}
 	config.Bind(statusCmd.Flags(), &status)
+	asGroup(parent)
 	parent.AddCommand(upCmd, statusCmd)
 	return parent
 }

@@ -23,7 +23,7 @@ const (
 
 func newPartCmd(env environment) *cobra.Command {
 	return &cobra.Command{
-		Use: partCommand + " ROLE", Short: "Run one part of `up`", Hidden: true, Args: cobra.ExactArgs(1),
+		Use: partCommand + " ROLE", Short: "Run one part of `up`", Hidden: true, Args: arguments("ROLE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch role := args[0]; role {
 			case roleServer:

@@ -19,10 +19,10 @@ func newServerCmd(env environment) *cobra.Command {
 			"Any number of instances may share a database. Each setting below has three names: the flag, the\n" +
 			"environment variable, and the key in the YAML file that --config names; flags win over variables,\n" +
 			"variables over the file. Traces are exported by OTLP when the standard OTEL_* variables ask for it.",
-		Args: cobra.NoArgs,
+		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := config.Load(cmd.Flags(), env.environ, &settings); err != nil {
-				return usageError{err}
+			if err := load(cmd, env, &settings); err != nil {
+				return err
 			}
 			logger, err := telemetry.NewLogger(env.stderr, settings.LogLevel)
 			if err != nil {

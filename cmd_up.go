@@ -22,11 +22,14 @@ import (
 
 type upSettings struct {
 	DataDir  string `name:"data-dir" default:"./countersign-data" help:"folder for the database, the master key, credentials and logs"`
-	PortBase int    `name:"port-base" default:"0" help:"first of the ports; 0 takes those of the documentation (9000, 9090, …)"`
+	PortBase int    `name:"port-base" default:"0" help:"first of the ports; 0: the usual ones (9000, 9090, …)"`
 	MySQL    string `name:"mysql" secret:"true" help:"mysql://user:password@host:port/database in place of SQLite"`
 	Redis    string `name:"redis" secret:"true" help:"redis://host:port/db in place of the in-process token store"`
 	LogLevel string `name:"log-level" default:"info" oneof:"debug|info|warn|error" help:"of the parts: debug, info, warn or error"`
 }
+
+// defaultDataDir is the default of data-dir.
+const defaultDataDir = "./countersign-data"
 
 func newUpCmd(env environment) *cobra.Command {
 	var settings upSettings
@@ -36,12 +39,16 @@ func newUpCmd(env environment) *cobra.Command {
 		Long: "Run the whole system on this machine, each part a process of its own: two authorization servers on one\n" +
 			"database, and a load balancer in front of them. The database is SQLite in the data folder unless --mysql\n" +
 			"names another. It ends on SIGTERM or Ctrl-C, and the parts end with it however it dies.",
-		Args: cobra.NoArgs,
+		Args: subcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := config.Load(cmd.Flags(), env.environ, &settings); err != nil {
-				return usageError{err}
+			if err := load(cmd, env, &settings); err != nil {
+				return err
 			}
-			return runUp(cmd.Context(), env, settings)
+			err := runUp(cmd.Context(), env, settings)
+			if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
+				err = nil // told to end while it was starting
+			}
+			return err
 		},
 	}
 	config.Bind(cmd.Flags(), &settings)
@@ -96,9 +103,13 @@ func attend(ctx context.Context, system *up.System, ready func()) error {
 	defer cancel()
 	var control sync.WaitGroup
 	var failure error
+	socket, err := system.OpenControl(ctx)
+	if err != nil {
+		return errors.Join(err, system.Stop())
+	}
 	control.Go(func() {
 		defer cancel()
-		failure = system.Serve(ctx)
+		failure = socket.Serve(ctx)
 	})
 	ready()
 	<-ctx.Done()

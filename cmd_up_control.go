@@ -21,8 +21,8 @@ func newUpControlCmds(env environment) []*cobra.Command {
 		}
 		cmd := &cobra.Command{Use: use, Short: short, Args: args}
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			if err := config.Load(cmd.Flags(), env.environ, &settings); err != nil {
-				return usageError{err}
+			if err := load(cmd, env, &settings); err != nil {
+				return err
 			}
 			command := cmd.Name()
 			if len(args) > 0 {
@@ -38,11 +38,11 @@ func newUpControlCmds(env environment) []*cobra.Command {
 		return cmd
 	}
 	return []*cobra.Command{
-		one("status", "Show the parts of the running system", cobra.NoArgs),
-		one("stop PART", "End a part; it stays down", cobra.ExactArgs(1)),
-		one("kill PART", "End a part by SIGKILL; it stays down", cobra.ExactArgs(1)),
-		one("pause PART", "Hang a part by SIGSTOP", cobra.ExactArgs(1)),
-		one("start PART", "Start a part again, or let a paused one go on", cobra.ExactArgs(1)),
+		one("status", "Show the parts of the running system", arguments()),
+		one("stop PART", "End a part; it stays down", arguments("PART")),
+		one("kill PART", "End a part by SIGKILL; it stays down", arguments("PART")),
+		one("pause PART", "Hang a part by SIGSTOP", arguments("PART")),
+		one("start PART", "Start a part again, or let a paused one go on", arguments("PART")),
 	}
 }
 
@@ -78,29 +78,38 @@ func printScreen(out io.Writer, s screen) {
 	if s.settings.Redis != "" {
 		store = "Redis (--redis)"
 	}
-	issuer := s.bootstrap.Issuer
 	fmt.Fprintf(out, `Countersign runs on this machine.
 
-  issuer    %s    load balancer, in front of
-              %s    auth server 1   admin %s
-              %s    auth server 2   admin %s
-  admin     %s    load balancer, in front of the admin ports
-  database  %s
-  tokens    %s
-  data      %s    logs, database, master key
-  clients   %s    ids and secrets
+  issuer         %s    load balancer, in front of
+  auth server 1  %s    health and metrics %s
+  auth server 2  %s    health and metrics %s
+  admin          %s    load balancer, in front of their admin ports
+  database       %s
+  token store    %s
+  data folder    %s
+  credentials    %s
 
-Get a token as service-a; then have service-b, which serves the API, ask what it is worth:
+Get a token as service-a:
 
   %s
+
+Ask as service-b, which serves that API, what such a token is worth:
+
   %s
 
-In another terminal: `+"`%s up status`"+`. Ctrl-C ends everything.
+In another terminal, `+"`%s`"+` shows the parts. Ctrl-C ends everything.
 
-`, issuer, up.URL(s.ports.Auth[0]), up.URL(s.ports.AuthAdmin[0]), up.URL(s.ports.Auth[1]), up.URL(s.ports.AuthAdmin[1]),
+`, s.bootstrap.Issuer, up.URL(s.ports.Auth[0]), up.URL(s.ports.AuthAdmin[0]), up.URL(s.ports.Auth[1]), up.URL(s.ports.AuthAdmin[1]),
 		s.bootstrap.AdminURL, database, store, s.folder.Path, s.folder.BootstrapPath(),
-		s.tokenLine(), s.introspectLine(), s.typed)
-	fmt.Fprintln(out, "countersign: ready", issuer)
+		s.tokenLine(), s.introspectLine(), s.statusLine())
+	fmt.Fprintln(out, "countersign: ready", s.bootstrap.Issuer)
+}
+
+func (s screen) statusLine() string {
+	if s.settings.DataDir == defaultDataDir {
+		return s.typed + " up status"
+	}
+	return s.typed + " up status --data-dir " + up.ShellPath(s.folder.Path)
 }
 
 // tokenLine keeps the secret out of sight and out of the process list: curl reads it from a file.

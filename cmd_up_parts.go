@@ -28,7 +28,13 @@ type balancerListener struct {
 	Name    string      `json:"name"`
 	Listen  string      `json:"listen"`
 	Targets []lb.Target `json:"targets"`
+	// ResponseTimeout is how long a target may be silent before another is asked.
+	ResponseTimeout time.Duration `json:"response_timeout"`
 }
+
+// balancerDrain is how long requests in flight may take when the load balancer ends. A stream of the revocation feed has no end of
+// its own, and the auth servers, which would end it, are stopped later.
+const balancerDrain = 3 * time.Second
 
 // runBalancer serves every listener until ctx ends.
 func runBalancer(ctx context.Context, settings balancerSettings, env environment, logger *slog.Logger) error {
@@ -41,37 +47,38 @@ func runBalancer(ctx context.Context, settings balancerSettings, env environment
 	defer cancel()
 	var running sync.WaitGroup
 	var failures failureList
-	serve := func(address string, handler http.Handler) error {
-		var config net.ListenConfig
-		listener, err := config.Listen(ctx, "tcp", address)
-		if err != nil {
-			return fmt.Errorf("listen on %s: %w", address, err)
-		}
+	serve := func(name, address string, handler http.Handler) {
 		running.Go(func() {
-			defer cancel()
-			failures.add(httpx.Serve(ctx, httpx.ServeConfig{Listener: listener, Handler: handler, Log: logger}))
+			defer cancel() // one without the others is of no use
+			var config net.ListenConfig
+			listener, err := config.Listen(ctx, "tcp", address)
+			if err != nil {
+				failures.add(fmt.Errorf("listen on %s: %w", address, err))
+				return
+			}
+			logger.InfoContext(ctx, "listening", "listener", name, "address", address)
+			failures.add(httpx.Serve(ctx, httpx.ServeConfig{
+				Listener: listener, Handler: handler, Log: logger, DrainTimeout: balancerDrain,
+			}))
 		})
-		return nil
 	}
 	for _, listener := range settings.Listeners {
 		handler, transport, pool, err := newBalancer(listener, logger)
 		if err != nil {
-			return err
-		}
-		defer transport.CloseIdleConnections()
-		running.Go(func() { pool.Run(ctx) })
-		if err := serve(listener.Listen, tracing.Middleware(handler)); err != nil {
 			cancel()
 			running.Wait()
 			return err
 		}
+		defer transport.CloseIdleConnections()
+		running.Go(func() { pool.Run(ctx) })
+		serve(listener.Name, listener.Listen, tracing.Middleware(handler))
 	}
 	health := http.NewServeMux()
 	ok := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
 	health.HandleFunc("GET /healthz", ok)
 	health.HandleFunc("GET /readyz", ok)
 	health.Handle("GET /metrics", telemetry.MetricsHandler(registry))
-	failures.add(serve(settings.AdminListen, health))
+	serve("health", settings.AdminListen, health)
 	running.Wait()
 	const lastSpans = 2 * time.Second
 	last, stop := context.WithTimeout(context.WithoutCancel(ctx), lastSpans)
@@ -89,7 +96,10 @@ func newBalancer(listener balancerListener, logger *slog.Logger) (http.Handler, 
 		return nil, nil, nil, err
 	}
 	// What the authorization server is asked may be asked again: at worst a token that nobody bears has a row.
-	transport, err := lb.NewTransport(lb.TransportConfig{Pool: pool, RetryUnsafe: true})
+	// A server bounds its own work by the time that its database may take, so one that is silent for longer hangs.
+	transport, err := lb.NewTransport(lb.TransportConfig{
+		Pool: pool, RetryUnsafe: true, RetryTimeouts: true, ResponseTimeout: listener.ResponseTimeout,
+	})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -132,13 +142,14 @@ func topology(ports up.Ports, settings instance.Settings) []up.Part {
 		issuers = append(issuers, lb.Target{URL: up.Address(port)})
 		admins = append(admins, lb.Target{URL: up.Address(ports.AuthAdmin[i])})
 	}
+	silence := settings.DatabaseTimeout + time.Second
 	return append(parts, up.Part{
 		Name: "lb", Role: roleBalancer, Ready: up.URL(ports.Balancer) + "/readyz", URL: up.URL(ports.Issuer),
 		Settings: balancerSettings{
 			AdminListen: up.Address(ports.Balancer), LogLevel: settings.LogLevel,
 			Listeners: []balancerListener{
-				{Name: "issuer", Listen: up.Address(ports.Issuer), Targets: issuers},
-				{Name: "admin", Listen: up.Address(ports.Admin), Targets: admins},
+				{Name: "issuer", Listen: up.Address(ports.Issuer), Targets: issuers, ResponseTimeout: silence},
+				{Name: "admin", Listen: up.Address(ports.Admin), Targets: admins, ResponseTimeout: silence},
 			},
 		},
 	})

@@ -9,9 +9,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/countersign/countersign/internal/config"
 )
 
 // version is stamped by the linker.
@@ -74,16 +78,61 @@ func newRootCmd(env environment) *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w; `%s --help` lists what is allowed", err, cmd.CommandPath())}
+		return usageError{fmt.Errorf("%w: `%s --help` lists what is allowed", err, cmd.CommandPath())}
 	})
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
+	asGroup(root)
 	root.AddCommand(newUpCmd(env), newServerCmd(env), newMigrateCmd(env), newKeyCmd(env), newMasterKeyCmd(env),
 		newVersionCmd(env), newPartCmd(env))
 	return root
 }
 
+// asGroup makes parent a command that only holds others: by itself it shows its help, and it knows which it does not have.
+func asGroup(parent *cobra.Command) {
+	parent.Args = subcommand
+	parent.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } //nolint:wrapcheck // standard output is gone
+}
+
+// subcommand refuses arguments, as names of commands that do not exist.
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usageError{fmt.Errorf("unknown command %q: did you mean `%s %s`?", cmd.CommandPath()+" "+args[0], cmd.CommandPath(), near[0])}
+	}
+	return usageError{fmt.Errorf("unknown command %q: `%s --help` lists what there is", cmd.CommandPath()+" "+args[0], cmd.CommandPath())}
+}
+
+// arguments wants exactly the named arguments.
+func arguments(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		return usageError{fmt.Errorf("got %q: allowed is `%s`", args, strings.Join(append([]string{cmd.CommandPath()}, names...), " "))}
+	}
+}
+
+// load fills the settings of cmd. Settings of other commands are let pass where one environment or file serves several.
+func load(cmd *cobra.Command, env environment, settings any) error {
+	if err := config.Load(cmd.Flags(), env.environ, settings, flagsBelow(cmd.Root())...); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+func flagsBelow(cmd *cobra.Command) []*pflag.FlagSet {
+	sets := []*pflag.FlagSet{cmd.Flags()}
+	for _, child := range cmd.Commands() {
+		sets = append(sets, flagsBelow(child)...)
+	}
+	return sets
+}
+
 func newVersionCmd(env environment) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: arguments(),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(env.stdout, "countersign", version)
 			return err //nolint:wrapcheck // standard output is gone

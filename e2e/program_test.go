@@ -20,6 +20,8 @@ import (
 const (
 	startWithin = 30 * time.Second
 	endWithin   = 20 * time.Second
+	// maxShown is how much of a program's output a failed test shows, in bytes.
+	maxShown = 4 << 10
 )
 
 // program is one run of the binary.
@@ -73,7 +75,8 @@ func startProgram(t *testing.T, folder string, environ []string, args ...string)
 		_ = p.command.Process.Kill()
 		<-p.ended
 		if t.Failed() {
-			t.Logf("%v printed:\n%s", args, p.out)
+			text := p.out.String()
+			t.Logf("%v printed:\n%s", args, text[max(0, len(text)-maxShown):])
 		}
 	})
 	return p

@@ -24,6 +24,9 @@ type TransportConfig struct {
 	// on it already. Without it only idempotent methods are. Not for listeners that carry
 	// bidirectional streams: repeating wants the body first.
 	RetryUnsafe bool
+	// RetryTimeouts says that a request which ResponseTimeout ended may be sent again wherever one whose
+	// connection broke may be. Then an upstream that hangs costs a request that time and not its answer.
+	RetryTimeouts bool
 	// ReplayBytes is the size up to which the body of a request that may be repeated is buffered.
 	// A longer body is streamed, and its request not repeated once bytes of it were sent.
 	// Default DefaultReplayBytes.
@@ -48,7 +51,8 @@ type TransportConfig struct {
 // When connecting fails nothing was sent, so any request goes on to the next upstream, its body intact.
 // When a connection breaks later, a request goes on only if its method is idempotent (RFC 9110 §9.2.2)
 // or RetryUnsafe is set, if its body is absent or was buffered, and as far as the retry budget allows:
-// a fifth of the requests, and 10 a second beyond that. A timeout after sending is never repeated.
+// a fifth of the requests, and 10 a second beyond that. A timeout after sending is not repeated unless
+// RetryTimeouts is set.
 type Transport struct {
 	cfg    TransportConfig
 	base   *http.Transport
@@ -148,7 +152,7 @@ func (t *Transport) judge(u *Upstream, c *call, err error) (sent, again bool) {
 		}
 		return false, !touched
 	}
-	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() && !t.cfg.RetryTimeouts {
 		return true, false
 	}
 	return true, c.repeatable && !touched

@@ -29,11 +29,11 @@ const fileFlag = "config"
 // file, by the name with `-file` behind it, and that is never printed. An embedded struct adds its own fields. Fields are strings, integers, booleans, durations and
 // string lists. It panics on a field of another type, which is a mistake of the program.
 func Bind(flags *pflag.FlagSet, settings any) {
-	flags.String(fileFlag, "", "YAML file with settings ("+EnvPrefix+"CONFIG)")
+	flags.String(fileFlag, "", "YAML `file` with settings\n"+EnvPrefix+"CONFIG")
 	for _, f := range fields(settings) {
-		flags.VarPF(&pending{kind: f.value.Kind(), text: f.fallback}, f.name, "", f.usage()).NoOptDefVal = f.noOption()
+		flags.VarPF(&pending{field: f, text: f.fallback}, f.name, "", f.usage()).NoOptDefVal = f.noOption()
 		if f.secret {
-			flags.String(f.name+"-file", "", "file that holds --"+f.name+" ("+f.env()+"_FILE, "+f.key()+"_file)")
+			flags.String(f.name+"-file", "", "`file` that holds --"+f.name+"\n"+f.env()+"_FILE, "+f.key()+"_file")
 		}
 	}
 }
@@ -48,9 +48,10 @@ func Defaults(settings any) {
 }
 
 // Load fills settings, which Bind was given, from flags, from environ (as os.Environ returns it) and from the file.
-// The error joins everything that is wrong, so that it can be mended at once.
-func Load(flags *pflag.FlagSet, environ []string, settings any) error {
-	known := fields(settings)
+// The error joins everything that is wrong, so that it can be mended at once. others are the flags of other commands that Bind was
+// given: variables and keys that are settings of theirs are let pass, so that one environment or file can serve several commands.
+func Load(flags *pflag.FlagSet, environ []string, settings any, others ...*pflag.FlagSet) error {
+	known, foreign := fields(settings), bound(others)
 	merged := koanf.New(".")
 	env := environment(environ)
 	path, _ := flags.GetString(fileFlag)
@@ -62,8 +63,8 @@ func Load(flags *pflag.FlagSet, environ []string, settings any) error {
 			return fmt.Errorf("read settings file %s: %w", path, err)
 		}
 	}
-	errs := unknownKeys(merged, known, path)
-	errs = append(errs, unknownVariables(env, known)...)
+	errs := unknownKeys(merged, known, foreign, path)
+	errs = append(errs, unknownVariables(env, known, foreign)...)
 	layers := map[string]any{}
 	for _, f := range known {
 		if err := f.layer(layers, merged, env, flags); err != nil {
@@ -135,10 +136,10 @@ func environment(environ []string) map[string]string {
 	return env
 }
 
-func unknownKeys(merged *koanf.Koanf, known []field, path string) (errs []error) {
-	allowed := names(known, field.key, "_file")
+func unknownKeys(merged *koanf.Koanf, known, foreign []field, path string) (errs []error) {
+	allowed, passed := names(known, field.key, "_file"), names(foreign, field.key, "_file")
 	for _, key := range merged.Keys() {
-		if !slices.Contains(allowed, key) {
+		if !slices.Contains(allowed, key) && !slices.Contains(passed, key) {
 			errs = append(errs, fmt.Errorf("unknown setting %q in %s: allowed are %s", key, path, strings.Join(allowed, ", ")))
 		}
 	}
@@ -146,10 +147,10 @@ func unknownKeys(merged *koanf.Koanf, known []field, path string) (errs []error)
 }
 
 // unknownVariables reports variables that are no setting of this command. Those that begin with COUNTERSIGN_TEST_ are the tests' own.
-func unknownVariables(env map[string]string, known []field) (errs []error) {
-	allowed := append(names(known, field.env, "_FILE"), EnvPrefix+"CONFIG")
+func unknownVariables(env map[string]string, known, foreign []field) (errs []error) {
+	allowed, passed := append(names(known, field.env, "_FILE"), EnvPrefix+"CONFIG"), names(foreign, field.env, "_FILE")
 	for name := range env {
-		if !slices.Contains(allowed, name) && !strings.HasPrefix(name, EnvPrefix+"TEST_") {
+		if !slices.Contains(allowed, name) && !slices.Contains(passed, name) && !strings.HasPrefix(name, EnvPrefix+"TEST_") {
 			errs = append(errs, fmt.Errorf("unknown variable %s in the environment: allowed are %s", name, strings.Join(allowed, ", ")))
 		}
 	}
@@ -167,16 +168,28 @@ func names(known []field, spell func(field) string, fileSuffix string) (list []s
 	return list
 }
 
+// bound returns the settings that Bind made flags of.
+func bound(sets []*pflag.FlagSet) (list []field) {
+	for _, flags := range sets {
+		flags.VisitAll(func(flag *pflag.Flag) {
+			if value, ok := flag.Value.(*pending); ok {
+				list = append(list, value.field)
+			}
+		})
+	}
+	return list
+}
+
 // pending is a flag's value before it is known to fit: only Load judges, so that every source gets the same message.
 type pending struct {
-	kind reflect.Kind
-	text string
+	field field
+	text  string
 }
 
 func (p *pending) String() string     { return p.text }
 func (p *pending) Set(s string) error { p.text = s; return nil }
 func (p *pending) Type() string {
-	if p.kind == reflect.Bool {
+	if p.field.value.Kind() == reflect.Bool {
 		return "bool"
 	}
 	return "value"

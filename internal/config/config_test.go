@@ -126,6 +126,27 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+func TestSettingsOfOtherCommandsPass(t *testing.T) {
+	other := pflag.NewFlagSet("other", pflag.ContinueOnError)
+	config.Bind(other, &struct {
+		Base     int    `name:"port-base" help:"first port" default:"0"`
+		Password string `name:"password" help:"secret" secret:"true"`
+	}{})
+	file := write(t, "port_base: 7\nlistn: typo\n")
+	var s settings
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	config.Bind(flags, &s)
+	err := config.Load(flags, []string{"COUNTERSIGN_CONFIG=" + file, "COUNTERSIGN_PASSWORD_FILE=x", "COUNTERSIGN_PORTBASE=7"}, &s, other)
+	if err == nil {
+		t.Fatal("typing errors are accepted")
+	}
+	for name, refused := range map[string]bool{`"listn"`: true, "COUNTERSIGN_PORTBASE": true, `"port_base"`: false, "variable COUNTERSIGN_PASSWORD_FILE": false} {
+		if strings.Contains(err.Error(), name) != refused {
+			t.Errorf("%s refused: %v, want %v: %v", name, !refused, refused, err)
+		}
+	}
+}
+
 func TestHelpNamesAllThreeSpellings(t *testing.T) {
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	config.Bind(flags, &settings{})

@@ -48,7 +48,7 @@ func (f field) key() string { return strings.ReplaceAll(f.name, "-", "_") }
 
 func (f field) env() string { return EnvPrefix + strings.ToUpper(f.key()) }
 
-func (f field) usage() string { return f.help + " (" + f.env() + ", " + f.key() + ")" }
+func (f field) usage() string { return f.help + "\n" + f.env() + ", " + f.key() }
 
 func (f field) noOption() string {
 	if f.value.Kind() == reflect.Bool {

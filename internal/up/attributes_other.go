@@ -5,3 +5,5 @@ package up
 import "syscall"
 
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func endWithParent() error { return nil }

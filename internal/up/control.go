@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -24,34 +25,47 @@ const (
 	socketFile   = "up.sock"
 	maxCommand   = 256
 	socketWithin = 30 * time.Second
+	// maxSocketPath is what every system can bind: the shortest sun_path is 104 bytes, one of them the final zero.
+	maxSocketPath = 103
 )
 
-// Serve answers commands on the data folder's socket (mode 0600) until ctx ends: one line each, `status`, `stop PART`,
-// `kill PART`, `pause PART` or `start PART`, answered by one line of JSON.
-func (s *System) Serve(ctx context.Context) error {
+// Control is the open control socket of a system.
+type Control struct {
+	system   *System
+	listener net.Listener
+}
+
+// OpenControl opens the data folder's socket, with mode 0600. Serve answers what is asked there.
+func (s *System) OpenControl(ctx context.Context) (*Control, error) {
 	path := s.config.Folder.File(socketFile)
 	_ = os.Remove(path) // a socket that a killed predecessor left; the folder's lock says that nobody has it
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "unix", path)
 	if err != nil {
-		return fmt.Errorf("open the control socket: %w", err)
+		return nil, fmt.Errorf("open the control socket: %w", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		return errors.Join(fmt.Errorf("open the control socket: %w", err), listener.Close())
+		return nil, errors.Join(fmt.Errorf("open the control socket: %w", err), listener.Close())
 	}
-	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
+	return &Control{system: s, listener: listener}, nil
+}
+
+// Serve answers commands until ctx ends, and closes the socket: one line each, `status`, `stop PART`, `kill PART`, `pause PART`
+// or `start PART`, answered by one line of JSON.
+func (c *Control) Serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.listener.Close() })
 	defer stop()
 	var conversations sync.WaitGroup
 	defer conversations.Wait()
 	for {
-		conn, err := listener.Accept()
+		conn, err := c.listener.Accept()
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("accept on the control socket: %w", err)
 		}
-		conversations.Go(func() { s.converse(conn) })
+		conversations.Go(func() { c.system.converse(conn) })
 	}
 }
 
@@ -80,8 +94,11 @@ func Tell(ctx context.Context, folder, command string) ([]PartStatus, error) {
 	path := (&Folder{Path: folder}).File(socketFile)
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", path)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("no system runs in the data folder %s: start one with `countersign up`, or choose another folder with --data-dir", folder)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("no system runs in the data folder %s (--data-dir chooses another): %w", folder, err)
+		return nil, fmt.Errorf("reach the system that runs in the data folder %s: %w", folder, err)
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(socketWithin))

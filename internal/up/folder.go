@@ -22,6 +22,10 @@ func OpenFolder(path string) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the data folder: %w", err)
 	}
+	if socket := filepath.Join(path, socketFile); len(socket) > maxSocketPath {
+		return nil, fmt.Errorf("the path of the data folder %s is too long for its control socket: at most %d bytes are allowed; choose another with --data-dir",
+			path, maxSocketPath-len(socketFile)-1)
+	}
 	for _, sub := range []string{"logs", "curl"} {
 		if err := os.MkdirAll(filepath.Join(path, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("make the data folder (--data-dir chooses another): %w", err)
@@ -34,7 +38,8 @@ func OpenFolder(path string) (*Folder, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		holder, _ := os.ReadFile(lock.Name())
 		_ = lock.Close()
-		return nil, fmt.Errorf("the data folder %s is in use by process %s: end that one, or choose another folder with --data-dir", path, strings.TrimSpace(string(holder)))
+		return nil, fmt.Errorf("the data folder %s is in use by process %s: end that one, or choose another folder with --data-dir and other ports with --port-base",
+			path, strings.TrimSpace(string(holder)))
 	}
 	if err := errors.Join(lock.Truncate(0), writeAt(lock, fmt.Sprintln(os.Getpid()))); err != nil {
 		return nil, fmt.Errorf("write the data folder's lock: %w", err)
@@ -114,19 +119,25 @@ func (f *Folder) WriteBootstrap(b Bootstrap) error {
 
 func (f *Folder) curlFile(client string) string { return f.File(filepath.Join("curl", client)) }
 
-// CurlPath returns the path of a client's file for curl as one types it in a shell: relative where that is shorter, quoted where it
-// must be.
-func (f *Folder) CurlPath(client string) string {
-	path := f.curlFile(client)
+// CurlPath returns the path of a client's file for curl as one types it in a shell.
+func (f *Folder) CurlPath(client string) string { return ShellPath(f.curlFile(client)) }
+
+// ShellPath returns a path as one types it in a shell: relative where that is shorter, quoted where it must be.
+func ShellPath(path string) string {
 	if here, err := os.Getwd(); err == nil {
 		if relative, err := filepath.Rel(here, path); err == nil && len(relative) < len(path) {
 			path = relative
 		}
 	}
-	if strings.ContainsFunc(path, func(r rune) bool { return !strings.ContainsRune(plainInShell, r) }) {
-		path = "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	return Quote(path)
+}
+
+// Quote returns a word as one types it in a shell.
+func Quote(word string) string {
+	if word == "" || strings.ContainsFunc(word, func(r rune) bool { return !strings.ContainsRune(plainInShell, r) }) {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
-	return path
+	return word
 }
 
 const plainInShell = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:,@%"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 )
 
 // Ports are where the parts listen, all on 127.0.0.1.
@@ -42,7 +43,7 @@ func URL(port int) string { return "http://" + Address(port) }
 
 // Free reports every port that another program holds.
 func (p Ports) Free(ctx context.Context) error {
-	var errs []error
+	var taken []string
 	var listen net.ListenConfig
 	for _, one := range []struct {
 		what string
@@ -58,10 +59,17 @@ func (p Ports) Free(ctx context.Context) error {
 	} {
 		listener, err := listen.Listen(ctx, "tcp", Address(one.port))
 		if err != nil {
-			errs = append(errs, fmt.Errorf("port %d, for %s, is taken: end the program that holds it, or move all ports with --port-base N", one.port, one.what))
+			taken = append(taken, fmt.Sprintf("%d (%s)", one.port, one.what))
 			continue
 		}
 		_ = listener.Close()
 	}
-	return errors.Join(errs...)
+	if len(taken) == 0 {
+		return nil
+	}
+	word := "port "
+	if len(taken) > 1 {
+		word = "ports "
+	}
+	return errors.New("taken by another program: " + word + strings.Join(taken, ", ") + "; end that program, or move all ports with --port-base N")
 }

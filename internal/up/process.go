@@ -254,7 +254,7 @@ func (p *process) status() PartStatus {
 	return status
 }
 
-// isGoRun tells by the folder that `go run` builds into.
-func isGoRun(path string) bool {
+// IsGoRun tells by the folder that `go run` builds into whether it started the program at path.
+func IsGoRun(path string) bool {
 	return strings.Contains(filepath.ToSlash(path), "/go-build") && strings.Contains(filepath.ToSlash(path), "/exe/")
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -43,7 +44,7 @@ type System struct {
 
 // Start starts every part and waits until each answers. If one fails it stops the others and says where that one's log is.
 // Parts that end without having been told to are started again, until Stop.
-func Start(ctx context.Context, config Config) (*System, error) {
+func Start(asked context.Context, config Config) (*System, error) {
 	s := &System{config: config}
 	for _, part := range config.Parts {
 		p, err := newProcess(part, config)
@@ -53,7 +54,7 @@ func Start(ctx context.Context, config Config) (*System, error) {
 		s.processes = append(s.processes, p)
 		p.start()
 	}
-	ctx, cancel := context.WithTimeout(ctx, config.StartWithin)
+	ctx, cancel := context.WithTimeout(asked, config.StartWithin)
 	defer cancel()
 	var wait sync.WaitGroup
 	failures := make([]error, len(s.processes))
@@ -62,6 +63,9 @@ func Start(ctx context.Context, config Config) (*System, error) {
 	}
 	wait.Wait()
 	if err := errors.Join(failures...); err != nil {
+		if errors.Is(asked.Err(), context.Canceled) {
+			err = asked.Err() // what the parts say of their sudden end is of no interest
+		}
 		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
@@ -108,7 +112,7 @@ func (s *System) Do(command, part string) error {
 		}
 	}
 	if target == nil {
-		return fmt.Errorf("no part is named %q: there are %v", part, names)
+		return fmt.Errorf("no part is named %q: allowed are %s", part, strings.Join(names, ", "))
 	}
 	switch command {
 	case "stop":
@@ -124,14 +128,15 @@ func (s *System) Do(command, part string) error {
 }
 
 // Executable returns the path of the running program, and the words by which it was started, for commands that are printed:
-// `go run .` builds into a temporary folder that nobody should type.
+// `go run .` builds into a temporary folder that nobody should type. Since `go run` does not pass SIGTERM on, a program that it
+// started is told to end when `go run` does.
 func Executable(args []string) (path, typed string, err error) {
 	path, err = os.Executable()
 	if err != nil {
 		return "", "", fmt.Errorf("find the running program: %w", err)
 	}
-	if isGoRun(path) {
-		return path, "go run .", nil
+	if IsGoRun(path) {
+		return path, "go run .", endWithParent()
 	}
-	return path, args[0], nil
+	return path, Quote(args[0]), nil
 }
