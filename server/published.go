@@ -14,13 +14,13 @@ import (
 	"github.com/countersign/countersign/server/keys"
 )
 
-// metadata is the authorization server metadata of RFC 8414 §2. A member that would be an empty array is left out (§3.2),
-// response_types_supported among them: there is no authorization endpoint.
+// metadata is the authorization server metadata of RFC 8414 §2.
 type metadata struct {
 	Issuer               string   `json:"issuer"`
 	Token                string   `json:"token_endpoint"`
 	TokenMethods         []string `json:"token_endpoint_auth_methods_supported"`
 	GrantTypes           []string `json:"grant_types_supported"`
+	ResponseTypes        []string `json:"response_types_supported"`
 	JWKS                 string   `json:"jwks_uri"`
 	Introspection        string   `json:"introspection_endpoint"`
 	IntrospectionMethods []string `json:"introspection_endpoint_auth_methods_supported"`
@@ -45,6 +45,8 @@ func (s *Server) newMetadata() (*document, error) {
 	m := metadata{
 		Issuer: s.config.Issuer,
 		Token:  s.base + tokenPath, TokenMethods: methods, GrantTypes: s.issuer.GrantTypes(),
+		// There is no authorization endpoint, but the member is required (§2) and must not be empty (§3.2).
+		ResponseTypes: []string{"none"},
 		JWKS:          s.base + jwksPath,
 		Introspection: s.base + introspectPath,
 		// RFC 8414 §2 lets this endpoint alone name a token type beside the methods.
