@@ -1,0 +1,108 @@
+"""Drives a server by Authlib as its users would. Reads the world as JSON from standard input, and prints one line of JSON per
+check: {"check": name, "error": text or null}."""
+
+import json
+import sys
+import traceback
+
+import requests
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.jose import JsonWebKey, JsonWebToken
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata, get_well_known_url
+
+world = json.load(sys.stdin)
+metadata = AuthorizationServerMetadata(requests.get(get_well_known_url(world["issuer"], external=True), timeout=10).json())
+BASIC, POST = "client_secret_basic", "client_secret_post"
+
+
+def check(name, run):
+    error = None
+    try:
+        run()
+    except Exception:
+        error = traceback.format_exc()
+    print(json.dumps({"check": name, "error": error}), flush=True)
+
+
+def equal(got, want):
+    if got != want:
+        raise AssertionError(f"got {got!r}, want {want!r}")
+
+
+def session(who, method=BASIC, **more):
+    return OAuth2Session(
+        who["id"], who["secret"], token_endpoint_auth_method=method, revocation_endpoint_auth_method=method,
+        default_timeout=10, **more,
+    )
+
+
+def token(client, **parameters):
+    return client.fetch_token(metadata["token_endpoint"], grant_type="client_credentials", **parameters)
+
+
+def introspect(client, presented):
+    response = client.introspect_token(metadata["introspection_endpoint"], token=presented, token_type_hint="access_token")
+    equal(response.status_code, 200)
+    return response.json()
+
+
+def metadata_is_valid():
+    metadata.validate()
+    equal(metadata["issuer"], world["issuer"])
+    equal(metadata["grant_types_supported"], ["client_credentials"])
+
+
+def cycle(who, method):
+    def run():
+        client = session(who, method, scope="read")
+        got = token(client, resource=world["opaque"])
+        equal((got["token_type"].lower(), got["scope"], got["expires_in"]), ("bearer", "read", 3600))
+        equal(got.is_expired(), False)
+        server = session(world["server"])
+        found = introspect(server, got["access_token"])
+        equal((found["active"], found["client_id"], found["aud"]), (True, who["id"], world["opaque"]))
+        equal(introspect(session(world["stranger"]), got["access_token"]), {"active": False})
+        equal(client.revoke_token(metadata["revocation_endpoint"], token=got["access_token"]).status_code, 200)
+        equal(introspect(server, got["access_token"]), {"active": False})
+
+    return run
+
+
+def jwt(algorithm, audience):
+    def run():
+        got = token(session(world["caller"]), resource=audience)
+        published = JsonWebKey.import_key_set(requests.get(metadata["jwks_uri"], timeout=10).json())
+        options = {"iss": {"essential": True, "value": world["issuer"]}, "aud": {"essential": True, "value": audience}}
+        claims = JsonWebToken([algorithm]).decode(got["access_token"], published, claims_options=options)
+        claims.validate()
+        equal((claims.header["typ"], claims["sub"], claims["scope"]), ("at+jwt", world["caller"]["id"], "read write"))
+
+    return run
+
+
+def refuses(want, client, **parameters):
+    try:
+        token(client, **parameters)
+    except OAuthError as e:
+        equal(e.error, want)
+        return
+    raise AssertionError(f"got a token, want {want}")
+
+
+def errors():
+    refuses("invalid_client", session({**world["caller"], "secret": world["poster"]["secret"]}))
+    refuses("invalid_client", session(world["caller"], POST))
+    refuses("invalid_scope", session(world["caller"]), scope="admin")
+    refuses("invalid_target", session(world["caller"]), resource="https://nowhere.test.internal")
+    wrong = session({**world["server"], "secret": world["caller"]["secret"]})
+    equal(wrong.introspect_token(metadata["introspection_endpoint"], token="token").status_code, 401)
+    equal(wrong.revoke_token(metadata["revocation_endpoint"], token="token").status_code, 401)
+
+
+check("metadata", metadata_is_valid)
+check("token, introspection, revocation: basic", cycle(world["caller"], BASIC))
+check("token, introspection, revocation: post", cycle(world["poster"], POST))
+for algorithm, audience in world["apis"].items():
+    check(f"JWT access token: {algorithm}", jwt(algorithm, audience))
+check("errors", errors)
