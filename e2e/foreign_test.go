@@ -229,7 +229,7 @@ func TestForeignVerifierFollowsRotation(t *testing.T) {
 	w := newForeignWorld(t)
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	issuer := startInstance(t, w.seeded, now)
+	issuer := startForeignInstance(t, w.seeded, now)
 	ctx := t.Context()
 	provider, err := oidc.NewProvider(ctx, issuer)
 	if err != nil {
@@ -277,8 +277,8 @@ func keyOf(t *testing.T, token string) string {
 	return jwtPart(t, token, 0)["kid"].(string)
 }
 
-// startInstance runs a server in this process, by this clock, until the test ends. It returns the issuer.
-func startInstance(t *testing.T, s *seeded, now func() time.Time) string {
+// startForeignInstance runs a server in this process, by this clock, until the test ends. It returns the issuer.
+func startForeignInstance(t *testing.T, s *seeded, now func() time.Time) string {
 	t.Helper()
 	settings := instance.DefaultSettings()
 	settings.Listen, settings.AdminListen = up.Address(testbed.FreePort(t)), "127.0.0.1:0"
