@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"math/rand/v2"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // contention is how long after a wait for the write lock other processes are taken to want it, too.
@@ -14,18 +16,37 @@ const contention = time.Second
 type connection struct {
 	*sql.Conn
 	since time.Time // when the call began to wait for it
+	queue *semaphore.Weighted
 }
 
-// acquire takes a connection out of a pool, within the timeout. Close gives it back.
-func (s *Store) acquire(ctx context.Context, pool *sql.DB) (connection, error) {
-	began := time.Now()
+// acquire takes a connection out of a pool, within the timeout.
+func (s *Store) acquire(ctx context.Context, pool *sql.DB) (c connection, err error) {
+	c.since = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	conn, err := pool.Conn(ctx)
-	if err != nil {
-		return connection{}, unavailable(err)
+	if pool == s.write && s.writers != nil {
+		if err := s.writers.Acquire(ctx, 1); err != nil {
+			return c, unavailable(err)
+		}
+		c.queue = s.writers
 	}
-	return connection{conn, began}, nil
+	if c.Conn, err = pool.Conn(ctx); err != nil {
+		c.leave()
+		return c, unavailable(err)
+	}
+	return c, nil
+}
+
+// release gives the connection back. A failure to do so is one of the connection, which the pool then drops.
+func (c connection) release() {
+	_ = c.Close()
+	c.leave()
+}
+
+func (c connection) leave() {
+	if c.queue != nil {
+		c.queue.Release(1)
+	}
 }
 
 // begin starts a transaction that writes.
@@ -59,7 +80,7 @@ func (s *Store) writeOnce(ctx context.Context, what, query string, args ...any) 
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
+	defer conn.release()
 	if rows, err = s.exec(ctx, conn, query, args...); err != nil {
 		return 0, s.failed(what, err)
 	}

@@ -29,7 +29,7 @@ func (s *Store) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bo
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
+	defer conn.release()
 	if !retry {
 		return s.insertTokens(ctx, conn, tokens)
 	}
@@ -112,7 +112,7 @@ func (s *Store) Token(ctx context.Context, id auth.TokenID) (*auth.Token, error)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
+	defer conn.release()
 	t, err := scanToken(conn.QueryRowContext(ctx, selectRows+"jti = ?", id[:]))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):

@@ -193,7 +193,7 @@ func (s *Store) cutChanges(ctx context.Context, last uint64) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
+	defer conn.release()
 	inner, err := s.begin(ctx, conn)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func (s *Store) revoke(ctx context.Context, revocations []auth.Revocation) (uint
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
+	defer conn.release()
 	inner, err := s.begin(ctx, conn)
 	if err != nil {
 		return 0, err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+	"golang.org/x/sync/semaphore"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -45,6 +46,7 @@ func openSQLite(ctx context.Context, s *Store, c Config, path string) error {
 	}
 	s.dialect = sqliteDialect()
 	s.dialect.lock = func(ctx context.Context, _ *Store) (func(), error) { return lockFile(ctx, path+"-migration") }
+	s.writers = semaphore.NewWeighted(1)
 	writer := url.Values{"_txlock": {"immediate"}, "_pragma": {"synchronous(FULL)", "foreign_keys(1)"}}
 	reader := url.Values{"_query_only": {"1"}}
 	for _, pool := range []struct {

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
 )
@@ -42,6 +44,7 @@ type Store struct {
 	dialect dialect
 	// write and read are the same pool in MySQL. setup is for schema changes, which may take long.
 	write, read, setup *sql.DB
+	writers            *semaphore.Weighted // SQLite: who may write next, in order; the pool itself picks anybody
 	timeout            time.Duration
 	log                *slog.Logger
 	holder             [16]byte     // names this store as the holder of a lease

@@ -26,7 +26,7 @@ func (s *Store) update(ctx context.Context, change func(auth.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
+	defer conn.release()
 	inner, err := s.begin(ctx, conn)
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (s *Store) view(ctx context.Context, read func(*tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // gives the connection back to the pool
+	defer conn.release()
 	inner, err := conn.BeginTx(ctx, &s.dialect.view)
 	if err != nil {
 		return s.failed("begin", err)

@@ -120,7 +120,7 @@ func testSnapshot(t *testing.T, o *Opened) {
 
 // testGapFree reads while two instances write: whoever sees a sequence sees all before it.
 func testGapFree(t *testing.T, o *Opened) {
-	const writers, each = 10, 15
+	const writers, each = 10, 10
 	instances := []*Opened{o, o.Again(t)}
 	var done atomic.Bool
 	var readers, working sync.WaitGroup

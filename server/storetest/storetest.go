@@ -1,4 +1,3 @@
-// Package storetest is the suite that every implementation of auth.Store and auth.Ledger must pass.
 package storetest
 
 import (
