@@ -49,6 +49,9 @@ type Config struct {
 // Endpoint answers token requests. Its methods may be called by any number of goroutines.
 type Endpoint struct {
 	engine *fosite.Fosite
+	// form stands for every request towards fosite, which only reads it: one grant type is served, and what else was sent is
+	// in the session.
+	form *http.Request
 }
 
 // New returns the endpoint. It does no I/O.
@@ -59,6 +62,7 @@ func New(c Config) *Endpoint {
 			ClientAuthenticationStrategy: c.authenticate,
 			TokenEndpointHandlers:        fosite.TokenEndpointHandlers{&clientCredentials{c}},
 		}),
+		form: parsed(grantClientCredentials),
 	}
 }
 
@@ -93,7 +97,7 @@ func (e *Endpoint) Token(ctx context.Context, r Request) (*Response, error) {
 		return nil, fault.New(fault.UnsupportedGrantType, "supported is client_credentials").At("grant_type")
 	}
 	s := &session{request: r}
-	access, err := e.engine.NewAccessRequest(ctx, parsed(r), s)
+	access, err := e.engine.NewAccessRequest(ctx, e.form, s)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -104,8 +108,8 @@ func (e *Endpoint) Token(ctx context.Context, r Request) (*Response, error) {
 }
 
 // parsed is a request as fosite wants it, with a form that has been read already: fosite's own reading knows no bounds.
-func parsed(r Request) *http.Request {
-	form := url.Values{"grant_type": {r.GrantType}}
+func parsed(grantType string) *http.Request {
+	form := url.Values{"grant_type": {grantType}}
 	return &http.Request{Method: http.MethodPost, Form: form, PostForm: form, MultipartForm: &multipart.Form{}}
 }
 
