@@ -13,6 +13,7 @@ import (
 
 const (
 	maxBody       = 64 << 10
+	typicalBody   = 1 << 10 // room for one whose length is not told
 	maxParameters = 100
 	formType      = "application/x-www-form-urlencoded"
 
@@ -86,11 +87,14 @@ func checkMedia(h http.Header) error {
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
-	tooLarge := fault.New(fault.TooLarge, "the body may have 64 KiB")
 	if r.ContentLength > maxBody {
-		return "", tooLarge
+		return "", errTooLarge()
 	}
-	body := make([]byte, 0, max(r.ContentLength, 0)+512)
+	size := r.ContentLength
+	if size < 0 {
+		size = typicalBody
+	}
+	body := make([]byte, 0, size+1) // one more, so that the read which fills it finds the end
 	limited := http.MaxBytesReader(w, r.Body, maxBody)
 	for {
 		if len(body) == cap(body) {
@@ -102,13 +106,15 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 			return string(body), nil
 		}
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return "", tooLarge
+			return "", errTooLarge()
 		}
 		if err != nil {
 			return "", fault.Wrap(fault.InvalidRequest, "the body ended early", err)
 		}
 	}
 }
+
+func errTooLarge() error { return fault.New(fault.TooLarge, "the body may have 64 KiB") }
 
 // parseForm reads application/x-www-form-urlencoded text strictly: whole percent escapes, UTF-8, no control characters,
 // no parameter twice.
