@@ -31,10 +31,14 @@ func newMasterKeyCreateCmd(env environment) *cobra.Command {
 	return &cobra.Command{
 		Use: "create FILE", Short: "Make a new master key in a file that does not exist yet", Args: arguments("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if _, err := seal.CreateKeyFile(args[0]); err != nil {
+			_, err := seal.CreateKeyFile(args[0])
+			if errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("%s exists already and was left alone: name a file that does not", args[0])
+			}
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(env.stdout, "made", args[0])
+			_, err = fmt.Fprintln(env.stdout, "made", args[0])
 			return err //nolint:wrapcheck // standard output is gone
 		},
 	}

@@ -24,6 +24,9 @@ func newServerCmd(env environment) *cobra.Command {
 			if err := load(cmd, env, &settings); err != nil {
 				return err
 			}
+			if err := settings.Validate(); err != nil {
+				return usageError{err}
+			}
 			logger, err := telemetry.NewLogger(env.stderr, settings.LogLevel)
 			if err != nil {
 				return usageError{err}

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign/countersign/internal/config"
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/seal"
-	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/internal/up"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/instance"
@@ -57,10 +57,8 @@ func newUpCmd(env environment) *cobra.Command {
 }
 
 func runUp(ctx context.Context, env environment, settings upSettings) (err error) {
-	logger, err := telemetry.NewLogger(env.stderr, "warn")
-	if err != nil {
-		return err
-	}
+	// People read this, beside the screen; the parts' own logs are JSON.
+	logger := slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	ports := up.DefaultPorts()
 	if settings.PortBase != 0 {
 		if ports, err = up.PortsFrom(settings.PortBase); err != nil {
@@ -80,6 +78,9 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 		return err
 	}
 	parts := partSettings(folder, settings)
+	if err := parts.Validate(); err != nil {
+		return usageError{err}
+	}
 	bootstrap, err := prepareSystem(ctx, folder, parts, ports, logger)
 	if err != nil {
 		return err
@@ -140,7 +141,10 @@ func prepareSystem(ctx context.Context, folder *up.Folder, s instance.Settings, 
 	if err != nil {
 		return b, err
 	}
-	store, err := instance.OpenStore(ctx, s, logger)
+	store, err := instance.OpenStore(ctx, s, logger, nil)
+	if errors.Is(err, fault.Unavailable) {
+		return b, fmt.Errorf("%w; is its server running, and is the address of --mysql right? Without --mysql the database is SQLite", err)
+	}
 	if err != nil {
 		return b, err
 	}

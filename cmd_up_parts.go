@@ -57,8 +57,9 @@ func runBalancer(ctx context.Context, settings balancerSettings, env environment
 				return
 			}
 			logger.InfoContext(ctx, "listening", "listener", name, "address", address)
+			const none = -1 // streams of the revocation feed pass through; the auth servers bound what they read and write
 			failures.add(httpx.Serve(ctx, httpx.ServeConfig{
-				Listener: listener, Handler: handler, Log: logger, DrainTimeout: balancerDrain,
+				Listener: listener, Handler: handler, Log: logger, ReadTimeout: none, WriteTimeout: none, DrainTimeout: balancerDrain,
 			}))
 		})
 	}

@@ -1,29 +1,492 @@
 package e2e
 
 import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/countersign/countersign/internal/testbed"
+	"github.com/countersign/countersign/internal/up"
 )
 
-func TestUp(t *testing.T) {
+func TestUpPrintsLinesThatWork(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "it's here")
+	s := startUpIn(t, folder, freeBase(t))
+	lines := regexp.MustCompile(`(?m)^  (curl .*)$`).FindAllStringSubmatch(s.out.String(), -1)
+	if len(lines) != 2 {
+		t.Fatalf("%d lines to paste, want 2:\n%s", len(lines), s.out)
+	}
+	for i, want := range []map[string]any{
+		{"token_type": "Bearer", "scope": "inventory:read inventory:write"},
+		{"active": true, "aud": "https://inventory.demo.internal", "client_id": s.client("service-a").ID},
+	} {
+		shell := exec.CommandContext(t.Context(), "sh", "-c", lines[i][1])
+		shell.Dir = filepath.Dir(folder) // where up was started
+		text, err := shell.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", lines[i][1], err)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatalf("%s: %v in %s", lines[i][1], err, text)
+		}
+		for name, value := range want {
+			if got[name] != value {
+				t.Errorf("%s: %s is %v, want %v", lines[i][1], name, got[name], value)
+			}
+		}
+	}
+	hint := regexp.MustCompile("In another terminal, `(.*)` shows").FindStringSubmatch(s.out.String())
+	if hint == nil {
+		t.Fatalf("no hint at status:\n%s", s.out)
+	}
+	shell := exec.CommandContext(t.Context(), "sh", "-c", hint[1])
+	shell.Dir = filepath.Dir(folder)
+	if text, err := shell.CombinedOutput(); err != nil || !strings.Contains(string(text), "auth-1") {
+		t.Errorf("%s: %v: %s", hint[1], err, text)
+	}
+	if secret := s.client("service-a").Secret; strings.Contains(s.out.String(), secret) {
+		t.Error("the screen shows a secret")
+	}
+}
+
+func TestBootstrapFile(t *testing.T) {
+	t.Parallel()
 	s := startUp(t)
+	path := filepath.Join(s.Folder, "bootstrap.json")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode := info.Mode().Perm(); mode != 0o600 {
+		t.Errorf("mode %04o, want 0600", mode)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(regexp.MustCompile(`"(cl_|cs_secret_)[0-9A-Za-z]+"`).ReplaceAll(text, []byte(`"$1…"`)), &got); err != nil {
+		t.Fatal(err)
+	}
+	client := func(name, value string) map[string]any {
+		return map[string]any{"client_id": "cl_…", "client_secret": "cs_secret_…", name: value}
+	}
+	want := map[string]any{
+		"issuer":    up.URL(s.PortBase + 10),
+		"admin_url": up.URL(s.PortBase + 20),
+		"clients": map[string]any{
+			"admin":     client("resource", "urn:countersign:admin"),
+			"service-a": client("resource", "https://inventory.demo.internal"),
+			"service-b": client("serves", "https://inventory.demo.internal"),
+			"gateway":   client("resource", "urn:countersign:server"),
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestUpRefusesToStart(t *testing.T) {
+	t.Parallel()
+	running := startUp(t)
+	folder := func(t *testing.T) string { return filepath.Join(t.TempDir(), "data") }
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", up.Address(freeBase(t)+11))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	port := taken.Addr().(*net.TCPAddr).Port
+	for _, tt := range []struct {
+		name    string
+		args    []string
+		environ []string
+		code    int
+		want    []string
+	}{
+		{
+			name: "data folder in use", args: []string{"--data-dir", running.Folder, "--port-base", strconv.Itoa(freeBase(t))}, code: 1,
+			want: []string{fmt.Sprintf("in use by process %d:", running.PID()), "end that one", "--data-dir"},
+		},
+		{
+			name: "port taken", args: []string{"--data-dir", folder(t), "--port-base", strconv.Itoa(port - 11)}, code: 1,
+			want: []string{fmt.Sprintf("%d (auth server 1)", port), "--port-base"},
+		},
+		{
+			name: "database unreachable", args: []string{"--data-dir", folder(t), "--port-base", strconv.Itoa(freeBase(t))}, code: 1,
+			environ: []string{"COUNTERSIGN_MYSQL=mysql://someone:hush-hush@" + up.Address(testbed.FreePort(t)) + "/db"},
+			want:    []string{"connection refused", "--mysql", "SQLite"},
+		},
+		{
+			name: "database with a wrong password", args: []string{"--data-dir", folder(t), "--port-base", strconv.Itoa(freeBase(t))}, code: 1,
+			environ: []string{"COUNTERSIGN_MYSQL=" + regexp.MustCompile(`//.*@`).ReplaceAllString(testbed.MariaDB(t).AdminURL(), "//someone:hush-hush@") + "db"},
+			want:    []string{"someone", "--mysql"},
+		},
+		{
+			name: "Redis Cluster", args: []string{"--data-dir", folder(t), "--port-base", strconv.Itoa(freeBase(t))}, code: 2,
+			environ: []string{"COUNTERSIGN_REDIS=redis+cluster://someone:hush-hush@127.0.0.1:7000"},
+			want:    []string{"redis+cluster:// is not supported", "Redis 7", "redis+sentinel://"},
+		},
+		{name: "port base too high", args: []string{"--port-base", "65530"}, code: 2, want: []string{"--port-base", "65530", "65485"}},
+		{name: "path too long", args: []string{"--data-dir", "/tmp/" + strings.Repeat("x", 100)}, code: 1, want: []string{"too long", "--data-dir"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := startProgram(t, t.TempDir(), tt.environ, append([]string{"up"}, tt.args...)...)
+			if code := p.Exit(t, endWithin); code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(p.out.String(), want) {
+					t.Errorf("the message does not say %q:\n%s", want, p.out)
+				}
+			}
+			if strings.Contains(p.out.String(), "hush-hush") {
+				t.Errorf("the message shows the password:\n%s", p.out)
+			}
+		})
+	}
+}
+
+func TestRestartKeepsClientsAndTokens(t *testing.T) {
+	t.Parallel()
+	folder, base := filepath.Join(t.TempDir(), "data"), freeBase(t)
+	first := startUpIn(t, folder, base)
+	issued := token(t, first.Issuer, first.client("service-a"), nil)
+	first.Stop(t)
+	second := startUpIn(t, folder, base)
+	if diff := cmp.Diff(first.Bootstrap, second.Bootstrap); diff != "" {
+		t.Error(diff)
+	}
+	if !active(t, second.Issuer, second.client("service-b"), issued) {
+		t.Error("a token does not survive the restart")
+	}
+	if token(t, second.Issuer, second.client("service-a"), nil) == issued {
+		t.Error("the same token twice")
+	}
+}
+
+func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "data")
+	p := startProgram(t, t.TempDir(), nil, "up", "--data-dir", folder, "--port-base", strconv.Itoa(freeBase(t)))
+	testbed.Wait(t, startWithin, func() error {
+		_, err := os.Stat(filepath.Join(folder, "logs", "auth-1.log"))
+		return err
+	})
+	children := childrenOf(t, p.PID())
+	p.Signal(t, syscall.SIGTERM)
+	if code := p.Exit(t, endWithin); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if i := slices.IndexFunc(children, alive); i >= 0 {
+		t.Errorf("process %d outlives its parent", children[i])
+	}
+}
+
+func TestStreamDoesNotDelayTheEnd(t *testing.T) {
+	t.Parallel()
+	s := startUp(t)
+	c := s.client("service-b")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Issuer+"/oauth2/revocations", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth(c.ID, c.Secret)
+	request.Header.Set("Accept", "text/event-stream")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if _, err := bufio.NewReader(response.Body).ReadString('\n'); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("no stream: %s, %v", response.Status, err)
+	}
+	begun := time.Now()
+	s.Stop(t)
+	if took := time.Since(begun); took > 6*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+}
+
+func TestPartsEndWithTheirParent(t *testing.T) {
+	t.Parallel()
+	s := startUp(t)
+	s.Tell(t, "pause", "auth-2") // cannot notice anything
+	children := childrenOf(t, s.PID())
+	if len(children) != 3 {
+		t.Fatalf("%d children, want 3", len(children))
+	}
+	s.Signal(t, syscall.SIGKILL)
+	testbed.Wait(t, 2*time.Second, func() error {
+		if i := slices.IndexFunc(children, alive); i >= 0 {
+			return fmt.Errorf("process %d outlives its parent", children[i])
+		}
+		return nil
+	})
+	s.Exit(t, endWithin)
+	again := startUpIn(t, s.Folder, s.PortBase)
+	token(t, again.Issuer, again.client("service-a"), nil)
+}
+
+// part returns the state of a part.
+func part(t *testing.T, s *system, name string) up.PartStatus {
+	t.Helper()
+	parts, err := up.Tell(t.Context(), s.Folder, "status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(parts, func(p up.PartStatus) bool { return p.Name == name })
+	if i < 0 {
+		t.Fatalf("no part %s among %v", name, parts)
+	}
+	return parts[i]
+}
+
+func TestKilledPartIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	s := startUp(t)
+	for i, name := range []string{"auth-1", "lb"} {
+		before := part(t, s, name)
+		if before.Restarts != 0 || before.State != "running" {
+			t.Fatalf("%d: %+v", i, before)
+		}
+		if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		testbed.Wait(t, startWithin, func() error {
+			if now := part(t, s, name); now.Restarts != 1 || now.State != "running" || now.PID == before.PID {
+				return fmt.Errorf("%+v", now)
+			}
+			return nil
+		})
+	}
+	testbed.Wait(t, startWithin, func() error {
+		_, err := askToken(t.Context(), s.Issuer, s.client("service-a"), nil)
+		return err
+	})
+	if out := s.Tell(t, "status"); !regexp.MustCompile(`(?m)^auth-1 +running +\S+ +\d+ +1 `).MatchString(out) {
+		t.Errorf("status does not count the restart:\n%s", out)
+	}
+}
+
+func TestControlSocket(t *testing.T) {
+	t.Parallel()
+	s := startUp(t)
+	path := filepath.Join(s.Folder, "up.sock")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode := info.Mode().Perm(); mode != 0o600 {
+		t.Errorf("mode %04o, want 0600", mode)
+	}
+	for _, tt := range []struct {
+		command string
+		want    string // the state of auth-1; empty: an error
+		says    string
+	}{
+		{command: "stop auth-1", want: "stopped"},
+		{command: "stop auth-1", says: "down already"},
+		{command: "pause auth-1", says: "only a running part"},
+		{command: "start auth-1", want: "running"},
+		{command: "start auth-1", says: "running already"},
+		{command: "pause auth-1", want: "paused"},
+		{command: "start auth-1", want: "running"},
+		{command: "kill auth-1", want: "stopped"},
+		{command: "start auth-1", want: "running"},
+		{command: "stop auth-9", says: "auth-1, auth-2, lb"},
+		{command: "explode auth-1", says: "allowed are status, stop, kill, pause and start"},
+	} {
+		got := converse(t, path, tt.command)
+		if tt.want == "" {
+			if !strings.Contains(got.Error, tt.says) {
+				t.Errorf("%s: error %q, want one that says %q", tt.command, got.Error, tt.says)
+			}
+			continue
+		}
+		if got.Error != "" || got.Parts[0].Name != "auth-1" || got.Parts[0].State != tt.want {
+			t.Errorf("%s: %+v, want %s", tt.command, got, tt.want)
+		}
+		if down := tt.want == "stopped"; down != (got.Parts[0].PID == 0) {
+			t.Errorf("%s: process %d", tt.command, got.Parts[0].PID)
+		}
+	}
+	for command, state := range map[string]string{"stop": "stopped", "pause": "paused"} {
+		if out := s.Tell(t, command, "auth-2"); !regexp.MustCompile(`(?m)^auth-2 +` + state).MatchString(out) {
+			t.Errorf("%s: %s", command, out)
+		}
+		s.Tell(t, "start", "auth-2")
+	}
+}
+
+// converse speaks to the control socket as a script would.
+func converse(t *testing.T, path, command string) (got up.Answer) {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := fmt.Fprintln(conn, command); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewDecoder(conn).Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// TestOneServerDown takes an auth server away under load: each request through the issuer's address succeeds, and is answered in
+// bounded time even by way of a server that hangs.
+func TestOneServerDown(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"stop", "kill", "crash", "pause"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			s := startUp(t)
+			pid := part(t, s, "auth-1").PID
+			const requests, before = 300, 50
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			reached, failed := make(chan struct{}), make(chan error, 1)
+			go func() {
+				var errs []error
+				for i := range requests {
+					if i == before {
+						close(reached)
+					}
+					begun := time.Now()
+					got, err := askToken(ctx, s.Issuer, s.client("service-a"), nil)
+					if err == nil && got.Status != http.StatusOK {
+						err = fmt.Errorf("%d %s", got.Status, got.Body)
+					}
+					if took := time.Since(begun); err == nil && took > 5*time.Second {
+						err = fmt.Errorf("answered after %v", took)
+					}
+					if err != nil {
+						errs = append(errs, fmt.Errorf("request %d: %w", i, err))
+					}
+				}
+				failed <- errors.Join(errs...)
+			}()
+			<-reached
+			if how == "crash" {
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+					t.Error(err)
+				}
+			} else {
+				s.Tell(t, how, "auth-1")
+			}
+			if err := <-failed; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestUpOnMySQLAndRedis(t *testing.T) {
+	t.Parallel()
+	database, redis := testbed.MariaDB(t).New(t), testbed.StartRedis(t)
+	secretFile := filepath.Join(t.TempDir(), "mysql")
+	if err := os.WriteFile(secretFile, []byte(database+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startUp(t, "--mysql-file", secretFile, "--redis", redis.URL())
 	issued := token(t, s.Issuer, s.client("service-a"), nil)
 	if !active(t, s.Issuer, s.client("service-b"), issued) {
 		t.Error("a fresh token is not active")
 	}
+	var rows int
+	if err := testbed.OpenMySQL(t, database).QueryRowContext(t.Context(), "SELECT COUNT(*) FROM tokens").Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("%d token rows in MySQL, want 1: %v", rows, err)
+	}
+	testbed.Wait(t, endWithin, func() error {
+		if keys := redisSize(t, redis.Addr()); keys != 1 {
+			return fmt.Errorf("%d keys in Redis, want 1", keys)
+		}
+		return nil
+	})
+	if _, err := os.Stat(filepath.Join(s.Folder, "countersign.db")); err == nil {
+		t.Error("there is an SQLite database as well")
+	}
 	revoke(t, s.Issuer, s.client("service-a"), issued)
+	_, withPassword, _ := strings.Cut(database, "://")
+	password, _, _ := strings.Cut(withPassword, "@")
+	_, password, _ = strings.Cut(password, ":")
+	secretsStayInside(t, s, issued, password)
 }
 
-func TestServer(t *testing.T) {
-	seeded := seedClients(t, "sqlite:"+t.TempDir()+"/x.db", t.TempDir()+"/master.key")
-	s := startServer(t, seeded.Settings()...)
-	for _, api := range []string{jwtAPI, opaqueAPI} {
-		issued := token(t, s.Issuer, seeded.Caller, map[string][]string{"resource": {api}})
-		if !active(t, s.Issuer, seeded.Server, issued) {
-			t.Error("a fresh token is not active")
+func redisSize(t *testing.T, address string) (keys int) {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := fmt.Fprint(conn, "DBSIZE\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fscanf(conn, ":%d\r\n", &keys); err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func TestSecretsStayInside(t *testing.T) {
+	t.Parallel()
+	s := startUp(t, "--log-level", "debug")
+	issued := token(t, s.Issuer, s.client("service-a"), nil)
+	introspect(t, s.Issuer, s.client("service-b"), issued)
+	secretsStayInside(t, s, issued)
+}
+
+// secretsStayInside looks for the secrets of a running system, and more, in every argv and every log.
+func secretsStayInside(t *testing.T, s *system, more ...string) {
+	t.Helper()
+	master, err := os.ReadFile(filepath.Join(s.Folder, "master.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := append(more, strings.TrimSpace(string(master)))
+	for name := range s.Bootstrap.Clients {
+		secrets = append(secrets, s.client(name).Secret)
+	}
+	paths, err := filepath.Glob(filepath.Join(s.Folder, "logs", "*"))
+	if err != nil || len(paths) != 3 {
+		t.Fatalf("%d logs, want 3: %v", len(paths), err)
+	}
+	for _, pid := range append(childrenOf(t, s.PID()), s.PID()) {
+		paths = append(paths, fmt.Sprintf("/proc/%d/cmdline", pid))
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil || len(text) == 0 {
+			t.Errorf("%s: %d bytes, %v", path, len(text), err)
+		}
+		for _, secret := range secrets {
+			if len(secret) < 8 {
+				t.Fatalf("%q is no secret", secret)
+			}
+			if strings.Contains(string(text), secret) {
+				t.Errorf("%s holds a secret: %.12s…", path, secret)
+			}
 		}
 	}
-	s.Pause(t)
-	s.Resume(t)
-	s.Kill(t)
-	s.Start(t)
 }

@@ -24,7 +24,7 @@ type Answer struct {
 const (
 	socketFile   = "up.sock"
 	maxCommand   = 256
-	socketWithin = 30 * time.Second
+	socketWithin = time.Minute // more than a part may take to start or to stop
 	// maxSocketPath is what every system can bind: the shortest sun_path is 104 bytes, one of them the final zero.
 	maxSocketPath = 103
 )

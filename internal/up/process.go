@@ -28,7 +28,12 @@ const (
 	// steady is how long a part must run for its next restart to be quick again.
 	steady = 10 * time.Second
 	probe  = 20 * time.Millisecond
+	// patience is how often a part may end by itself before it is not waited for any longer.
+	patience = 2
 )
+
+// errToldToStay is why no child was started.
+var errToldToStay = errors.New("told to stay down")
 
 // process supervises one part. Its goroutine, supervise, owns the child.
 type process struct {
@@ -76,9 +81,9 @@ func (p *process) supervise(halt <-chan struct{}, done chan<- struct{}) {
 	for {
 		begun := time.Now()
 		c, err := p.spawn()
-		if err != nil {
+		if err != nil && !errors.Is(err, errToldToStay) {
 			p.config.Logger.Error("part did not start", "part", p.part.Name, "error", err.Error())
-		} else {
+		} else if err == nil {
 			err = c.command.Wait()
 			close(c.ended)
 			_ = c.leash.Close()
@@ -121,7 +126,7 @@ func (p *process) spawn() (*child, error) {
 	defer p.mu.Unlock()
 	if p.stopping {
 		_ = write.Close()
-		return nil, errors.New("told to stay down")
+		return nil, errToldToStay
 	}
 	if err := command.Start(); err != nil {
 		_ = write.Close()
@@ -142,6 +147,7 @@ func (p *process) spawn() (*child, error) {
 func (p *process) awaitReady(ctx context.Context) error {
 	client := &http.Client{Timeout: time.Second}
 	defer client.CloseIdleConnections()
+	earlier := p.status().Restarts
 	for {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.part.Ready, nil)
 		if err != nil {
@@ -153,7 +159,7 @@ func (p *process) awaitReady(ctx context.Context) error {
 				return nil
 			}
 		}
-		if status := p.status(); status.Restarts > 2 || ctx.Err() != nil {
+		if p.status().Restarts-earlier > patience || ctx.Err() != nil {
 			return fmt.Errorf("%s did not become ready; the end of its log %s:\n%s", p.part.Name, p.log.path, p.log.tail())
 		}
 		select {
@@ -221,7 +227,7 @@ func (p *process) pause() error {
 	return nil
 }
 
-// resume lets a paused part go on and starts one that is down.
+// resume lets a paused part go on, or starts one that is down and waits until it is ready.
 func (p *process) resume() error {
 	p.mu.Lock()
 	state := p.state
@@ -238,7 +244,9 @@ func (p *process) resume() error {
 		return fmt.Errorf("%s is %s already", p.part.Name, state)
 	}
 	p.start()
-	return nil
+	ctx, cancel := context.WithTimeout(context.Background(), p.config.StartWithin)
+	defer cancel()
+	return p.awaitReady(ctx)
 }
 
 // setState needs p.mu.

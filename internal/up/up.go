@@ -101,7 +101,7 @@ func (s *System) Status() []PartStatus {
 }
 
 // Do carries out a command on one part: stop (end it, it stays down), kill (as stop, by SIGKILL), pause (SIGSTOP), start (start it
-// again, or let it go on).
+// again and wait until it is ready, or let it go on).
 func (s *System) Do(command, part string) error {
 	var target *process
 	names := make([]string, len(s.processes))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"sync"
@@ -46,7 +47,7 @@ type Instance struct {
 // Run starts an instance and serves until ctx ends and what is in flight is done. What keeps it from starting is an error that
 // says what to do.
 func Run(ctx context.Context, c Config) error {
-	if err := c.Settings.validate(); err != nil {
+	if err := c.Settings.Validate(); err != nil {
 		return err
 	}
 	i, err := open(ctx, c)
@@ -58,13 +59,17 @@ func Run(ctx context.Context, c Config) error {
 
 func open(ctx context.Context, c Config) (i *Instance, err error) {
 	i = &Instance{config: c, metrics: telemetry.NewRegistry(c.Version)}
-	if i.master, err = seal.ReadKeyFile(c.Settings.MasterKeyFile); err != nil {
-		return nil, fmt.Errorf("%w; `countersign master-key create` makes a new one", err)
+	if i.master, err = seal.ReadKeyFile(c.Settings.MasterKeyFile); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no master key file %s (setting master_key_file): a new deployment makes one by `countersign master-key create %s`",
+			c.Settings.MasterKeyFile, c.Settings.MasterKeyFile)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if i.tracing, err = telemetry.StartTracing(ctx, c.Environ, "countersign-server", c.Version); err != nil {
 		return nil, err
 	}
-	if i.store, err = OpenStore(ctx, c.Settings, c.Logger); err != nil {
+	if i.store, err = OpenStore(ctx, c.Settings, c.Logger, i.metrics); err != nil {
 		return nil, err
 	}
 	if err := i.prepare(ctx); err != nil {
@@ -73,9 +78,10 @@ func open(ctx context.Context, c Config) (i *Instance, err error) {
 	return i, nil
 }
 
-// OpenStore opens the database of the settings, and brings its schema up to date or checks that it is.
-func OpenStore(ctx context.Context, s Settings, logger *slog.Logger) (*sqlstore.Store, error) {
-	store, err := sqlstore.Open(ctx, sqlstore.Config{URL: s.Database, Timeout: s.DatabaseTimeout, Logger: logger})
+// OpenStore opens the database of the settings, and brings its schema up to date or checks that it is. registerer takes its
+// metrics; it may be nil.
+func OpenStore(ctx context.Context, s Settings, logger *slog.Logger, registerer prometheus.Registerer) (*sqlstore.Store, error) {
+	store, err := sqlstore.Open(ctx, sqlstore.Config{URL: s.Database, Timeout: s.DatabaseTimeout, Logger: logger, Registerer: registerer})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/config"
+	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/internal/redisconn"
 	"github.com/countersign/countersign/server/keys"
 )
 
@@ -40,25 +42,38 @@ func DefaultSettings() (s Settings) {
 	return s
 }
 
-// validate checks what does not need another machine, and fills in what depends on other settings.
-func (s *Settings) validate() error {
+// Validate checks what does not need another machine, and fills in what depends on other settings. The error joins everything
+// that is wrong.
+func (s *Settings) Validate() error {
 	var errs []error
-	for name, address := range map[string]string{"listen": s.Listen, "admin_listen": s.AdminListen} {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			errs = append(errs, fmt.Errorf("setting %s is %q: allowed is host:port", name, address))
+	for _, one := range []struct{ name, address string }{{"listen", s.Listen}, {"admin_listen", s.AdminListen}} {
+		if _, _, err := net.SplitHostPort(one.address); err != nil {
+			errs = append(errs, fmt.Errorf("setting %s is %q: allowed is host:port", one.name, one.address))
 		}
 	}
+	hint := ""
 	if s.Issuer == "" {
-		s.Issuer = "http://" + s.Listen
+		s.Issuer, hint = "http://"+s.Listen, "; it was made from listen since it is not set"
 	}
 	if issuer, err := url.Parse(s.Issuer); err != nil || issuer.Scheme != "https" && (issuer.Scheme != "http" || !loopback(issuer.Hostname())) {
-		errs = append(errs, fmt.Errorf("setting issuer is %q: allowed is an https URL, or an http one on loopback (RFC 8414 §2)", s.Issuer))
+		errs = append(errs, fmt.Errorf("setting issuer is %q: allowed is an https URL, or an http one on loopback (RFC 8414 §2)%s", s.Issuer, hint))
 	}
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		errs = append(errs, errors.New("settings tls_cert and tls_key go together: one of them is missing"))
 	}
 	if least := 2 * keys.PublishAhead; s.KeyRotation < least {
 		errs = append(errs, fmt.Errorf("setting key_rotation is %v: at least %v is allowed, since a key is published %v before it signs", s.KeyRotation, least, keys.PublishAhead))
+	}
+	if s.TokenStore != inProcess {
+		redis, err := redisconn.Open(s.TokenStore, redisconn.Config{}) // does no I/O
+		if err != nil {
+			errs = append(errs, fmt.Errorf("setting token_store: %w; %q is allowed too", err, inProcess))
+		} else {
+			errs = append(errs, redis.Close())
+		}
+	}
+	if _, err := httpx.ParseProxies(s.TrustedProxies); err != nil {
+		errs = append(errs, fmt.Errorf("setting trusted_proxies: %w", err))
 	}
 	return errors.Join(errs...)
 }
