@@ -21,7 +21,8 @@ const (
 // InsertTokens implements auth.Ledger, for at most 3000 tokens. The INSERT is a transaction of its own, and the counter is read by a
 // statement before it. Without a lock on the counter it makes no difference whether a transaction spans both: the
 // counter may move before the commit either way, and the revocations that moved it then refuse the token.
-func (s *Store) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bool) error {
+func (s *Store) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bool) (err error) {
+	defer count(s.metrics.insert, &err)
 	if len(tokens) == 0 {
 		return nil
 	}
@@ -107,13 +108,14 @@ func scanToken(row scanner) (*auth.Token, error) {
 }
 
 // Token implements auth.Ledger.
-func (s *Store) Token(ctx context.Context, id auth.TokenID) (*auth.Token, error) {
+func (s *Store) Token(ctx context.Context, id auth.TokenID) (t *auth.Token, err error) {
+	defer count(s.metrics.token, &err)
 	conn, err := s.acquire(ctx, s.read)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.release()
-	t, err := scanToken(conn.QueryRowContext(ctx, selectRows+"jti = ?", id[:]))
+	t, err = scanToken(conn.QueryRowContext(ctx, selectRows+"jti = ?", id[:]))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, errNotFound()

@@ -25,6 +25,7 @@ var errLeaseLost = errors.New("another instance holds the maintenance lease")
 // Maintain implements auth.Ledger. In MySQL tokens go with their partition, within an hour and a quarter of their expiry; rows are
 // deleted only where there are no partitions. Call it at least once a minute; a call may take long when there is much to delete.
 func (s *Store) Maintain(ctx context.Context, now time.Time) (m auth.Maintenance, err error) {
+	defer count(s.metrics.maintain, &err)
 	m.Held, err = s.takeLease(ctx)
 	if err != nil {
 		return m, err

@@ -9,6 +9,7 @@ import (
 
 // Revoke implements auth.Ledger. The counter is locked by the last but one statement, so that updates wait for it as shortly as can be.
 func (s *Store) Revoke(ctx context.Context, revocations []auth.Revocation) (sequence uint64, err error) {
+	defer count(s.metrics.revoke, &err)
 	err = s.retried(ctx, func() error {
 		sequence, err = s.revoke(ctx, revocations)
 		return err

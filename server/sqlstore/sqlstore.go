@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/countersign/countersign/internal/fault"
@@ -36,7 +37,8 @@ type Config struct {
 	// Connections is how many connections to MySQL may be open at once; 16 if 0. SQLite has one for writing and as many as
 	// there are processors for reading.
 	Connections int
-	Logger      *slog.Logger // required
+	Logger      *slog.Logger          // required
+	Registerer  prometheus.Registerer // nil: no metrics
 }
 
 // Store is an open database. Its methods may be called by any number of goroutines, also of several processes.
@@ -47,6 +49,7 @@ type Store struct {
 	writers            *semaphore.Weighted // SQLite: who may write next, in order; the pool itself picks anybody
 	timeout            time.Duration
 	log                *slog.Logger
+	metrics            metrics
 	holder             [16]byte     // names this store as the holder of a lease
 	contended          atomic.Int64 // until when, in Unix nanoseconds, others are taken to want SQLite's write lock
 	denied             atomic.Bool  // whether the database user may not alter the table of tokens
@@ -62,7 +65,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{timeout: c.Timeout, log: c.Logger}
+	s := &Store{timeout: c.Timeout, log: c.Logger, metrics: newMetrics(c.Registerer)}
 	_, _ = rand.Read(s.holder[:]) // never fails: crypto/rand
 	if err := open(ctx, s, c); err != nil {
 		return nil, err

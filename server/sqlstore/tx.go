@@ -17,7 +17,8 @@ const attempts = 5
 
 // Update implements auth.Store. It locks the row of the change counter before anything else, so that updates are serialised and
 // none of them can deadlock with another.
-func (s *Store) Update(ctx context.Context, change func(auth.Tx) error) error {
+func (s *Store) Update(ctx context.Context, change func(auth.Tx) error) (err error) {
+	defer count(s.metrics.update, &err)
 	return s.retried(ctx, func() error { return s.update(ctx, change) })
 }
 
@@ -43,7 +44,8 @@ func (s *Store) update(ctx context.Context, change func(auth.Tx) error) error {
 }
 
 // View implements auth.Store. The snapshot is that of the first statement that read makes.
-func (s *Store) View(ctx context.Context, read func(auth.Tx) error) error {
+func (s *Store) View(ctx context.Context, read func(auth.Tx) error) (err error) {
+	defer count(s.metrics.view, &err)
 	return s.view(ctx, func(t *tx) error { return read(t) })
 }
 
