@@ -110,7 +110,17 @@ func storedID(t *testing.T, c credential) auth.ClientID {
 
 func TestForeignClients(t *testing.T) {
 	w := newForeignWorld(t)
-	issuer := startServer(t, w.Settings()...).Issuer
+	testForeignClients(t, w, startServer(t, w.Settings()...).Issuer)
+}
+
+// An issuer with a path has its metadata at other addresses (RFC 8414 §3.1, OpenID Connect Discovery §4).
+func TestForeignClientsOfIssuerWithPath(t *testing.T) {
+	w := newForeignWorld(t)
+	testForeignClients(t, w, startForeignInstance(t, w.seeded, "/tenant", time.Now))
+}
+
+func testForeignClients(t *testing.T, w *foreignWorld, issuer string) {
+	t.Helper()
 	t.Run("x-oauth2", func(t *testing.T) { testOAuth2(t, w, issuer) })
 	t.Run("go-oidc", func(t *testing.T) { testOIDC(t, w, issuer) })
 	t.Run("oauth4webapi", func(t *testing.T) { testNode(t, w, issuer) })
@@ -229,7 +239,7 @@ func TestForeignVerifierFollowsRotation(t *testing.T) {
 	w := newForeignWorld(t)
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-	issuer := startForeignInstance(t, w.seeded, now)
+	issuer := startForeignInstance(t, w.seeded, "", now)
 	ctx := t.Context()
 	provider, err := oidc.NewProvider(ctx, issuer)
 	if err != nil {
@@ -277,11 +287,13 @@ func keyOf(t *testing.T, token string) string {
 	return jwtPart(t, token, 0)["kid"].(string)
 }
 
-// startForeignInstance runs a server in this process, by this clock, until the test ends. It returns the issuer.
-func startForeignInstance(t *testing.T, s *seeded, now func() time.Time) string {
+// startForeignInstance runs a server in this process, by this clock, until the test ends. It returns the issuer, which has this
+// path.
+func startForeignInstance(t *testing.T, s *seeded, path string, now func() time.Time) string {
 	t.Helper()
 	settings := instance.DefaultSettings()
 	settings.Listen, settings.AdminListen = up.Address(testbed.FreePort(t)), "127.0.0.1:0"
+	settings.Issuer = "http://" + settings.Listen + path
 	settings.Database, settings.MasterKeyFile = s.Database, s.MasterKeyFile
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ready, ended := make(chan struct{}), make(chan error, 1)
@@ -303,7 +315,7 @@ func startForeignInstance(t *testing.T, s *seeded, now func() time.Time) string 
 		ended <- nil
 		t.Fatalf("the instance ended: %v", err)
 	}
-	return "http://" + settings.Listen
+	return settings.Issuer
 }
 
 func testNode(t *testing.T, w *foreignWorld, issuer string) {
