@@ -20,7 +20,10 @@ func (s *Server) authenticate(r *http.Request, f form, scope string) (*auth.Call
 	if err != nil {
 		return nil, err
 	}
-	id := caller.Client.ID.String()
+	id := who.credentials.ClientID // has one text only, so that this is the text of caller's id
+	if who.bearer != "" {
+		id = caller.Client.ID.String()
+	}
 	httpx.From(r.Context()).Client = id
 	if named := f.value("client_id"); named != "" && named != id {
 		return nil, fault.New(fault.InvalidRequest, "is not the client that authenticated").At("client_id")

@@ -73,7 +73,11 @@ func parseHop(text string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
+// peer is the other end of the connection: an address with a port.
 func peer(r *http.Request) netip.Addr {
-	addr, _ := parseHop(r.RemoteAddr)
-	return addr
+	with, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return with.Addr().Unmap().WithZone("")
 }
