@@ -77,6 +77,10 @@ func newKeyRotateCmd(env environment) *cobra.Command {
 			if err := load(cmd, env, &settings); err != nil {
 				return err
 			}
+			if ahead < keys.MinPublishAhead && !compromised {
+				return usageError{fmt.Errorf("--publish-ahead is %v: at least %v is allowed, since verifiers must see a key before it signs; "+
+					"only --compromised replaces a key at once", ahead, keys.MinPublishAhead)}
+			}
 			master, err := seal.ReadKeyFile(settings.MasterKeyFile)
 			if err != nil {
 				return err

@@ -27,7 +27,7 @@ func withStore(cmd *cobra.Command, env environment, s databaseSettings, do func(
 	}
 	store, err := sqlstore.Open(cmd.Context(), sqlstore.Config{URL: s.Database, Timeout: s.DatabaseTimeout, Logger: logger})
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	return errors.Join(do(cmd.Context(), store), store.Close())
 }
@@ -54,6 +54,7 @@ func newMigrateCmd(env environment) *cobra.Command {
 	config.Bind(upCmd.Flags(), &up)
 	statusCmd := &cobra.Command{
 		Use: "status", Short: "Tell the schema's level, this binary's, and whether they fit", Args: arguments(),
+		Long: "Tell the schema's level, this binary's, and whether they fit. If they do not, the exit code is 1.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd, env, &status); err != nil {
 				return err

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/countersign/countersign/internal/config"
+	"github.com/countersign/countersign/internal/fault"
 )
 
 // version is stamped by the linker.
@@ -61,11 +62,20 @@ func run(ctx context.Context, env environment) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(env.stderr, "countersign:", err)
+	fmt.Fprintln(env.stderr, "countersign:", message(err))
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// message is what people read of err. The code of a failure is for programs.
+func message(err error) string {
+	text := err.Error()
+	if found, ok := errors.AsType[*fault.Error](err); ok {
+		text = strings.TrimPrefix(text, found.Code.Error()+": ")
+	}
+	return text
 }
 
 func newRootCmd(env environment) *cobra.Command {

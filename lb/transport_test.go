@@ -189,18 +189,33 @@ func TestRetryBudgetStopsAStorm(t *testing.T) {
 	}
 }
 
-func TestTimeoutIsNotRepeated(t *testing.T) {
-	release := make(chan struct{})
-	hang := func(http.ResponseWriter, *http.Request) { <-release }
-	a, b := startUpstream(t, hang), startUpstream(t, hang)
-	f := startFront(t, lb.TransportConfig{ResponseTimeout: 20 * time.Millisecond}, a.addr, b.addr)
-	resp, _ := f.do(t, http.MethodGet, "/", nil, nil)
-	close(release)
-	if resp.StatusCode != http.StatusGatewayTimeout {
-		t.Errorf("status %d", resp.StatusCode)
-	}
-	if n := a.arrivals.Load() + b.arrivals.Load(); n != 1 {
-		t.Errorf("%d arrivals", n)
+func TestRepeatAfterTimeout(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		cfg      lb.TransportConfig
+		method   string
+		arrivals int64
+	}{
+		{name: "not by default", method: http.MethodGet, arrivals: 1},
+		{name: "where asked for", cfg: lb.TransportConfig{RetryTimeouts: true}, method: http.MethodGet, arrivals: 2},
+		{name: "not what must not be repeated", cfg: lb.TransportConfig{RetryTimeouts: true}, method: http.MethodPost, arrivals: 1},
+		{name: "whatever may be", cfg: lb.TransportConfig{RetryTimeouts: true, RetryUnsafe: true}, method: http.MethodPost, arrivals: 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			release := make(chan struct{})
+			hang := func(http.ResponseWriter, *http.Request) { <-release }
+			a, b := startUpstream(t, hang), startUpstream(t, hang)
+			tt.cfg.ResponseTimeout = 20 * time.Millisecond
+			f := startFront(t, tt.cfg, a.addr, b.addr)
+			resp, _ := f.do(t, tt.method, "/", nil, nil)
+			close(release)
+			if resp.StatusCode != http.StatusGatewayTimeout {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+			if n := int64(a.arrivals.Load() + b.arrivals.Load()); n != tt.arrivals {
+				t.Errorf("%d arrivals, want %d", n, tt.arrivals)
+			}
+		})
 	}
 }
 

@@ -27,7 +27,7 @@ func CheckMaster(sealed []*auth.SealedKey, master seal.Key) error {
 			return fits(sealed, master)
 		}
 	}
-	return errors.New("the database holds no key-check value yet: the sealed keys must be made first")
+	return errors.New("the database holds no keys yet: start a server on it first, which makes them")
 }
 
 func fits(sealed []*auth.SealedKey, master seal.Key) error {
