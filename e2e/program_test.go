@@ -53,8 +53,13 @@ func (o *output) String() string {
 // environment it gets what is no setting of Countersign, and environ.
 func startProgram(t *testing.T, folder string, environ []string, args ...string) *program {
 	t.Helper()
-	p := &program{out: &output{}, ended: make(chan struct{})}
-	p.command = exec.Command(binary(), args...)
+	return startCommand(t, folder, environ, exec.Command(binary(), args...))
+}
+
+// startCommand is startProgram for a command that is not the binary itself.
+func startCommand(t *testing.T, folder string, environ []string, command *exec.Cmd) *program {
+	t.Helper()
+	p := &program{command: command, out: &output{}, ended: make(chan struct{})}
 	p.command.Dir = folder
 	for _, entry := range os.Environ() {
 		if !strings.HasPrefix(entry, "COUNTERSIGN_") {
@@ -76,7 +81,7 @@ func startProgram(t *testing.T, folder string, environ []string, args ...string)
 		<-p.ended
 		if t.Failed() {
 			text := p.out.String()
-			t.Logf("%v printed:\n%s", args, text[max(0, len(text)-maxShown):])
+			t.Logf("%v printed:\n%s", command.Args[1:], text[max(0, len(text)-maxShown):])
 		}
 	})
 	return p

@@ -200,6 +200,40 @@ func TestStopWhileStarting(t *testing.T) {
 	}
 }
 
+// TestGoRun stands in for `go run . up`: a program in a folder of the kind that `go run` builds into, started by a process that
+// does not pass signals on. The system says what to type in that form, and ends with that process.
+func TestGoRun(t *testing.T) {
+	t.Parallel()
+	built := filepath.Join(t.TempDir(), "go-build1", "b001", "exe")
+	if err := os.MkdirAll(built, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(binary(), filepath.Join(built, "countersign")); err != nil {
+		t.Fatal(err)
+	}
+	folder, base := filepath.Join(t.TempDir(), "data"), strconv.Itoa(freeBase(t))
+	starter := startCommand(t, built, nil, exec.Command("sh", "-c", `./countersign "$@"; exit`, "go", "up", "--data-dir", folder, "--port-base", base))
+	starter.await(t, regexp.MustCompile(`(?m)^countersign: ready`))
+	if !strings.Contains(starter.out.String(), "`go run . up status --data-dir ") {
+		t.Errorf("the hint is not for `go run`:\n%s", starter.out)
+	}
+	system := childrenOf(t, starter.PID())
+	if len(system) != 1 {
+		t.Fatalf("%d children", len(system))
+	}
+	all := append(childrenOf(t, system[0]), system[0])
+	starter.Signal(t, syscall.SIGTERM)
+	testbed.Wait(t, endWithin, func() error {
+		if i := slices.IndexFunc(all, alive); i >= 0 {
+			return fmt.Errorf("process %d runs on", all[i])
+		}
+		return nil
+	})
+	if _, err := os.Stat(filepath.Join(folder, "up.sock")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no clean end: %v", err)
+	}
+}
+
 func TestStreamDoesNotDelayTheEnd(t *testing.T) {
 	t.Parallel()
 	s := startUp(t)
@@ -210,7 +244,8 @@ func TestStreamDoesNotDelayTheEnd(t *testing.T) {
 	}
 	request.SetBasicAuth(c.ID, c.Secret)
 	request.Header.Set("Accept", "text/event-stream")
-	response, err := http.DefaultClient.Do(request)
+	client := http.Client{Timeout: time.Minute}
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

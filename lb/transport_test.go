@@ -212,7 +212,7 @@ func TestRepeatAfterTimeout(t *testing.T) {
 			if resp.StatusCode != http.StatusGatewayTimeout {
 				t.Errorf("status %d", resp.StatusCode)
 			}
-			if n := int64(a.arrivals.Load() + b.arrivals.Load()); n != tt.arrivals {
+			if n := a.arrivals.Load() + b.arrivals.Load(); n != tt.arrivals {
 				t.Errorf("%d arrivals, want %d", n, tt.arrivals)
 			}
 		})
