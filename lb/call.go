@@ -17,7 +17,7 @@ type call struct {
 }
 
 func (t *Transport) newCall(req *http.Request) (*call, error) {
-	c := &call{req: req, header: req.Header, repeatable: t.cfg.RetryUnsafe || idempotent(req.Method)}
+	c := &call{req: req, header: req.Header, repeatable: t.repeatable(req)}
 	if !c.repeatable {
 		c.header = withoutReplayHint(c.header)
 	}
@@ -25,7 +25,7 @@ func (t *Transport) newCall(req *http.Request) (*call, error) {
 		return c, nil
 	}
 	rest := req.Body
-	if c.repeatable && req.ContentLength <= t.cfg.ReplayBytes {
+	if t.buffers(req) {
 		var err error
 		if c.replay, rest, err = buffer(req.Body, t.cfg.ReplayBytes); err != nil {
 			return nil, err
@@ -35,6 +35,15 @@ func (t *Transport) newCall(req *http.Request) (*call, error) {
 		c.held = &heldBody{src: rest}
 	}
 	return c, nil
+}
+
+func (t *Transport) repeatable(req *http.Request) bool {
+	return t.cfg.RetryUnsafe || idempotent(req.Method)
+}
+
+// buffers reports whether the request's body is read before an upstream is asked.
+func (t *Transport) buffers(req *http.Request) bool {
+	return hasBody(req) && t.repeatable(req) && req.ContentLength <= t.cfg.ReplayBytes
 }
 
 // idempotent reports whether RFC 9110 §9.2.2 defines the method so.

@@ -33,7 +33,8 @@ type Config struct {
 // httpx.Edge, else the client's if it is 1 to 64 characters out of [A-Za-z0-9._-], else a new one; the
 // answer always bears it. Server-sent events
 // and other bodies of unknown length are flushed as they come; upgrades (WebSocket) pass through;
-// CONNECT is refused.
+// CONNECT is refused. A body that is buffered must not trickle in: it has 15 s, and a second more for each KiB. The connection
+// of a request with Transfer-Encoding is closed after the answer.
 //
 // Where no upstream answers, the client gets application/problem+json (RFC 9457): 503 with Retry-After
 // if none could be reached, 504 if one took too long, 502 if one broke, 400 or 413 if the request's
@@ -48,7 +49,7 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.NewID == nil {
 		cfg.NewID = rand.Text
 	}
-	b := &balancer{log: cfg.Logger, newID: cfg.NewID}
+	b := &balancer{transport: cfg.Transport, log: cfg.Logger, newID: cfg.NewID}
 	b.proxy = &httputil.ReverseProxy{
 		Rewrite:        b.rewrite,
 		Transport:      cfg.Transport,
@@ -61,9 +62,10 @@ func New(cfg Config) (http.Handler, error) {
 }
 
 type balancer struct {
-	proxy *httputil.ReverseProxy
-	log   *slog.Logger
-	newID func() string
+	transport *Transport
+	proxy     *httputil.ReverseProxy
+	log       *slog.Logger
+	newID     func() string
 }
 
 // ServeHTTP implements http.Handler.
@@ -75,6 +77,12 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// What a listener sets for handlers of its own would stand beside the upstream's.
 	w.Header().Del(headerRequestID)
 	w.Header().Del("X-Content-Type-Options")
+	if len(r.TransferEncoding) > 0 { // RFC 9112 §6.1: there may have been a Content-Length too, and somebody who believed it
+		w.Header().Set("Connection", "close")
+	}
+	if b.transport.buffers(r) {
+		r.Body = newTimedBody(w, r.Body, b.transport.cfg.ReplayBytes)
+	}
 	b.proxy.ServeHTTP(w, r)
 }
 
