@@ -17,12 +17,13 @@ const (
 	RevokeGrant      ChangeKind = 18 // every token of a client for an API
 	RevokeAPI        ChangeKind = 19 // every token for an API
 	RevokeCredential ChangeKind = 20 // every token that was asked for with a credential
-	RevokeKey        ChangeKind = 21 // every JWT that a key signed
+	RevokeKey        ChangeKind = 21 // every JWT that a key signed, whatever Revision it claims
 	RevokeAll        ChangeKind = 22 // every token
 )
 
 // Change is an entry of the one log of everything that a cache or verifier must learn of. A revocation refuses every
-// matching token whose Revision is below the entry's Sequence: no clock is compared.
+// matching token whose Revision is below the entry's Sequence: no clock is compared. A RevokeKey refuses every matching token,
+// since whoever has stolen a key writes the Revision himself.
 type Change struct {
 	Sequence uint64 // gap-free, from 1; set by the store
 	Kind     ChangeKind

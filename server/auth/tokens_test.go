@@ -156,6 +156,20 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// Nobody who is not let in yet makes the server look for a token that cannot be one for it.
+func TestVerifyLooksForNoOpaqueToken(t *testing.T) {
+	w := newWorld()
+	w.apis = append(w.apis, &auth.API{ID: auth.NewAPIID(start), Identifier: auth.ServerAPI, Format: auth.JWT})
+	opaque, _ := auth.MintOpaque(auth.NewTokenID(start, start.Add(time.Hour)))
+	looked := answers{err: fault.New(fault.Unavailable, "it was looked for")}
+	if _, err := w.tokens(looked, nil).Verify(t.Context(), opaque, auth.ServerAPI); !errors.Is(err, fault.InvalidToken) {
+		t.Errorf("an opaque token: %v", err)
+	}
+	if _, err := w.tokens(looked, nil).Verify(t.Context(), "e30.e30.e30", auth.ServerAPI); !errors.Is(err, fault.Unavailable) {
+		t.Errorf("a JWT: %v", err)
+	}
+}
+
 func TestRevoke(t *testing.T) {
 	for _, tt := range []struct {
 		name      string

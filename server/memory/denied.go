@@ -28,7 +28,8 @@ func newDenySet() *denySet {
 	})}
 }
 
-// denies reports whether a revocation with a sequence above the token's revision names the token.
+// denies reports whether a revocation with a sequence above the token's revision names the token. Of a key it is any
+// revocation: whoever has stolen it writes the revision himself.
 func (d *denySet) denies(t *auth.Token) bool {
 	return d.above(t.Revision, subject{kind: auth.RevokeAll}) ||
 		d.above(t.Revision, subject{kind: auth.RevokeToken, id: t.ID}) ||
@@ -36,7 +37,7 @@ func (d *denySet) denies(t *auth.Token) bool {
 		d.above(t.Revision, subject{kind: auth.RevokeGrant, id: t.Client, object: t.API}) ||
 		d.above(t.Revision, subject{kind: auth.RevokeAPI, id: t.API}) ||
 		t.Credential != (auth.SecretID{}) && d.above(t.Revision, subject{kind: auth.RevokeCredential, id: t.Credential}) ||
-		t.Key != (auth.KeyID{}) && d.above(t.Revision, subject{kind: auth.RevokeKey, id: t.Key})
+		t.Key != (auth.KeyID{}) && d.above(0, subject{kind: auth.RevokeKey, id: t.Key})
 }
 
 func (d *denySet) above(revision uint64, s subject) bool {
