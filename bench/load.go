@@ -89,7 +89,7 @@ func (l Load) loop(ctx context.Context, i int, over *atomic.Bool) (took []time.D
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // nothing is left to be said on it
 	if limit, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(limit); err != nil {
 			return nil, err

@@ -124,9 +124,9 @@ func (w *world) startServer() {
 	key := filepath.Join(w.folder, "master.key")
 	w.seed(key)
 	address := w.loopback()
-	cmd := exec.Command(w.build("countersign", ".."), "server", "--listen", address, "--admin-listen", "127.0.0.1:0", //nolint:noctx // ends with the benchmark
+	cmd := exec.Command(w.build("countersign", ".."), "server", "--listen", address, "--admin-listen", "127.0.0.1:0",
 		"--master-key-file", key)
-	cmd.Env = append(os.Environ(), "COUNTERSIGN_DATABASE="+w.database.URL())
+	cmd.Env = []string{"COUNTERSIGN_DATABASE=" + w.database.URL()} // and nothing that the caller has set
 	w.server = w.start("server", cmd, address)
 }
 
@@ -136,7 +136,7 @@ func (w *world) seed(keyFile string) {
 	ctx := w.Context()
 	store, err := sqlstore.Open(ctx, sqlstore.Config{URL: w.database.URL(), Logger: slog.New(slog.DiscardHandler)})
 	w.check(err)
-	defer store.Close() //nolint:errcheck // of no account here
+	defer store.Close()
 	w.check(store.Migrate(ctx))
 	master, err := seal.CreateKeyFile(keyFile)
 	w.check(err)
@@ -161,9 +161,11 @@ func (w *world) startLimit() {
 	dsn.Net, dsn.Addr, dsn.User, dsn.DBName = "tcp", u.Host, u.User.Username(), "bare"
 	dsn.Passwd, _ = u.User.Password()
 	address := w.loopback()
-	cmd := exec.Command(w.build("limit", "./limit")) //nolint:noctx // ends with the benchmark
-	cmd.Env = append(os.Environ(), "LIMIT_LISTEN="+address, "LIMIT_DATABASE="+dsn.FormatDSN(),
-		"LIMIT_CLIENT="+w.caller.ID.String(), "LIMIT_SECRET="+w.caller.Secret.Reveal())
+	cmd := exec.Command(w.build("limit", "./limit"))
+	cmd.Env = []string{
+		"LIMIT_LISTEN=" + address, "LIMIT_DATABASE=" + dsn.FormatDSN(),
+		"LIMIT_CLIENT=" + w.caller.ID.String(), "LIMIT_SECRET=" + w.caller.Secret.Reveal(),
+	}
 	w.limit = w.start("limit", cmd, address)
 }
 
