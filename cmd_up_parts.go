@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ type balancerListener struct {
 	Targets []lb.Target `json:"targets"`
 	// ResponseTimeout is how long a target may be silent before another is asked.
 	ResponseTimeout time.Duration `json:"response_timeout"`
+	// NotFound are paths that are not passed on.
+	NotFound []string `json:"not_found"`
 }
 
 // balancerDrain is how long requests in flight may take when the load balancer ends. A stream of the revocation feed has no end of
@@ -72,7 +75,7 @@ func runBalancer(ctx context.Context, settings balancerSettings, env environment
 		}
 		defer transport.CloseIdleConnections()
 		running.Go(func() { pool.Run(ctx) })
-		serve(listener.Name, listener.Listen, tracing.Middleware(handler))
+		serve(listener.Name, listener.Listen, tracing.Middleware(without(listener.NotFound, handler)))
 	}
 	health := http.NewServeMux()
 	ok := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
@@ -86,6 +89,17 @@ func runBalancer(ctx context.Context, settings balancerSettings, env environment
 	defer stop()
 	failures.add(tracing.Shutdown(last))
 	return failures.join()
+}
+
+// without is next for all paths but these.
+func without(paths []string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if slices.Contains(paths, r.URL.Path) {
+			http.NotFound(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func newBalancer(listener balancerListener, logger *slog.Logger) (http.Handler, *lb.Transport, *lb.Pool, error) {
@@ -150,7 +164,10 @@ func topology(ports up.Ports, settings instance.Settings) []up.Part {
 			AdminListen: up.Address(ports.Balancer), LogLevel: settings.LogLevel,
 			Listeners: []balancerListener{
 				{Name: "issuer", Listen: up.Address(ports.Issuer), Targets: issuers, ResponseTimeout: silence},
-				{Name: "admin", Listen: up.Address(ports.Admin), Targets: admins, ResponseTimeout: silence},
+				{
+					Name: "admin", Listen: up.Address(ports.Admin), Targets: admins, ResponseTimeout: silence,
+					NotFound: []string{"/metrics"}, // those of one server or another would make no sense
+				},
 			},
 		},
 	})

@@ -104,6 +104,20 @@ func TestBootstrapFile(t *testing.T) {
 	}
 }
 
+func TestMetricsAreOfOneServer(t *testing.T) {
+	t.Parallel()
+	s := startUp(t)
+	for port, want := range map[int]int{20: http.StatusNotFound, 21: http.StatusOK, 22: http.StatusOK, 40: http.StatusOK, 10: http.StatusNotFound} {
+		got, err := get(t.Context(), up.URL(s.PortBase+port)+"/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Status != want {
+			t.Errorf("port +%d: %d, want %d", port, got.Status, want)
+		}
+	}
+}
+
 func TestUpRefusesToStart(t *testing.T) {
 	t.Parallel()
 	running := startUp(t)

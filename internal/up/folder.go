@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,7 +45,23 @@ func OpenFolder(path string) (*Folder, error) {
 	if err := errors.Join(lock.Truncate(0), writeAt(lock, fmt.Sprintln(os.Getpid()))); err != nil {
 		return nil, fmt.Errorf("write the data folder's lock: %w", err)
 	}
+	if err := removeHalfWritten(path); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	return &Folder{Path: path, lock: lock}, nil
+}
+
+// removeHalfWritten removes the files that a process was writing aside when it was killed. Whoever calls it has the lock.
+func removeHalfWritten(path string) error {
+	var errs []error
+	for _, pattern := range []string{bootstrapFile + ".*", "curl/*.*", ".master-key-*"} {
+		left, err := fs.Glob(os.DirFS(path), pattern)
+		errs = append(errs, err)
+		for _, name := range left {
+			errs = append(errs, os.Remove(filepath.Join(path, name)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func writeAt(file *os.File, text string) error {

@@ -1,6 +1,7 @@
 package up_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -35,6 +36,33 @@ func TestFolderIsHeldOnce(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestHalfWrittenFilesAreRemoved(t *testing.T) {
+	folder := openFolder(t)
+	if err := errors.Join(folder.WriteBootstrap(up.Bootstrap{Clients: map[string]up.Credential{"service-a": {}}}), folder.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"bootstrap.json.123", "curl/service-a.123", ".master-key-123"} {
+		if err := os.WriteFile(folder.File(name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again, err := up.OpenFolder(folder.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = again.Close() }()
+	var got []string
+	err = filepath.WalkDir(folder.Path, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			got = append(got, strings.TrimPrefix(path, folder.Path+"/"))
+		}
+		return err
+	})
+	if diff := cmp.Diff([]string{"bootstrap.json", "curl/service-a", "lock"}, got); diff != "" || err != nil {
+		t.Error(diff, err)
 	}
 }
 
