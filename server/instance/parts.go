@@ -150,9 +150,16 @@ func (p *parts) audience(id auth.APIID) (string, bool) {
 	return api.Identifier, true
 }
 
-// verify reads a JWT of ours. Its audience is looked up in a directory that is at least as new as the token.
+// verify reads a JWT of ours. Its audience is looked up in a directory that is at least as new as the token, and a key that is not
+// known may be newer than the ring: without a look, a revocation would be answered as done and do nothing.
 func (p *parts) verify(ctx context.Context, presented string) (*auth.Token, error) {
 	claims, err := p.ring.Verify(presented)
+	if errors.Is(err, keys.ErrUnknownKey) {
+		if err := p.directory.CatchUp(ctx); err != nil {
+			return nil, err
+		}
+		claims, err = p.ring.Verify(presented)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,7 +122,13 @@ func (r *Ring) open(k *auth.Key, known *ringKey) (*ringKey, error) {
 // header is the protected header of RFC 9068 §2.1, encoded. There is one for each key, so that a token with any other
 // header is refused without reading it.
 func header(k *auth.Key) string {
-	return base64url(fmt.Appendf(nil, `{"alg":"%s","kid":"%s","typ":"at+jwt"}`, k.Algorithm, k.ID))
+	before, after := headerParts(k.Algorithm)
+	return base64url([]byte(before + k.ID.String() + after))
+}
+
+// headerParts is what stands before the kid and after it.
+func headerParts(alg auth.Algorithm) (before, after string) {
+	return `{"alg":"` + string(alg) + `","kid":"`, `","typ":"at+jwt"}`
 }
 
 // signer returns the key that signs now, which may be one that is not open, or nil.

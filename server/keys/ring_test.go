@@ -96,6 +96,11 @@ func TestSignRefuses(t *testing.T) {
 			}
 		})
 	}
+	long := sample()
+	long.Scope = strings.Repeat("a", auth.MaxTokenLength)
+	if _, _, err := ring.Sign(auth.ES256, long); !errors.Is(err, fault.InvalidScope) {
+		t.Errorf("a token that nobody could verify: %v", err)
+	}
 	if _, _, err := ring.Sign(auth.RS256, sample()); !errors.Is(err, fault.Unavailable) {
 		t.Errorf("no key of the algorithm: %v", err)
 	}

@@ -21,7 +21,8 @@ const (
 )
 
 // Sign returns a signed access token (RFC 9068, compact JWS of RFC 7515 §7.1) and the key that signed it: the one of this
-// algorithm that became active last. It returns fault.Unavailable if there is none that this instance can use.
+// algorithm that became active last. It returns fault.Unavailable if there is none that this instance can use, and
+// fault.InvalidScope if the token would be longer than auth.MaxTokenLength: it could be neither verified nor taken back.
 func (r *Ring) Sign(alg auth.Algorithm, c Claims) (token string, by auth.KeyID, err error) {
 	key := r.state.Load().signer(alg, r.config.Now())
 	if key == nil || !key.opened() {
@@ -41,6 +42,9 @@ func (r *Ring) Sign(alg auth.Algorithm, c Claims) (token string, by auth.KeyID, 
 		return "", auth.KeyID{}, fmt.Errorf("sign by key %s: %w", key.id, err)
 	}
 	text = encoding.AppendEncode(append(text, '.'), signature)
+	if len(text) > auth.MaxTokenLength {
+		return "", auth.KeyID{}, fault.New(fault.InvalidScope, "a token with so many scopes is longer than a token may be: ask for fewer").At("scope")
+	}
 	return string(text), key.id, nil
 }
 

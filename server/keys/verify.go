@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"math/big"
 	"strings"
 
@@ -17,7 +18,8 @@ import (
 // Verify returns the claims of a token that this server signed, or fault.InvalidToken. The header must be, byte for byte,
 // the one of a key that is needed and not revoked, so that the token has no say in how it is verified; the claims must be
 // what Sign writes. Expiry and revocation are for the caller to look at. It returns fault.Unavailable if the key is one
-// that this instance could not open.
+// that this instance could not open, and has ErrUnknownKey in the chain of fault.InvalidToken if another instance may have
+// made the key a moment ago.
 //
 // An ES256 token has a second valid signature that anyone can compute: whatever remembers tokens must go by their `jti`.
 func (r *Ring) Verify(presented string) (*Claims, error) {
@@ -26,7 +28,10 @@ func (r *Ring) Verify(presented string) (*Claims, error) {
 	}
 	head, rest, _ := strings.Cut(presented, ".")
 	key := r.state.Load().byHeader[head]
-	if key == nil || !key.needed(r.config.Now()) {
+	switch {
+	case key == nil && looksOurs(head):
+		return nil, fault.Wrap(fault.InvalidToken, notOurs, ErrUnknownKey)
+	case key == nil || !key.needed(r.config.Now()):
 		return nil, errNotOurs()
 	}
 	if !key.opened() {
@@ -49,8 +54,28 @@ func (r *Ring) Verify(presented string) (*Claims, error) {
 	return &claims, nil
 }
 
-func errNotOurs() error {
-	return fault.New(fault.InvalidToken, "the token is malformed or not signed by this server")
+// ErrUnknownKey says that a token is signed by a key that is not in the ring: one that is new, withdrawn, or made up.
+var ErrUnknownKey = errors.New("the key is not known")
+
+const notOurs = "the token is malformed or not signed by this server"
+
+func errNotOurs() error { return fault.New(fault.InvalidToken, notOurs) }
+
+// looksOurs reports whether a header is one that some key of this server could have.
+func looksOurs(head string) bool {
+	text, ok := decode(head)
+	if !ok {
+		return false
+	}
+	for _, alg := range auth.Algorithms() {
+		before, after := headerParts(alg)
+		if rest, ok := strings.CutPrefix(string(text), before); ok {
+			kid, ok := strings.CutSuffix(rest, after)
+			_, err := auth.ParseKeyID(kid)
+			return ok && err == nil
+		}
+	}
+	return false
 }
 
 // decode reads base64url in its one form: no padding, no spare bits, and none of the line breaks that the standard library

@@ -256,6 +256,28 @@ func TestRevokedKeyVerifiesNothing(t *testing.T) {
 	}
 }
 
+// TestUnknownKey tells tokens that another instance may have signed from those that nobody of us did.
+func TestUnknownKey(t *testing.T) {
+	f := newForge(t, auth.ES256)
+	ring := newRing(t, start)
+	for _, tt := range []struct {
+		name, header string
+		unknown      bool
+	}{
+		{"ours", f.header(), true},
+		{"another algorithm of ours", strings.Replace(f.header(), "ES256", "EdDSA", 1), true},
+		{"no algorithm of ours", strings.Replace(f.header(), "ES256", "HS256", 1), false},
+		{"no id of a key", `{"alg":"ES256","kid":"../../dev/null","typ":"at+jwt"}`, false},
+		{"another type", strings.Replace(f.header(), "at+jwt", "JWT", 1), false},
+		{"more", strings.Replace(f.header(), `"typ"`, `"jku":"https://a","typ"`, 1), false},
+	} {
+		_, err := ring.Verify(f.token(t, tt.header, goodClaims()))
+		if !errors.Is(err, fault.InvalidToken) || errors.Is(err, keys.ErrUnknownKey) != tt.unknown {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
 // TestAlgorithmIsPartOfTheKey signs with an RSA key by the algorithm that its row does not name.
 func TestAlgorithmIsPartOfTheKey(t *testing.T) {
 	f := newForge(t, auth.PS256)
