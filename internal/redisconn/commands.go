@@ -2,7 +2,6 @@ package redisconn
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -16,6 +15,10 @@ type Entry struct {
 	TTL   time.Duration // at least a millisecond
 }
 
+// maxValue bounds a value that is read, in bytes. The library makes room for whatever Redis announces, so that without a bound
+// whoever can write to Redis could exhaust the memory of everybody who reads there.
+const maxValue = 128 << 10
+
 // Get returns the value of key, or nil if there is none.
 func (c *Conn) Get(ctx context.Context, key string) ([]byte, error) {
 	values, err := c.GetMany(ctx, key)
@@ -25,32 +28,42 @@ func (c *Conn) Get(ctx context.Context, key string) ([]byte, error) {
 	return values[0], nil
 }
 
-// GetMany returns the values of keys in their order, nil for one that does not exist, in one round trip.
+// GetMany returns the values of keys in their order, nil for one that does not exist, is empty, or is longer than 128 KiB, in one
+// round trip.
 func (c *Conn) GetMany(ctx context.Context, keys ...string) (values [][]byte, err error) {
 	values = make([][]byte, len(keys))
 	err = c.do(ctx, "get", func(ctx context.Context, client *redis.Client) error {
 		if len(keys) == 1 {
-			values[0], err = client.Get(ctx, keys[0]).Bytes()
+			values[0], err = bounded(client.GetRange(ctx, keys[0], 0, maxValue))
 			return err
 		}
 		replies := make([]*redis.StringCmd, len(keys))
 		_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for i, key := range keys {
-				replies[i] = p.Get(ctx, key)
+				replies[i] = p.GetRange(ctx, key, 0, maxValue)
 			}
 			return nil
 		})
-		if err != nil && !errors.Is(err, redis.Nil) {
+		if err != nil {
 			return err
 		}
 		for i, reply := range replies {
-			if values[i], err = reply.Bytes(); err != nil && !errors.Is(err, redis.Nil) {
+			if values[i], err = bounded(reply); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	return values, err
+}
+
+// bounded returns the value of a reply to GETRANGE, which is empty for a key that does not exist, or nil.
+func bounded(reply *redis.StringCmd) ([]byte, error) {
+	value, err := reply.Bytes()
+	if err != nil || len(value) == 0 || len(value) > maxValue {
+		return nil, err
+	}
+	return value, nil
 }
 
 // Set sets key to value for the time of ttl, at least a millisecond.

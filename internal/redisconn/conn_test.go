@@ -61,6 +61,21 @@ func TestCommands(t *testing.T) {
 	if err := conn.Set(ctx, "a", nil, 0); err == nil {
 		t.Fatal("a value without time to live was set")
 	}
+	huge := redisconn.NewScript(`return redis.call('setrange', KEYS[1], ARGV[1], 'x')`)
+	for _, tt := range []struct {
+		length int
+		want   bool
+	}{{128 << 10, true}, {128<<10 + 1, false}, {100 << 20, false}} {
+		testbed.Wait(t, 5*time.Second, func() error { // to make room takes Redis longer than a call may
+			_, err := conn.Eval(ctx, huge, []string{"huge"}, tt.length-1)
+			return err
+		})
+		one, err := conn.Get(ctx, "huge")
+		many, errs := conn.GetMany(ctx, "b", "huge")
+		if err != nil || errs != nil || (one != nil) != tt.want || (many[1] != nil) != tt.want || many[0] == nil {
+			t.Fatalf("a value of %d bytes: %d and %d bytes, %v, %v", tt.length, len(one), len(many[1]), err, errs)
+		}
+	}
 	script := redisconn.NewScript(`return {redis.call('incrby', KEYS[1], ARGV[1]), 'x'}`)
 	for _, want := range []int64{4, 7} {
 		answer, err := conn.Eval(ctx, script, []string{"a"}, 3)
