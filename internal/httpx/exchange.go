@@ -56,13 +56,17 @@ func (e *Edge) Wrap(next http.Handler) http.Handler {
 		began := e.Now()
 		x := &Exchange{ID: e.requestID(r), Address: e.Proxies.Client(r), began: began}
 		rec := &recorder{ResponseWriter: w, exchange: x}
+		outer := r
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		w.Header().Set("X-Request-Id", x.ID)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if len(r.TransferEncoding) > 0 { // RFC 9112 §6.1: there may have been a Content-Length too, and somebody who believed it
 			w.Header().Set("Connection", "close")
 		}
-		defer func() { e.end(rec, r, e.Now().Sub(began), recover()) }()
+		defer func() {
+			outer.Pattern = x.Route // as http.ServeMux does, for what is laid around the Edge
+			e.end(rec, r, e.Now().Sub(began), recover())
+		}()
 		next.ServeHTTP(rec, r)
 	})
 }

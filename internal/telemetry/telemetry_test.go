@@ -69,16 +69,25 @@ func TestTracingExports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := tracing.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	handler := tracing.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/oauth2/token" {
+			r.Pattern = "/oauth2/:which"
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
 	request := httptest.NewRequest(http.MethodPost, "/oauth2/token?secret=planted", nil)
 	request.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	handler.ServeHTTP(httptest.NewRecorder(), request)
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("MADEUP", "/made-up", nil))
 	if err := tracing.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	body := string(<-received)
-	if !strings.Contains(body, "POST /oauth2/token") || !strings.Contains(body, "\x0a\xf7\x65\x19") {
+	if !strings.Contains(body, "POST /oauth2/:which") || !strings.Contains(body, "\x0a\xf7\x65\x19") {
 		t.Error("the span lacks its name or its trace")
+	}
+	if strings.Contains(body, "MADEUP /") || strings.Contains(body, "POST /oauth2/token") {
+		t.Error("a span is named by what anybody can make up")
 	}
 	if strings.Contains(body, "planted") {
 		t.Error("the query string reached the trace")

@@ -74,14 +74,28 @@ func tracesWanted(env map[string]string) (bool, error) {
 func (t *Tracing) On() bool { return t.provider != nil }
 
 // Middleware records a span for each request and takes part in W3C trace context (propagation: tracecontext). Baggage from
-// outside is not believed. It returns next itself when tracing is off.
+// outside is not believed. A span is named by the request's Pattern, which next may set. It returns next itself when tracing is off.
 func (t *Tracing) Middleware(next http.Handler) http.Handler {
 	if !t.On() {
 		return next
 	}
 	return otelhttp.NewHandler(next, "http",
 		otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(propagation.TraceContext{}),
-		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.URL.Path }))
+		otelhttp.WithSpanNameFormatter(spanName))
+}
+
+// spanName is the method and the route, as the semantic conventions for HTTP ask for: neither an unknown method nor a path as sent,
+// of which anybody can make any number.
+func spanName(_ string, r *http.Request) string {
+	name := "HTTP"
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		name = r.Method
+	}
+	if r.Pattern != "" {
+		name += " " + r.Pattern
+	}
+	return name
 }
 
 // Shutdown sends what is left, within ctx.
