@@ -14,6 +14,7 @@ import (
 const (
 	maxBody       = 64 << 10
 	typicalBody   = 1 << 10 // room for one whose length is not told
+	trustedBody   = 4 << 10 // no more room is made for a length that is only told
 	maxParameters = 100
 	formType      = "application/x-www-form-urlencoded"
 
@@ -91,7 +92,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 		return "", errTooLarge()
 	}
 	size := r.ContentLength
-	if size < 0 {
+	if size < 0 || size > trustedBody {
 		size = typicalBody
 	}
 	body := make([]byte, 0, size+1) // one more, so that the read which fills it finds the end
