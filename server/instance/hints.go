@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/countersign/countersign/internal/redisconn"
 )
@@ -14,10 +15,15 @@ type hints struct {
 	channel string
 	news    func()
 	due     chan struct{}
+	heard   chan struct{}
 }
 
+// hintsApart is how far apart the reads of the change log are that hints ask for, so that a flood of them, whoever sends it, is
+// no flood of reads.
+const hintsApart = 5 * time.Millisecond
+
 func newHints(redis *redisconn.Conn, issuer string, news func()) *hints {
-	return &hints{redis: redis, channel: "countersign:changes:" + issuer, news: news, due: make(chan struct{}, 1)}
+	return &hints{redis: redis, channel: "countersign:changes:" + issuer, news: news, due: make(chan struct{}, 1), heard: make(chan struct{}, 1)}
 }
 
 // publish asks for a hint to be sent. It does not wait; hints that are due together are one.
@@ -25,8 +31,13 @@ func (h *hints) publish() {
 	if h == nil {
 		return
 	}
+	signal(h.due)
+}
+
+// signal does not wait: signals that nobody has taken yet are one.
+func signal(to chan<- struct{}) {
 	select {
-	case h.due <- struct{}{}:
+	case to <- struct{}{}:
 	default:
 	}
 }
@@ -35,6 +46,7 @@ func (h *hints) publish() {
 func (h *hints) run(ctx context.Context) {
 	var receiving sync.WaitGroup
 	receiving.Go(func() { h.redis.Subscribe(ctx, h.channel, h) })
+	receiving.Go(func() { h.pass(ctx) })
 	defer receiving.Wait()
 	for {
 		select {
@@ -46,8 +58,28 @@ func (h *hints) run(ctx context.Context) {
 	}
 }
 
+// pass tells of what was heard, until ctx ends.
+func (h *hints) pass(ctx context.Context) {
+	apart := time.NewTicker(hintsApart)
+	defer apart.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.heard:
+			h.news()
+		}
+		apart.Reset(hintsApart)
+		select {
+		case <-ctx.Done():
+			return
+		case <-apart.C:
+		}
+	}
+}
+
 // Subscribed implements redisconn.Subscriber: what was published meanwhile is lost, so look.
-func (h *hints) Subscribed() { h.news() }
+func (h *hints) Subscribed() { signal(h.heard) }
 
 // Message implements redisconn.Subscriber.
-func (h *hints) Message(string) { h.news() }
+func (h *hints) Message(string) { signal(h.heard) }

@@ -1,19 +1,24 @@
 package instance_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/countersign/countersign/internal/redisconn"
 	"github.com/countersign/countersign/internal/seal"
+	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/instance"
 	"github.com/countersign/countersign/server/keys"
@@ -57,15 +62,18 @@ func (d *deployment) check(err error) {
 	}
 }
 
-// start runs an instance until the test ends, and returns its address.
-func (d *deployment) start() string {
+// start runs an instance until the test ends, and returns the addresses of its listeners.
+func (d *deployment) start() (public, admin string) {
 	d.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	listening, ended := make(chan string, 1), make(chan error, 1)
+	listening, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
 		ended <- instance.Run(ctx, instance.Config{
 			Settings: d.settings, Version: "test", Logger: slog.New(slog.DiscardHandler), Now: time.Now,
-			Listening: func(public, _ net.Addr) { listening <- "http://" + public.String() },
+			Listening: func(p, a net.Addr) {
+				public, admin = "http://"+p.String(), "http://"+a.String()
+				close(listening)
+			},
 		})
 	}()
 	d.Cleanup(func() {
@@ -75,13 +83,12 @@ func (d *deployment) start() string {
 		}
 	})
 	select {
-	case address := <-listening:
-		return address
+	case <-listening:
 	case err := <-ended:
 		ended <- err
 		d.Fatal(err)
-		return ""
 	}
+	return public, admin
 }
 
 type answer struct {
@@ -113,7 +120,8 @@ func (d *deployment) post(address string, form url.Values) (answer answer) {
 // An instance that has not heard yet of the key that signed a token must not answer a revocation of that token as done.
 func TestRevocationOfTokenWithNewKey(t *testing.T) {
 	d := newDeployment(t)
-	issuing, lagging := d.start(), d.start()
+	issuing, _ := d.start()
+	lagging, _ := d.start()
 	for range 5 {
 		_, err := keys.Rotate(t.Context(), d.store, d.master, keys.Rotation{Algorithm: auth.ES256, Compromised: true, Now: time.Now()})
 		d.check(err)
@@ -130,4 +138,55 @@ func TestRevocationOfTokenWithNewKey(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Whoever can publish in Redis cannot make an instance read its database as often.
+func TestFloodOfHints(t *testing.T) {
+	d := newDeployment(t)
+	d.settings.TokenStore = testbed.StartRedis(t).URL()
+	_, admin := d.start()
+	redis, err := redisconn.Open(d.settings.TokenStore, redisconn.Config{Budget: 5 * time.Second})
+	d.check(err)
+	defer redis.Close()
+	publish := func() {
+		d.check(redis.Publish(t.Context(), "countersign:changes:"+d.settings.Issuer, "changed"))
+	}
+	testbed.Wait(t, 5*time.Second, func() error { // until the instance listens
+		before := d.reads(admin)
+		for range 10 {
+			publish()
+		}
+		if d.reads(admin) < before+2 {
+			return errors.New("no hint is heard")
+		}
+		return nil
+	})
+	before, began, sent := d.reads(admin), time.Now(), 0
+	for time.Since(began) < 500*time.Millisecond {
+		publish()
+		sent++
+	}
+	got, most := d.reads(admin)-before, float64(time.Since(began)/(5*time.Millisecond)+10)
+	if got > most {
+		t.Errorf("%d hints made the instance read %.0f times: at most %.0f are allowed", sent, got, most)
+	}
+}
+
+// reads is how often an instance has read its change log.
+func (d *deployment) reads(admin string) (sum float64) {
+	d.Helper()
+	request, err := http.NewRequestWithContext(d.Context(), http.MethodGet, admin+"/metrics", http.NoBody)
+	d.check(err)
+	response, err := (&http.Client{Timeout: 10 * time.Second}).Do(request)
+	d.check(err)
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), "countersign_change_log_reads_total"); ok {
+			_, number, _ := strings.Cut(text, " ")
+			n, err := strconv.ParseFloat(number, 64)
+			d.check(err)
+			sum += n
+		}
+	}
+	return sum
 }
