@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 )
 
@@ -27,7 +28,8 @@ type problem struct {
 
 // fail answers a request that no upstream answered.
 func (b *balancer) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(r.Context().Err(), context.Canceled) {
+	// A body that came too slowly ended the request's context by its deadline: that client is still there.
+	if errors.Is(r.Context().Err(), context.Canceled) && !tooSlow(err) {
 		w.WriteHeader(statusClientGone)
 		return
 	}
@@ -44,6 +46,9 @@ func (b *balancer) fail(w http.ResponseWriter, r *http.Request, err error) {
 func classify(err error) problem {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return problem{Status: http.StatusRequestEntityTooLarge, Detail: "the request body is too large"}
+	}
+	if tooSlow(err) {
+		return problem{Status: http.StatusRequestTimeout, Detail: "the request body did not arrive in time"}
 	}
 	if _, ok := errors.AsType[*bodyError](err); ok {
 		return problem{Status: http.StatusBadRequest, Detail: "the request body could not be read to its end"}
@@ -68,4 +73,9 @@ func writeProblem(w http.ResponseWriter, p problem) {
 	}
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // a client that has gone needs no answer
+}
+
+func tooSlow(err error) bool {
+	body, ok := errors.AsType[*bodyError](err)
+	return ok && errors.Is(body, os.ErrDeadlineExceeded)
 }

@@ -37,7 +37,7 @@ type Config struct {
 // of a request with Transfer-Encoding is closed after the answer.
 //
 // Where no upstream answers, the client gets application/problem+json (RFC 9457): 503 with Retry-After
-// if none could be reached, 504 if one took too long, 502 if one broke, 400 or 413 if the request's
+// if none could be reached, 504 if one took too long, 502 if one broke, 400, 408 or 413 if the request's
 // own body is at fault.
 func New(cfg Config) (http.Handler, error) {
 	if cfg.Transport == nil {

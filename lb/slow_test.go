@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -36,7 +37,7 @@ type trickle struct {
 func (b *trickle) Read(p []byte) (int, error) {
 	time.Sleep(b.pause)
 	if !b.w.read.IsZero() && time.Now().After(b.w.read) {
-		return 0, &net.OpError{Op: "read", Err: timeout{}}
+		return 0, &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
 	}
 	if b.left--; b.left < 0 {
 		return 0, io.EOF
@@ -46,15 +47,9 @@ func (b *trickle) Read(p []byte) (int, error) {
 
 func (*trickle) Close() error { return nil }
 
-type timeout struct{}
-
-func (timeout) Error() string   { return "i/o timeout" }
-func (timeout) Timeout() bool   { return true }
-func (timeout) Temporary() bool { return true }
-
 func TestTricklingBodyEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// Nothing listens there: a body that is read to its end gets 503, one that is cut off 400.
+		// Nothing listens there: a body that is read to its end gets 503, one that is cut off 408.
 		pool := newPool(t, lb.PoolConfig{}, "127.0.0.1:1")
 		handler, err := lb.New(lb.Config{Transport: newTransport(t, lb.TransportConfig{Pool: pool, RetryUnsafe: true, DialTimeout: time.Nanosecond})})
 		if err != nil {
@@ -68,7 +63,7 @@ func TestTricklingBodyEnds(t *testing.T) {
 			within time.Duration
 		}{
 			{"quick", time.Millisecond, 1000, http.StatusServiceUnavailable, 2 * time.Second},
-			{"trickling", time.Second, 1000, http.StatusBadRequest, 17 * time.Second},
+			{"trickling", time.Second, 1000, http.StatusRequestTimeout, 17 * time.Second},
 			{"slow and large", 500 * time.Microsecond, 60 << 10, http.StatusServiceUnavailable, 40 * time.Second},
 		} {
 			began := time.Now()
