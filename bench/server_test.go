@@ -23,7 +23,7 @@ func BenchmarkServer(b *testing.B) {
 			"`innodb_flush_log_at_trx_commit=1`. The server runs with its default settings: it logs every request, keeps metrics, " +
 			"and reads the change log every 250 ms.",
 	}
-	rounds := Rounds{Count: 3, Each: 4 * time.Second, WarmUp: time.Second}
+	rounds := Rounds{Count: 5, Each: 3 * time.Second, WarmUp: time.Second}
 	rows := []struct {
 		name, work string
 		floor      float64
