@@ -17,6 +17,7 @@ import (
 type databaseSettings struct {
 	Database        string        `name:"database" secret:"true" default:"sqlite:countersign.db" help:"mysql://user:password@host:port/database or sqlite:PATH"`
 	DatabaseTimeout time.Duration `name:"database-timeout" default:"2s" help:"how long the database may be silent"`
+	create          bool          // whether a missing SQLite file is made
 }
 
 // withStore runs do on the database of the settings.
@@ -25,7 +26,7 @@ func withStore(cmd *cobra.Command, env environment, s databaseSettings, do func(
 	if err != nil {
 		return err
 	}
-	store, err := sqlstore.Open(cmd.Context(), sqlstore.Config{URL: s.Database, Timeout: s.DatabaseTimeout, Logger: logger})
+	store, err := sqlstore.Open(cmd.Context(), sqlstore.Config{URL: s.Database, Timeout: s.DatabaseTimeout, Existing: !s.create, Logger: logger})
 	if err != nil {
 		return err
 	}
@@ -34,7 +35,7 @@ func withStore(cmd *cobra.Command, env environment, s databaseSettings, do func(
 
 func newMigrateCmd(env environment) *cobra.Command {
 	parent := &cobra.Command{Use: "migrate", Short: "Bring the database's schema up to date, or see how it stands"}
-	var up, status databaseSettings
+	up, status := databaseSettings{create: true}, databaseSettings{}
 	upCmd := &cobra.Command{
 		Use: "up", Short: "Run the migrations that are missing", Args: arguments(),
 		Long: "Run the migrations that are missing. `countersign server` does the same at its start unless it is\n" +

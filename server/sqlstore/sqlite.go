@@ -41,6 +41,9 @@ func openSQLite(ctx context.Context, s *Store, c Config, path string) error {
 	if err != nil {
 		return fmt.Errorf("find the database file: %w", err)
 	}
+	if _, err := os.Stat(path); c.Existing && errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is no database file %s: `countersign migrate up`, or the first start of a server, makes it", path)
+	}
 	if err := touch(path); err != nil {
 		return err
 	}

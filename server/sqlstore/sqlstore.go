@@ -37,8 +37,10 @@ type Config struct {
 	// Connections is how many connections to MySQL may be open at once; 16 if 0. SQLite has one for writing and as many as
 	// there are processors for reading.
 	Connections int
-	Logger      *slog.Logger          // required
-	Registerer  prometheus.Registerer // nil: no metrics
+	// Existing makes a missing SQLite file an error, rather than a new database.
+	Existing   bool
+	Logger     *slog.Logger          // required
+	Registerer prometheus.Registerer // nil: no metrics
 }
 
 // Store is an open database. Its methods may be called by any number of goroutines, also of several processes.
