@@ -334,8 +334,12 @@ func (w *failureWorld) checkHealed(t *testing.T, k *known) {
 	again := w.probes(k)
 	testbed.Wait(t, healWithin, func() error {
 		for _, p := range again[:2] {
-			if got, err := p.ask(t.Context()); err != nil || got.Status != http.StatusOK {
-				return fmt.Errorf("%s: %d %s %w", p.name, got.Status, got.Body, err)
+			got, err := p.ask(t.Context())
+			if err != nil {
+				return err
+			}
+			if got.Status != http.StatusOK {
+				return fmt.Errorf("%s: %d %s", p.name, got.Status, got.Body)
 			}
 		}
 		if up := w.server.metric(t, "countersign_redis_up"); up != 1 {
