@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -146,11 +147,15 @@ func unknownKeys(merged *koanf.Koanf, known, foreign []field, path string) (errs
 	return errs
 }
 
+// serviceLink is what Kubernetes sets in every pod for a Service, here for one whose name begins with "countersign".
+var serviceLink = regexp.MustCompile(`^[A-Z0-9_]+(_SERVICE_HOST=|_SERVICE_PORT(_[A-Z0-9_]+)?=|_PORT(_[0-9]+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://|` +
+	`_PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=)`)
+
 // unknownVariables reports variables that are no setting of this command. Those that begin with COUNTERSIGN_TEST_ are the tests' own.
 func unknownVariables(env map[string]string, known, foreign []field) (errs []error) {
 	allowed, passed := append(names(known, field.env, "_FILE"), EnvPrefix+"CONFIG"), names(foreign, field.env, "_FILE")
-	for name := range env {
-		if !slices.Contains(allowed, name) && !slices.Contains(passed, name) && !strings.HasPrefix(name, EnvPrefix+"TEST_") {
+	for name, value := range env {
+		if !slices.Contains(allowed, name) && !slices.Contains(passed, name) && !strings.HasPrefix(name, EnvPrefix+"TEST_") && !serviceLink.MatchString(name+"="+value) {
 			errs = append(errs, fmt.Errorf("unknown variable %s in the environment: allowed are %s", name, strings.Join(allowed, ", ")))
 		}
 	}

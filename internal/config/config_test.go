@@ -126,6 +126,22 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// Kubernetes sets these in a pod beside the Services "countersign" and "countersign-auth"; a mistyped setting is none of them.
+func TestServiceLinksPass(t *testing.T) {
+	links := []string{
+		"COUNTERSIGN_SERVICE_HOST=10.0.0.1", "COUNTERSIGN_SERVICE_PORT=9000", "COUNTERSIGN_AUTH_SERVICE_PORT_HTTPS=443", "COUNTERSIGN_PORT=tcp://10.0.0.1:9000",
+		"COUNTERSIGN_PORT_9000_TCP=tcp://10.0.0.1:9000", "COUNTERSIGN_PORT_9000_TCP_PROTO=tcp", "COUNTERSIGN_PORT_9000_TCP_PORT=9000", "COUNTERSIGN_PORT_9000_TCP_ADDR=10.0.0.1",
+	}
+	if _, err := load(t, nil, links); err != nil {
+		t.Error(err)
+	}
+	for _, mistyped := range []string{"COUNTERSIGN_PORT=9000", "COUNTERSIGN_PORT_9000=tcp://10.0.0.1:9000", "COUNTERSIGN_LISTEN_ADDR=10.0.0.1", "COUNTERSIGN_SERVICE=x"} {
+		if _, err := load(t, nil, []string{mistyped}); err == nil {
+			t.Errorf("%s is accepted", mistyped)
+		}
+	}
+}
+
 func TestSettingsOfOtherCommandsPass(t *testing.T) {
 	other := pflag.NewFlagSet("other", pflag.ContinueOnError)
 	config.Bind(other, &struct {
