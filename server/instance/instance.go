@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/internal/seal"
 	"github.com/countersign/countersign/internal/telemetry"
@@ -69,7 +70,11 @@ func open(ctx context.Context, c Config) (i *Instance, err error) {
 	if i.tracing, err = telemetry.StartTracing(ctx, c.Environ, "countersign-server", c.Version); err != nil {
 		return nil, err
 	}
-	if i.store, err = OpenStore(ctx, c.Settings, c.Logger, i.metrics); err != nil {
+	i.store, err = OpenStore(ctx, c.Settings, c.Logger, i.metrics)
+	if errors.Is(err, fault.Unavailable) {
+		return nil, fmt.Errorf("%w; is it running, and are address, user and password in the setting database right?", err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := i.prepare(ctx); err != nil {
@@ -148,10 +153,13 @@ func (i *Instance) serve(ctx context.Context) error {
 	listeners.Wait()
 	stop()
 	running.Wait()
+	i.config.Logger.InfoContext(ctx, "stopped")
 	return errors.Join(<-failures, <-failures)
 }
 
 func (i *Instance) drain() {
+	s := i.config.Settings
+	i.config.Logger.Info("draining", "delay", s.DrainDelay.String(), "timeout", s.DrainTimeout.String())
 	i.server.Drain()
 	i.parts.drain()
 }

@@ -59,7 +59,7 @@ func wire(ctx context.Context, i *Instance) (p *parts, err error) {
 	if p.memory, err = memstore.New(memstore.Config{Registerer: i.metrics}); err != nil {
 		return nil, err
 	}
-	if err := p.openTokenStore(i); err != nil {
+	if err := p.openTokenStore(ctx, i); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	p.writer = issue.New(issue.Config{
@@ -125,14 +125,19 @@ func (p *parts) loadStoreKeys(all []*auth.SealedKey, i *Instance) error {
 	return nil
 }
 
-// openTokenStore opens Redis if the settings name it. Redis need not answer yet.
-func (p *parts) openTokenStore(i *Instance) (err error) {
+// openTokenStore opens Redis if the settings name it. Redis need not answer yet, but whoever mistyped its address should hear
+// of it now, not at the first requests.
+func (p *parts) openTokenStore(ctx context.Context, i *Instance) (err error) {
 	s := i.config.Settings
 	if s.TokenStore == inProcess {
 		return nil
 	}
 	if p.redis, err = redisconn.Open(s.TokenStore, redisconn.Config{Logger: i.config.Logger, Registerer: i.metrics}); err != nil {
 		return fmt.Errorf("setting token_store: %w; %q is allowed too", err, inProcess)
+	}
+	if err := p.redis.Ping(ctx); err != nil {
+		i.config.Logger.WarnContext(ctx, "redis cannot be used yet, going on without it: is the setting token_store right?",
+			"redis", p.redis.String(), "error", err.Error())
 	}
 	p.hints = newHints(p.redis, s.Issuer, p.directory.Hint)
 	p.shared, err = redisstore.New(redisstore.Config{
