@@ -34,7 +34,7 @@ func newKeyListCmd(env environment) *cobra.Command {
 			if err := load(cmd, env, &settings); err != nil {
 				return err
 			}
-			return withStore(cmd, env, settings, func(ctx context.Context, store *sqlstore.Store) error {
+			return withSchema(cmd, env, settings, func(ctx context.Context, store *sqlstore.Store) error {
 				return printKeys(ctx, env, store)
 			})
 		},
@@ -85,7 +85,7 @@ func newKeyRotateCmd(env environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withStore(cmd, env, settings.databaseSettings, func(ctx context.Context, store *sqlstore.Store) error {
+			return withSchema(cmd, env, settings.databaseSettings, func(ctx context.Context, store *sqlstore.Store) error {
 				now := time.Now()
 				made, err := keys.Rotate(ctx, store, master, keys.Rotation{
 					Algorithm: auth.Algorithm(algorithm), ActiveAt: now.Add(ahead), Compromised: compromised, Actor: commandActor(cmd), Now: now,

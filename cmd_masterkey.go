@@ -70,7 +70,7 @@ func newMasterKeyRotateCmd(env environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withStore(cmd, env, settings.databaseSettings, func(ctx context.Context, store *sqlstore.Store) error {
+			return withSchema(cmd, env, settings.databaseSettings, func(ctx context.Context, store *sqlstore.Store) error {
 				if err := keys.Reseal(ctx, store, keys.Resealing{Old: old, New: fresh, Actor: commandActor(cmd), Now: time.Now()}); err != nil {
 					return err
 				}

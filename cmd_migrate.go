@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/countersign/countersign/internal/config"
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/server/sqlstore"
 )
@@ -30,7 +31,25 @@ func withStore(cmd *cobra.Command, env environment, s databaseSettings, do func(
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(cmd.Context(), store), store.Close())
+	err = errors.Join(do(cmd.Context(), store), store.Close())
+	if errors.Is(err, fault.Unavailable) {
+		return fmt.Errorf("%w; is it running, and are address, user and password of --database right?", err)
+	}
+	return err
+}
+
+// withSchema runs do on the database of the settings once its schema is known to fit.
+func withSchema(cmd *cobra.Command, env environment, s databaseSettings, do func(context.Context, *sqlstore.Store) error) error {
+	return withStore(cmd, env, s, func(ctx context.Context, store *sqlstore.Store) error {
+		status, err := store.Status(ctx)
+		if err == nil {
+			err = status.Check()
+		}
+		if err != nil {
+			return err
+		}
+		return do(ctx, store)
+	})
 }
 
 func newMigrateCmd(env environment) *cobra.Command {

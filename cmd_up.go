@@ -79,7 +79,7 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 	}
 	parts := partSettings(folder, settings)
 	if err := parts.Validate(); err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("--redis: %w", err)} // the others are not the user's
 	}
 	bootstrap, err := prepareSystem(ctx, folder, parts, ports, logger)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign/internal/config"
@@ -47,16 +49,17 @@ func DefaultSettings() (s Settings) {
 func (s *Settings) Validate() error {
 	var errs []error
 	for _, one := range []struct{ name, address string }{{"listen", s.Listen}, {"admin_listen", s.AdminListen}} {
-		if _, _, err := net.SplitHostPort(one.address); err != nil {
-			errs = append(errs, fmt.Errorf("setting %s is %q: allowed is host:port", one.name, one.address))
+		if !isAddress(one.address) {
+			errs = append(errs, fmt.Errorf("setting %s is %q: allowed is host:port, such as 127.0.0.1:9001 or :9001", one.name, one.address))
 		}
 	}
 	hint := ""
 	if s.Issuer == "" {
 		s.Issuer, hint = "http://"+s.Listen, "; it was made from listen since it is not set"
 	}
-	if issuer, err := url.Parse(s.Issuer); err != nil || issuer.Scheme != "https" && (issuer.Scheme != "http" || !loopback(issuer.Hostname())) {
-		errs = append(errs, fmt.Errorf("setting issuer is %q: allowed is an https URL, or an http one on loopback (RFC 8414 §2)%s", s.Issuer, hint))
+	if !isIssuer(s.Issuer) && (hint == "" || isAddress(s.Listen)) {
+		errs = append(errs, fmt.Errorf("setting issuer is %q: allowed is an https URL, or an http one on loopback, without user, query and fragment (RFC 8414 §2)%s",
+			s.Issuer, hint))
 	}
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		errs = append(errs, errors.New("settings tls_cert and tls_key go together: one of them is missing"))
@@ -76,6 +79,23 @@ func (s *Settings) Validate() error {
 		errs = append(errs, fmt.Errorf("setting trusted_proxies: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+func isAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+func isIssuer(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || strings.ContainsAny(text, "?#") || u.EscapedPath() != u.Path {
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())
 }
 
 func loopback(host string) bool {

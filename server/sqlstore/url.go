@@ -46,7 +46,7 @@ func parseMySQL(text string) (*mysql.Config, error) {
 	}
 	name := strings.TrimPrefix(u.Path, "/")
 	if u.User.Username() == "" || u.Hostname() == "" || name == "" || strings.Contains(name, "/") {
-		return nil, errors.New("the database URL lacks a user, a host or a database name; " + allowedURLs)
+		return nil, errors.New("the database URL lacks a user, a host or a database name (percent-encode special characters of the password); " + allowedURLs)
 	}
 	c := mysql.NewConfig()
 	c.User, c.Net, c.DBName, c.TLSConfig = u.User.Username(), "tcp", name, "preferred"
