@@ -17,7 +17,9 @@ type Folder struct {
 	lock *os.File
 }
 
-// OpenFolder makes the data folder if need be and locks it. If another process has it, the error says which.
+// OpenFolder makes the data folder if need be and locks it. If another process has it, the error says which. The folder must be
+// the user's own, and so must all that is in it: whoever can plant a file there brings the master key, or has a file elsewhere
+// overwritten. The folders above it may be links.
 func OpenFolder(path string) (*Folder, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -27,12 +29,12 @@ func OpenFolder(path string) (*Folder, error) {
 		return nil, fmt.Errorf("the path of the data folder %s is too long for its control socket: at most %d bytes are allowed; choose another with --data-dir",
 			path, maxSocketPath-len(socketFile)-1)
 	}
-	for _, sub := range []string{"logs", "curl"} {
-		if err := os.MkdirAll(filepath.Join(path, sub), 0o700); err != nil {
-			return nil, fmt.Errorf("make the data folder (--data-dir chooses another): %w", err)
+	for _, folder := range []string{path, filepath.Join(path, "logs"), filepath.Join(path, "curl")} {
+		if err := makeOwn(folder); err != nil {
+			return nil, err
 		}
 	}
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names the folder
+	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600) //nolint:gosec // the operator names the folder
 	if err != nil {
 		return nil, fmt.Errorf("open the data folder's lock: %w", err)
 	}
