@@ -300,7 +300,8 @@ func startForeignInstance(t *testing.T, s *seeded, path string, now func() time.
 	go func() {
 		ended <- instance.Run(ctx, instance.Config{
 			Settings: settings, Version: testVersion, Logger: slog.New(slog.DiscardHandler), Now: now,
-			Listening: func(net.Addr, net.Addr) { close(ready) },
+			DatabaseClock: func(context.Context) (time.Time, error) { return now(), nil }, // it moves along
+			Listening:     func(net.Addr, net.Addr) { close(ready) },
 		})
 	}()
 	t.Cleanup(func() {

@@ -23,7 +23,11 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 		return fault.New(fault.Unavailable, "the server is draining")
 	}
 	if err := s.config.Ready(r.Context()); err != nil {
-		return fault.Wrap(fault.Unavailable, "the server is not ready", err)
+		detail := "the server is not ready"
+		if reason := fault.From(err); reason.Detail != "" {
+			detail += ": " + reason.Detail
+		}
+		return fault.Wrap(fault.Unavailable, detail, err)
 	}
 	httpx.NoStore(w.Header())
 	return writeJSON(w, health{"ready"})

@@ -38,6 +38,10 @@ type Change struct {
 	At       time.Time
 }
 
+// MaxSkew is how far the clock of a server may be from the database's; one that is further off does not serve. So the clocks of
+// two servers differ by at most twice that, but for the time until one that jumps is noticed.
+const MaxSkew = time.Minute
+
 // RevocationLife is how long a revocation must be remembered: no token issued before it lives longer. The margin covers
 // clocks that differ.
 const RevocationLife = MaxLifetime + 10*time.Minute

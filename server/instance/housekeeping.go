@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -25,7 +26,7 @@ func (i *Instance) keepHouse(ctx context.Context) {
 		Help: "How far ahead there are partitions for tokens; 0 where none are needed or another instance makes them.",
 	})
 	i.metrics.MustRegister(headroom)
-	maintain, rotate := time.NewTicker(maintainEvery), time.NewTicker(keysEvery)
+	maintain, rotate := time.NewTicker(cmp.Or(i.config.MaintainEvery, maintainEvery)), time.NewTicker(keysEvery)
 	defer maintain.Stop()
 	defer rotate.Stop()
 	i.rotate(ctx)
@@ -44,7 +45,11 @@ func (i *Instance) keepHouse(ctx context.Context) {
 
 func (i *Instance) maintain(ctx context.Context, headroom prometheus.Gauge) {
 	i.try(ctx, "maintain the database", func() error {
-		done, err := i.store.Maintain(ctx, i.config.Now())
+		now, err := i.clock.read(ctx)
+		if err != nil {
+			return err
+		}
+		done, err := i.store.Maintain(ctx, now)
 		if err != nil {
 			return err
 		}
@@ -58,12 +63,16 @@ func (i *Instance) maintain(ctx context.Context, headroom prometheus.Gauge) {
 
 func (i *Instance) rotate(ctx context.Context) {
 	i.try(ctx, "rotate signing keys", func() error {
+		now, err := i.clock.read(ctx)
+		if err != nil {
+			return err
+		}
 		// RSA keys take long to make, so the first ones are made here, after the start.
-		if err := keys.Ensure(ctx, i.store, i.master, i.config.Now(), auth.Algorithms()...); err != nil {
+		if err := keys.Ensure(ctx, i.store, i.master, now, auth.Algorithms()...); err != nil {
 			return err
 		}
 		return keys.RotateDue(ctx, i.store, i.master, keys.Schedule{
-			Period: i.config.Settings.KeyRotation, Actor: auth.Actor{Name: "schedule"}, Now: i.config.Now(),
+			Period: i.config.Settings.KeyRotation, Actor: auth.Actor{Name: "schedule"}, Now: now,
 		})
 	})
 }

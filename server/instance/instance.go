@@ -29,6 +29,10 @@ type Config struct {
 	Version  string
 	Logger   *slog.Logger
 	Now      func() time.Time
+	// DatabaseClock is what Now is compared with; nil is the clock of the database.
+	DatabaseClock func(context.Context) (time.Time, error)
+	// MaintainEvery is how often clocks are compared and the database is maintained; 0 is every minute.
+	MaintainEvery time.Duration
 	// Listening is called with the addresses of the two listeners once requests are answered. May be nil.
 	Listening func(public, admin net.Addr)
 }
@@ -41,6 +45,7 @@ type Instance struct {
 	registry *auth.Registry
 	metrics  *prometheus.Registry
 	tracing  *telemetry.Tracing
+	clock    *watch
 	parts    *parts
 	server   *server.Server
 }
@@ -113,10 +118,15 @@ func (i *Instance) prepare(ctx context.Context) (err error) {
 	for _, warning := range warnings {
 		i.config.Logger.WarnContext(ctx, "the database may lose what was committed", "reason", warning)
 	}
+	i.clock = newWatch(i.config, i.store.Clock, i.metrics)
+	now, err := i.clock.read(ctx)
+	if err != nil {
+		return fmt.Errorf("compare clocks: %w", err)
+	}
 	if i.registry, err = seed.System(ctx, i.store, i.master, i.config.Now); err != nil {
 		return err
 	}
-	if i.parts, err = wire(ctx, i); err != nil {
+	if i.parts, err = wire(ctx, i, steady(now)); err != nil {
 		return err
 	}
 	if i.server, err = i.parts.newServer(i); err != nil {

@@ -1,7 +1,6 @@
 package instance_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,20 +61,26 @@ func (d *deployment) check(err error) {
 	}
 }
 
+// config is that of an instance.
+func (d *deployment) config() instance.Config {
+	return instance.Config{Settings: d.settings, Version: "test", Logger: slog.New(slog.DiscardHandler), Now: time.Now}
+}
+
 // start runs an instance until the test ends, and returns the addresses of its listeners.
 func (d *deployment) start() (public, admin string) {
 	d.Helper()
+	return d.run(d.config())
+}
+
+func (d *deployment) run(c instance.Config) (public, admin string) {
+	d.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	listening, ended := make(chan struct{}), make(chan error, 1)
-	go func() {
-		ended <- instance.Run(ctx, instance.Config{
-			Settings: d.settings, Version: "test", Logger: slog.New(slog.DiscardHandler), Now: time.Now,
-			Listening: func(p, a net.Addr) {
-				public, admin = "http://"+p.String(), "http://"+a.String()
-				close(listening)
-			},
-		})
-	}()
+	c.Listening = func(p, a net.Addr) {
+		public, admin = "http://"+p.String(), "http://"+a.String()
+		close(listening)
+	}
+	go func() { ended <- instance.Run(ctx, c) }()
 	d.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -172,16 +177,31 @@ func TestFloodOfHints(t *testing.T) {
 	}
 }
 
-// reads is how often an instance has read its change log.
-func (d *deployment) reads(admin string) (sum float64) {
+// get returns an answer without asking who may have it.
+func (d *deployment) get(address string) (status int, body string) {
 	d.Helper()
-	request, err := http.NewRequestWithContext(d.Context(), http.MethodGet, admin+"/metrics", http.NoBody)
+	request, err := http.NewRequestWithContext(d.Context(), http.MethodGet, address, http.NoBody)
 	d.check(err)
 	response, err := (&http.Client{Timeout: 10 * time.Second}).Do(request)
 	d.check(err)
 	defer response.Body.Close()
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if text, ok := strings.CutPrefix(lines.Text(), "countersign_change_log_reads_total"); ok {
+	text, err := io.ReadAll(response.Body)
+	d.check(err)
+	return response.StatusCode, string(text)
+}
+
+// reads is how often an instance has read its change log.
+func (d *deployment) reads(admin string) float64 {
+	d.Helper()
+	return d.metric(admin, "countersign_change_log_reads_total")
+}
+
+// metric is the sum of a metric over its labels.
+func (d *deployment) metric(admin, name string) (sum float64) {
+	d.Helper()
+	_, body := d.get(admin + "/metrics")
+	for line := range strings.Lines(body) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), name); ok {
 			_, number, _ := strings.Cut(text, " ")
 			n, err := strconv.ParseFloat(number, 64)
 			d.check(err)

@@ -41,15 +41,16 @@ type parts struct {
 	feed      *feed.Feed
 }
 
-// wire makes the parts and loads the directory.
-func wire(ctx context.Context, i *Instance) (p *parts, err error) {
+// wire makes the parts and loads the directory. The directory forgets by a clock of its own: a revocation that it forgot since
+// the system's clock was wrong for a while would be missing when that is right again.
+func wire(ctx context.Context, i *Instance, steady func() time.Time) (p *parts, err error) {
 	p = &parts{}
 	c, s := i.config, i.config.Settings
 	if p.ring, err = keys.NewRing(keys.Config{Issuer: s.Issuer, Master: i.master, Now: c.Now}); err != nil {
 		return nil, err
 	}
 	p.directory = memory.New(memory.Config{
-		Store: i.store, Now: c.Now, Logger: c.Logger, Timeout: s.DatabaseTimeout, Registerer: i.metrics,
+		Store: i.store, Now: steady, Logger: c.Logger, Timeout: s.DatabaseTimeout, Registerer: i.metrics,
 		OnKeys:       p.loadKeys(ctx, i),
 		OnSealedKeys: p.loadSealedKeys(ctx, i),
 	})
@@ -200,17 +201,20 @@ func (p *parts) newServer(i *Instance) (*server.Server, error) {
 	return server.New(server.Config{
 		Issuer: i.config.Settings.Issuer, Directory: p.directory, Tokens: p.tokens, Writer: p.writer, Keys: p.ring, Store: p,
 		Authenticator: &auth.Authenticator{Directory: p.directory, Peppers: p.peppers.Load, Now: i.config.Now},
-		Feed:          p.feed, Ready: p.ready, Now: i.config.Now, Log: i.config.Logger, Proxies: proxies,
+		Feed:          p.feed, Ready: i.ready, Now: i.config.Now, Log: i.config.Logger, Proxies: proxies,
 		Registerer: i.metrics, Gatherer: i.metrics, Middleware: i.tracing.Middleware,
 	})
 }
 
-// ready says why the instance can neither issue nor verify.
-func (p *parts) ready(context.Context) error {
-	if err := p.directory.Ready(); err != nil {
+// ready says why the instance can neither issue nor verify, or ought not to.
+func (i *Instance) ready(context.Context) error {
+	if err := i.parts.directory.Ready(); err != nil {
 		return err
 	}
-	if age := p.directory.Age(); age > auth.DefaultStaleness {
+	if err := i.clock.ready(); err != nil {
+		return err
+	}
+	if age := i.parts.directory.Age(); age > auth.DefaultStaleness {
 		return fault.New(fault.Unavailable, "the database has not answered for "+age.Round(time.Millisecond).String())
 	}
 	return nil

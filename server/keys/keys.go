@@ -22,7 +22,7 @@ const (
 	DefaultPeriod = 90 * 24 * time.Hour
 
 	// lag is how far the clocks of two instances may differ.
-	lag = time.Minute
+	lag = 2 * auth.MaxSkew
 	// keepAfter is how long a retired key is needed after its successor became active: the longest life of a token that it
 	// signed at the last moment, by a clock that is behind, and a leeway of the verifier.
 	keepAfter = auth.MaxLifetime + 5*time.Minute

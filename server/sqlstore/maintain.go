@@ -16,7 +16,7 @@ const (
 	// rowsPerDelete keeps a statement well below 100 ms.
 	rowsPerDelete = 500
 	// skew is how far clocks of servers may differ: a token is removed only when it has expired by every clock.
-	skew = time.Minute
+	skew = 2 * auth.MaxSkew
 )
 
 // errLeaseLost ends maintenance that took so long that another instance took over.

@@ -21,7 +21,7 @@ func mysqlDialect() dialect {
 		name:       "mysql",
 		goose:      goose.DialectMySQL,
 		forUpdate:  " FOR UPDATE",
-		now:        "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
+		now:        "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))", // NOW is ambiguous for an hour each autumn
 		tables:     "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?",
 		update:     sql.TxOptions{Isolation: sql.LevelReadCommitted},
 		view:       sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},

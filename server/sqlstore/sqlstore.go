@@ -96,6 +96,18 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
+// Clock returns the time by the database's clock, which all servers share. Whoever asks does not know when, between question
+// and answer, it was read.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	var micros int64
+	if err := s.read.QueryRowContext(ctx, "SELECT "+s.dialect.now).Scan(&micros); err != nil {
+		return time.Time{}, s.failed("read the database's clock", err)
+	}
+	return time.UnixMicro(micros), nil
+}
+
 // Durability returns a warning for each setting of the database that lets a crash take what was committed.
 func (s *Store) Durability(ctx context.Context) (warnings []string, err error) {
 	return s.dialect.durability(ctx, s)

@@ -1,9 +1,11 @@
 package sqlstore_test
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/server/sqlstore"
@@ -59,6 +61,23 @@ func TestStore(t *testing.T) {
 func opened(t *testing.T, url string) *storetest.Opened {
 	s := migrated(t, url)
 	return &storetest.Opened{Store: s, Ledger: s, Again: func(t *testing.T) *storetest.Opened { return opened(t, url) }}
+}
+
+func TestClock(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		s := open(t, url)
+		before := time.Now()
+		got, err := s.Clock(t.Context())
+		// SQLite counts milliseconds.
+		if after := time.Now(); err != nil || got.Before(before.Add(-2*time.Millisecond)) || got.After(after.Add(2*time.Millisecond)) {
+			t.Errorf("%v, %v: want one between %v and %v", got, err, before, after)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if got, err := s.Clock(ctx); err == nil || !got.IsZero() {
+			t.Errorf("%v, %v", got, err)
+		}
+	})
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
