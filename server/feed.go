@@ -23,7 +23,7 @@ func (s *Server) revocations(w http.ResponseWriter, r *http.Request) error {
 	if len(caller.Serves) == 0 && !caller.Scopes.Has(auth.ScopeRevocationsRead) {
 		return fault.New(fault.InsufficientScope, "the client serves no API and has no grant for this").At(auth.ScopeRevocationsRead)
 	}
-	return s.config.Feed.Serve(w, r, func() bool { return s.stillReads(r.Context(), who, caller) })
+	return s.config.Feed.Serve(w, r, caller.Client.ID, func() bool { return s.stillReads(r.Context(), who, caller) })
 }
 
 // stillReads tells whether a caller that was let in would be let in again.

@@ -29,8 +29,8 @@ type Keys interface {
 
 // Feed is the revocation feed, as feed.Feed serves it.
 type Feed interface {
-	// Serve answers a caller that may read the feed. allowed tells whether it still may; a stream ends when it may not.
-	Serve(w http.ResponseWriter, r *http.Request, allowed func() bool) error
+	// Serve answers a client that may read the feed. allowed tells whether it still may; a stream ends when it may not.
+	Serve(w http.ResponseWriter, r *http.Request, client auth.ClientID, allowed func() bool) error
 }
 
 // Config says what a Server needs. A field is required unless it says otherwise.

@@ -3,19 +3,18 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
 )
 
@@ -37,7 +36,7 @@ type Source interface {
 // Config is what a Feed needs. Source is required; zero values elsewhere mean the default.
 type Config struct {
 	Source Source
-	// Streams is how many there may be at once: 256.
+	// Streams is how many there may be at once: 256. One client may have a quarter of them, and at least one.
 	Streams int
 	// Heartbeat is how long a stream is silent at most: 15 s.
 	Heartbeat time.Duration
@@ -51,11 +50,10 @@ type Config struct {
 // Feed serves the feed to any number of callers.
 type Feed struct {
 	source       Source
-	limit        int64
 	heartbeat    time.Duration
 	pace         time.Duration
 	writeTimeout time.Duration
-	streams      atomic.Int64
+	places       *places
 	snapshots    prometheus.Counter
 	closing      sync.Once
 	closed       chan struct{}
@@ -64,11 +62,8 @@ type Feed struct {
 // New returns a feed.
 func New(c Config) *Feed {
 	f := &Feed{
-		source: c.Source, limit: int64(c.Streams),
+		source: c.Source, places: newPlaces(cmp.Or(c.Streams, 256)),
 		heartbeat: c.Heartbeat, pace: c.Pace, writeTimeout: c.WriteTimeout, closed: make(chan struct{}),
-	}
-	if f.limit == 0 {
-		f.limit = 256
 	}
 	if f.heartbeat == 0 {
 		f.heartbeat = 15 * time.Second
@@ -82,7 +77,7 @@ func New(c Config) *Feed {
 	factory := promauto.With(c.Registerer)
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "countersign", Name: "feed_streams", Help: "Open streams of the revocation feed.",
-	}, func() float64 { return float64(f.streams.Load()) })
+	}, func() float64 { return float64(f.places.count()) })
 	f.snapshots = factory.NewCounter(prometheus.CounterOpts{
 		Namespace: "countersign", Name: "feed_snapshots_total", Help: "Answers of the revocation feed that were a snapshot.",
 	})
@@ -92,11 +87,12 @@ func New(c Config) *Feed {
 // Close ends all streams and refuses new ones, for a drain. It does not wait for them, and polls go on being answered. It may be called more than once.
 func (f *Feed) Close() { f.closing.Do(func() { close(f.closed) }) }
 
-// Serve answers a caller that may read the feed: with what came after its cursor, or with a stream of it if it accepts
+// Serve answers a client that may read the feed: with what came after its cursor, or with a stream of it if it accepts
 // text/event-stream. A stream ends when allowed, which is asked at every change, returns false. Serve returns fault.InvalidRequest
-// for a cursor that is none, and fault.Unavailable while there is nothing to answer from. How old an answer may be is for
-// the reader to judge, by its age: one that is too old does not renew a lease, but what it tells is still worth knowing.
-func (f *Feed) Serve(w http.ResponseWriter, r *http.Request, allowed func() bool) error {
+// for a cursor that is none, fault.TooMany for a stream too many of the client, and fault.Unavailable for one too many of all or
+// while there is nothing to answer from. How old an answer may be is for the reader to judge, by its age: one that is too old
+// does not renew a lease, but what it tells is still worth knowing.
+func (f *Feed) Serve(w http.ResponseWriter, r *http.Request, client auth.ClientID, allowed func() bool) error {
 	from, err := cursorOf(r)
 	if err != nil {
 		return err
@@ -106,7 +102,7 @@ func (f *Feed) Serve(w http.ResponseWriter, r *http.Request, allowed func() bool
 	}
 	f.catchUp(r.Context(), from)
 	if r.Method == http.MethodGet && accepts(r.Header, eventStream) {
-		return f.stream(w, r, from, allowed)
+		return f.stream(w, r, client, from, allowed)
 	}
 	age := f.source.Age() // before the entries: they are at least as new
 	answer := f.since(from)
@@ -167,5 +163,3 @@ func header(w http.ResponseWriter, mediaType string) {
 	h.Set("Pragma", "no-cache")
 	h.Set("Vary", "Accept")
 }
-
-var errBusy = &fault.Error{Code: fault.Unavailable, Detail: "too many streams are open; poll instead", RetryAfter: time.Minute}

@@ -46,7 +46,7 @@ func poll(t *testing.T, f *feed.Feed, after string) (*httptest.ResponseRecorder,
 	t.Helper()
 	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/oauth2/revocations?after="+after, nil)
-	return w, f.Serve(w, r, func() bool { return true })
+	return w, f.Serve(w, r, auth.ClientID{}, func() bool { return true })
 }
 
 // vector is one of the golden vectors that verifiers are tested against.
@@ -195,7 +195,7 @@ func TestHeadIsNoStream(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodHead, "/oauth2/revocations", nil)
 	r.Header.Set("Accept", "text/event-stream")
-	if err := feed.New(feed.Config{Source: everyKind()}).Serve(w, r, func() bool { return true }); err != nil || strings.Contains(w.Header().Get("Content-Type"), "event") {
+	if err := feed.New(feed.Config{Source: everyKind()}).Serve(w, r, auth.ClientID{}, func() bool { return true }); err != nil || strings.Contains(w.Header().Get("Content-Type"), "event") {
 		t.Errorf("%v: %v", err, w.Header())
 	}
 }

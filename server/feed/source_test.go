@@ -2,6 +2,7 @@ package feed_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/feed"
 )
@@ -77,13 +79,18 @@ func (s *source) CatchUp(context.Context) error {
 	return nil
 }
 
-// serve serves f on loopback, with the timeouts of a real server.
+// serve serves f on loopback, with the timeouts of a real server. The header Client, of one letter, names the caller; how Serve
+// failed is in the header Code.
 func serve(t *testing.T, f *feed.Feed, allowed func() bool) *httptest.Server {
 	if allowed == nil {
 		allowed = func() bool { return true }
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := f.Serve(w, r, allowed); err != nil {
+		var client auth.ClientID
+		copy(client[:], r.Header.Get("Client"))
+		if err := f.Serve(w, r, client, allowed); err != nil {
+			failure := fault.From(err)
+			w.Header().Set("Code", fmt.Sprint(failure.Code, " ", failure.RetryAfter))
 			http.Error(w, err.Error(), http.StatusTeapot)
 		}
 	}))

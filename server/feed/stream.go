@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
 )
 
 // stream is one reader of server-sent events (HTML Living Standard §9.2).
@@ -20,17 +21,16 @@ type stream struct {
 }
 
 // stream sends events until the caller leaves, reads too slowly or may read no more, or the feed is closed.
-func (f *Feed) stream(w http.ResponseWriter, r *http.Request, from *cursor, allowed func() bool) error {
+func (f *Feed) stream(w http.ResponseWriter, r *http.Request, client auth.ClientID, from *cursor, allowed func() bool) error {
 	select {
 	case <-f.closed:
 		return fault.New(fault.Unavailable, "the server is stopping")
 	default:
 	}
-	if f.streams.Add(1) > f.limit {
-		f.streams.Add(-1)
-		return errBusy
+	if err := f.places.take(client); err != nil {
+		return err
 	}
-	defer f.streams.Add(-1)
+	defer f.places.free(client)
 	s := &stream{feed: f, w: w, control: http.NewResponseController(w), cursor: from}
 	if err := s.control.SetReadDeadline(time.Time{}); err != nil { // the server's would end the request's context
 		return fmt.Errorf("lift the read deadline of a stream: %w", err)

@@ -201,20 +201,31 @@ func TestClosedFeedStillAnswersPolls(t *testing.T) {
 }
 
 func TestStreamsAreBounded(t *testing.T) {
-	f := feed.New(feed.Config{Source: everyKind(), Streams: 2, Heartbeat: time.Millisecond})
+	f := feed.New(feed.Config{Source: everyKind(), Streams: 8, Heartbeat: time.Millisecond})
 	server := serve(t, f, nil)
-	first := subscribe(t, server, "")
-	subscribe(t, server, "").event()
-	first.event()
-	if r := subscribe(t, server, ""); r.status != http.StatusTeapot {
-		t.Errorf("third stream: %d", r.status)
+	open := func(client string) *reader { return subscribe(t, server, "", "Client", client) }
+	refused := func(client, want string) {
+		t.Helper()
+		if r := open(client); r.status != http.StatusTeapot || r.header.Get("Code") != want {
+			t.Errorf("a stream of %s: %d %s, want %s", client, r.status, r.header.Get("Code"), want)
+		}
 	}
+	first := open("a")
+	first.event()
+	open("a").event()
+	refused("a", "too_many_requests 1m0s")
+	for _, client := range []string{"b", "c", "d", "b", "c", "d"} {
+		open(client).event()
+	}
+	refused("e", "unavailable 1m0s")
 	_ = first.body.Close()
-	for deadline := time.Now().Add(10 * time.Second); subscribe(t, server, "").status != http.StatusOK; {
+	for deadline := time.Now().Add(10 * time.Second); open("a").status != http.StatusOK; {
 		if time.Now().After(deadline) {
 			t.Fatal("the place of a stream that ended is not free")
 		}
 	}
+	refused("a", "too_many_requests 1m0s")
+	refused("e", "unavailable 1m0s")
 }
 
 // A reader that takes nothing loses its connection; it does not keep its goroutine, nor anything else, waiting.
