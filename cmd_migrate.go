@@ -11,6 +11,7 @@ import (
 	"github.com/countersign/countersign/internal/config"
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/telemetry"
+	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/sqlstore"
 )
 
@@ -88,6 +89,32 @@ func newMigrateCmd(env environment) *cobra.Command {
 	asGroup(parent)
 	parent.AddCommand(upCmd, statusCmd)
 	return parent
+}
+
+func newRestoredCmd(env environment) *cobra.Command {
+	var settings databaseSettings
+	cmd := &cobra.Command{
+		Use: "restored", Short: "Tell the database that it was restored from a backup", Args: arguments(),
+		Long: "Tell the database that it was restored from a backup, or that a replica which lagged was promoted.\n" +
+			"Stop every server, restore, run this once, start the servers. It takes back every token, since nobody can\n" +
+			"know which of them were revoked after the backup; clients fetch new ones by themselves. Secrets, grants and\n" +
+			"signing keys are those of the backup: what was disabled or withdrawn since must be so again.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := load(cmd, env, &settings); err != nil {
+				return err
+			}
+			return withStore(cmd, env, settings, func(ctx context.Context, store *sqlstore.Store) error {
+				registry := auth.Registry{Store: store, Now: time.Now}
+				if err := registry.Restored(ctx, commandActor(cmd)); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(env.stdout, "every token is taken back; start the servers")
+				return err //nolint:wrapcheck // standard output is gone
+			})
+		},
+	}
+	config.Bind(cmd.Flags(), &settings)
+	return cmd
 }
 
 // printStatus writes how the schema stands. A binary that cannot work with it is an error.

@@ -92,7 +92,7 @@ func (m *mariadb) engine(extra ...string) engine {
 		args: func(dir string, port int) []string {
 			args := []string{
 				"--no-defaults",
-				"--datadir=" + filepath.Join(dir, "data"),
+				"--datadir=" + filepath.Join(dir, "data"), "--tmpdir=" + dir,
 				"--init-file=" + filepath.Join(dir, "init.sql"),
 				"--socket=mariadb.sock", // within the data folder: a full path is easily too long for a socket
 				"--pid-file=mariadb.pid",

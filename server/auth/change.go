@@ -44,7 +44,22 @@ const MaxSkew = time.Minute
 
 // RevocationLife is how long a revocation must be remembered: no token issued before it lives longer. The margin covers
 // clocks that differ.
-const RevocationLife = MaxLifetime + 10*time.Minute
+const RevocationLife = MaxLifetime + revocationMargin
+
+const revocationMargin = 10 * time.Minute
+
+// NeededUntil returns when a revocation can match no living token any more. That of one token is needed as long as the token
+// could live by its id, so that whoever asks for tokens and revokes them fills no memory for a day.
+func (c *Change) NeededUntil() time.Time {
+	until := c.At.Add(RevocationLife)
+	if c.Kind != RevokeToken {
+		return until
+	}
+	if end := TokenID(c.Subject).end().Add(revocationMargin); end.Before(until) {
+		return end
+	}
+	return until
+}
 
 // Revokes reports whether the change takes tokens back.
 func (c *Change) Revokes() bool { return c.Kind >= RevokeToken }

@@ -275,6 +275,18 @@ func (r *Registry) DeleteGrant(ctx context.Context, actor Actor, client ClientID
 	})
 }
 
+// Restored tells the change log that the database was restored from a backup, or that a replica which lagged was promoted. What
+// was lost with it cannot be known, so every token is taken back, and those who follow the log learn that it is another one.
+// Secrets, grants and keys are what they were at the time of the backup: what was withdrawn since must be withdrawn again.
+func (r *Registry) Restored(ctx context.Context, actor Actor) error {
+	return r.Store.Update(ctx, func(tx Tx) error {
+		if err := tx.Changes().Begin(ctx); err != nil {
+			return err
+		}
+		return r.note(ctx, tx, record{actor, "database.restored", "database", nil, nil}, Change{Kind: RevokeAll})
+	})
+}
+
 func clientChanged(id ClientID) Change { return Change{Kind: ClientChanged, Subject: id} }
 
 func apiChanged(id APIID) Change { return Change{Kind: APIChanged, Subject: id} }

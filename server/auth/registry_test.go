@@ -123,6 +123,7 @@ func TestWhatIsWrittenToTheChangeLog(t *testing.T) {
 		{"enabled client", func() error { return o.SetClientStatus(ctx, clerk, c.ID, auth.Active) }, []auth.ChangeKind{auth.ClientChanged}},
 		{"grant before the API goes", func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("read")) }, []auth.ChangeKind{auth.ClientChanged}},
 		{"deleted API", func() error { return o.DeleteAPI(ctx, clerk, a.ID) }, []auth.ChangeKind{auth.APIChanged, auth.RevokeAPI, auth.ClientChanged}},
+		{"restored database", func() error { return o.Restored(ctx, clerk) }, []auth.ChangeKind{auth.RevokeAll}},
 		{"deleted client", func() error { return o.DeleteClient(ctx, clerk, c.ID) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeClient}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

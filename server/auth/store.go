@@ -108,6 +108,9 @@ type Changes interface {
 	ChangesAfter(ctx context.Context, after uint64, limit int) ([]Change, error)
 	// Append gives each change the next sequence and writes it.
 	Append(ctx context.Context, changes ...Change) error
+	// Begin begins a new generation, with a sequence far above any that was given out in the one before, whatever of that was
+	// lost: those who follow the log notice, and what Append writes next refuses every token there is.
+	Begin(ctx context.Context) error
 }
 
 // Audit is the part of a Tx that holds the audit log.
@@ -126,7 +129,8 @@ type Revocation struct {
 // domain function knows.
 type Ledger interface {
 	// InsertTokens writes all tokens or none. It first reads, without a lock, which sequence the newest decisive change has. If that
-	// is above the Revision of any of them, it returns a *StaleError.
+	// is above the Revision of any of them, it returns a *StaleError. It returns fault.Unavailable if a Revision is above the log's
+	// sequence: the log has gone back, and what it will take back would not reach such a token.
 	// retry says that an earlier call with these tokens ended with an unknown outcome: rows that exist and are equal then count as written.
 	InsertTokens(ctx context.Context, tokens []*Token, retry bool) error
 	// Token returns the token with this id, or fault.NotFound. Key is not set.

@@ -37,6 +37,11 @@ func Bucket(t time.Time) uint32 {
 	return uint32(t.Unix() / int64(BucketLength/time.Second)) //nolint:gosec // for some 100,000 years
 }
 
+// end returns when the id's bucket ends: the token has expired by then.
+func (id TokenID) end() time.Time {
+	return time.Unix((int64(binary.BigEndian.Uint32(id[:4]))+1)*int64(BucketLength/time.Second), 0)
+}
+
 // FirstTokenID returns the lowest id of a bucket: tokens below it expired before the bucket began.
 func FirstTokenID(bucket uint32) (id TokenID) {
 	binary.BigEndian.PutUint32(id[:4], bucket)

@@ -42,7 +42,7 @@ func newAnswer(changes []auth.Change, at auth.Position) *answer {
 }
 
 func newEntry(c *auth.Change) entry {
-	e := entry{Sequence: c.Sequence, Expires: c.At.Add(auth.RevocationLife).Unix()}
+	e := entry{Sequence: c.Sequence, Expires: c.NeededUntil().Unix()}
 	switch c.Kind {
 	case auth.RevokeToken:
 		e.Kind, e.Token = "token", auth.TokenID(c.Subject).String()

@@ -224,9 +224,15 @@ func (d *Directory) tell(read *delta) error {
 	return nil
 }
 
-// forget drops the revocations that can match no living token any more.
+// forget drops the revocations that can match no living token any more, once for each expiry bucket that ends.
 func (d *Directory) forget() {
-	shorter, dropped := d.history.Load().pruned(d.now())
+	now := d.now()
+	bucket := auth.Bucket(now)
+	if bucket == d.swept {
+		return
+	}
+	d.swept = bucket
+	shorter, dropped := d.history.Load().pruned(now)
 	if len(dropped) > 0 {
 		d.history.Store(shorter)
 		d.current.Load().denied.forget(dropped)

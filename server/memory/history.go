@@ -35,19 +35,23 @@ func (h *history) extended(sequence uint64, revocations []auth.Change) *history 
 	return &longer
 }
 
-// pruned is h without the revocations that nobody needs any more, which are returned as well.
+// pruned is h without the revocations that nobody needs any more, which are returned as well. The floor does not move: what is
+// left out can match no living token.
 func (h *history) pruned(now time.Time) (*history, []auth.Change) {
-	n := 0
-	for n < len(h.revocations) && !now.Before(h.revocations[n].At.Add(auth.RevocationLife)) {
-		n++
+	var kept, dropped []auth.Change
+	for i := range h.revocations {
+		if now.Before(h.revocations[i].NeededUntil()) {
+			kept = append(kept, h.revocations[i])
+		} else {
+			dropped = append(dropped, h.revocations[i])
+		}
 	}
-	if n == 0 {
+	if len(dropped) == 0 {
 		return h, nil
 	}
 	shorter := *h
-	shorter.position.Floor = max(shorter.position.Floor, h.revocations[n-1].Sequence)
-	shorter.revocations = h.revocations[n:]
-	return &shorter, h.revocations[:n]
+	shorter.revocations = kept
+	return &shorter, dropped
 }
 
 // bell tells any number of waiters that something happened.

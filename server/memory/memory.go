@@ -69,6 +69,7 @@ type Directory struct {
 	failure atomic.Pointer[error]
 	epoch   time.Time
 	news    *bell
+	swept   uint32 // the expiry bucket in which revocations were last forgotten; only the reader knows it
 
 	wake    chan struct{} // asks Run for a read
 	stopped chan struct{} // closed when Run has ended
@@ -176,6 +177,7 @@ func (d *Directory) Load(ctx context.Context) error {
 }
 
 var (
-	errGeneration = errors.New("the change log has a new generation: the database was restored or replaced")
-	errGoneBack   = errors.New("the change log has gone back: the database was restored, or a replica that lagged was promoted")
+	errGeneration = errors.New("the change log has a new generation, since the database was restored or replaced: restart this server")
+	errGoneBack   = errors.New("the change log has gone back, since the database was restored or a replica that lagged was promoted: " +
+		"stop every server, run `countersign migrate restored`, start them again")
 )

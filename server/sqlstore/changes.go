@@ -68,6 +68,17 @@ func (t *tx) Append(ctx context.Context, changes ...auth.Change) error {
 	return err
 }
 
+// generationGap is how far a new generation's sequence lies above the old one's: no log comes that far within one, and two
+// million of them fit into the integers that JSON is safe with.
+const generationGap = 1 << 32
+
+// Begin implements auth.Changes.
+func (t *tx) Begin(ctx context.Context) error {
+	_, err := t.exec(ctx, "begin a new generation",
+		"UPDATE change_counter SET generation = ?, sequence = sequence + ? WHERE id = 1", newGeneration(), generationGap)
+	return err
+}
+
 // appendChanges returns the sequence of the last change.
 func (t *tx) appendChanges(ctx context.Context, changes []auth.Change) (uint64, error) {
 	if _, err := t.exec(ctx, "advance the change counter", "UPDATE change_counter SET sequence = sequence + ? WHERE id = 1", len(changes)); err != nil {

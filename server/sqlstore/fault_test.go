@@ -152,12 +152,13 @@ func TestCancelledInsert(t *testing.T) {
 	defer cancel()
 	failed := make(chan error)
 	go func() { failed <- s.InsertTokens(ctx, []*auth.Token{token, freshToken()}, false) }()
-	for waiting := 0; waiting == 0; {
-		query := "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO tokens (jti%'"
-		if err := db.QueryRow(query).Scan(&waiting); err != nil {
-			t.Fatal(err)
+	testbed.Wait(t, 10*time.Second, func() error {
+		waiting, query := 0, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO tokens (jti%'"
+		if err := db.QueryRow(query).Scan(&waiting); err != nil || waiting == 0 {
+			return fmt.Errorf("%d inserts wait: %w", waiting, err)
 		}
-	}
+		return nil
+	})
 	cancel()
 	if err := <-failed; !errors.Is(err, auth.ErrOutcomeUnknown) || fault.From(err).Code != fault.Unavailable {
 		t.Errorf("InsertTokens: got %v, want fault.Unavailable of unknown outcome", err)

@@ -18,6 +18,9 @@ const (
 	rowFields  = 9
 )
 
+// errLogWentBack is the answer to a token that no revocation to come would refuse.
+var errLogWentBack = errors.New("the change log is behind what was decided from it: the database was restored")
+
 // InsertTokens implements auth.Ledger, for at most 3000 tokens. The INSERT is a transaction of its own, and the counter is read by a
 // statement before it. Without a lock on the counter it makes no difference whether a transaction spans both: the
 // counter may move before the commit either way, and the revocations that moved it then refuse the token.
@@ -48,14 +51,17 @@ func (s *Store) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bo
 }
 
 func (s *Store) insertTokens(ctx context.Context, conn connection, tokens []*auth.Token) error {
-	var decisive uint64
-	if err := conn.QueryRowContext(ctx, "SELECT decisive FROM change_counter WHERE id = 1").Scan(&decisive); err != nil {
+	var sequence, decisive uint64
+	if err := conn.QueryRowContext(ctx, "SELECT sequence, decisive FROM change_counter WHERE id = 1").Scan(&sequence, &decisive); err != nil {
 		return s.failed("read the change counter", err)
 	}
 	args := make([]any, 0, rowFields*len(tokens))
 	for _, t := range tokens {
 		if t.Revision < decisive {
 			return &auth.StaleError{Sequence: decisive}
+		}
+		if t.Revision > sequence {
+			return unavailable(errLogWentBack)
 		}
 		args = append(args, t.ID[:], t.Client[:], t.Credential[:], t.API[:], t.Scope, t.Issued.UnixMicro(), t.Expires.UnixMicro(),
 			t.Revision, orNull(t.Proof[:]))

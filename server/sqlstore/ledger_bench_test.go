@@ -17,7 +17,7 @@ func tokens(n int) []*auth.Token {
 	for i := range batch {
 		batch[i] = &auth.Token{
 			ID: auth.NewTokenID(issued, issued.Add(time.Hour)), Client: auth.ClientID{1}, Credential: auth.SecretID{2}, API: auth.APIID{3},
-			Scope: "inventory:read inventory:write", Issued: issued, Expires: issued.Add(time.Hour), Revision: 1,
+			Scope: "inventory:read inventory:write", Issued: issued, Expires: issued.Add(time.Hour),
 		}
 	}
 	return batch

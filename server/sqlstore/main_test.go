@@ -61,17 +61,17 @@ func write(ctx context.Context, s *sqlstore.Store) error {
 	if _, err := s.Revoke(ctx, []auth.Revocation{revocation()}); err != nil {
 		return err
 	}
-	return s.Update(ctx, func(tx auth.Tx) error { return tx.Changes().Append(ctx, auth.Change{Kind: auth.KeysChanged}) })
+	return s.Update(ctx, func(tx auth.Tx) error { return tx.Changes().Append(ctx, auth.Change{Kind: auth.RevokeToken}) })
 }
 
 func freshToken() *auth.Token {
 	issued := time.Now().Truncate(time.Second).UTC()
 	expires := issued.Add(time.Hour)
-	return &auth.Token{ID: auth.NewTokenID(issued, expires), Issued: issued, Expires: expires, Revision: 1 << 40}
+	return &auth.Token{ID: auth.NewTokenID(issued, expires), Issued: issued, Expires: expires}
 }
 
 func revocation() auth.Revocation {
-	return auth.Revocation{Event: auth.AuditEvent{ID: auth.EventID(auth.NewClientID(time.Now()))}}
+	return auth.Revocation{Change: auth.Change{Kind: auth.RevokeToken}, Event: auth.AuditEvent{ID: auth.EventID(auth.NewClientID(time.Now()))}}
 }
 
 // processes runs n processes in a role at once and returns what they print.

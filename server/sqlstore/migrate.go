@@ -72,18 +72,22 @@ func (s *Store) up(ctx context.Context) error {
 		return s.failed("migrate the database", err)
 	}
 	for _, m := range done {
-		s.log.InfoContext(ctx, "schema migrated", "level", m.Source.Version, "duration", m.Duration)
+		s.log.InfoContext(ctx, "schema migrated", "level", m.Source.Version, "duration_ms", m.Duration.Milliseconds())
 	}
 	return nil
 }
 
-// addCounter begins the change log of a new database, with a generation that no other database has.
-func (s *Store) addCounter(ctx context.Context) error {
+// newGeneration returns a number that no other change log has.
+func newGeneration() uint64 {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails: crypto/rand
-	generation := binary.BigEndian.Uint64(random[:])>>1 | 1
+	return binary.BigEndian.Uint64(random[:])>>1 | 1
+}
+
+// addCounter begins the change log of a new database, with a generation that no other database has.
+func (s *Store) addCounter(ctx context.Context) error {
 	_, err := s.setup.ExecContext(ctx, "INSERT INTO change_counter (id, generation, sequence, decisive, floor) "+
-		"SELECT 1, ?, 0, 0, 0 FROM schema_info WHERE NOT EXISTS (SELECT 1 FROM change_counter)", generation)
+		"SELECT 1, ?, 0, 0, 0 FROM schema_info WHERE NOT EXISTS (SELECT 1 FROM change_counter)", newGeneration())
 	if err != nil {
 		return s.failed("begin the change log", err)
 	}

@@ -13,12 +13,12 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
-// newToken returns a JWT's row; revision is far ahead, so that it is never stale.
+// newToken returns a JWT's row that is decided from an empty change log.
 func newToken(issued time.Time) *auth.Token {
 	issued = issued.Truncate(time.Second).UTC()
 	t := &auth.Token{
 		Client: auth.ClientID{1, 0xff}, Credential: auth.SecretID{2}, API: auth.APIID{3}, Scope: "orders:read orders:write", Issued: issued,
-		Expires: issued.Add(time.Hour), Revision: 1 << 40,
+		Expires: issued.Add(time.Hour),
 	}
 	t.ID = auth.NewTokenID(t.Issued, t.Expires)
 	return t
@@ -106,7 +106,7 @@ func testStaleTokens(t *testing.T, o *Opened) {
 		stale     bool
 	}{
 		{"all current", []uint64{5, 5}, false},
-		{"ahead", []uint64{6, 5}, false},
+		{"beyond the last decisive change", []uint64{6, 5, 7}, false},
 		{"one behind", []uint64{5, 4, 6}, true},
 		{"never decided", []uint64{0}, true},
 	} {
@@ -129,14 +129,17 @@ func testStaleTokens(t *testing.T, o *Opened) {
 
 func testRetriedTokens(t *testing.T, o *Opened) {
 	before, after := newTokens(3), newTokens(2)
-	before[0].Revision = 0
 	o.insert(t, before...)
 	batch := slices.Concat(after[:1], before, after[1:])
 	wantError(t, "without retry", o.Ledger.InsertTokens(t.Context(), batch, false), fault.Conflict)
 	o.wantStored(t, false, after...)
 	// A revocation meanwhile does not make rows stale that are written already.
-	if _, err := o.Ledger.Revoke(t.Context(), []auth.Revocation{{Event: newEvent()}}); err != nil {
+	sequence, err := o.Ledger.Revoke(t.Context(), []auth.Revocation{{Change: auth.Change{Kind: auth.RevokeAll}, Event: newEvent()}})
+	if err != nil {
 		t.Fatal(err)
+	}
+	for _, token := range after {
+		token.Revision = sequence
 	}
 	for range 2 {
 		if err := o.Ledger.InsertTokens(t.Context(), batch, true); err != nil {
@@ -159,6 +162,30 @@ func testRetriedTokens(t *testing.T, o *Opened) {
 		err := o.Ledger.InsertTokens(t.Context(), []*auth.Token{fresh, &other}, true)
 		wantError(t, "a row with another "+name, err, fault.Conflict)
 		o.wantStored(t, false, fresh)
+	}
+}
+
+// testRestored is the life of a change log that was restored from a backup.
+func testRestored(t *testing.T, o *Opened) {
+	decided := newToken(time.Now())
+	decided.Revision = 1
+	wantError(t, "a token decided from what was lost", o.Ledger.InsertTokens(t.Context(), []*auth.Token{decided}, false), fault.Unavailable)
+	o.wantStored(t, false, decided)
+	before, lost := position(t, o), newToken(time.Now())
+	o.insert(t, lost)
+	o.update(t, func(ctx context.Context, tx auth.Tx) error {
+		if err := tx.Changes().Begin(ctx); err != nil {
+			return err
+		}
+		return tx.Changes().Append(ctx, auth.Change{Kind: auth.RevokeAll})
+	})
+	after := position(t, o)
+	if after.Generation == before.Generation || after.Generation == 0 || after.Sequence < before.Sequence+1<<32 || after.Floor != before.Floor {
+		t.Errorf("position was %+v, is %+v", before, after)
+	}
+	_, stale := errors.AsType[*auth.StaleError](o.Ledger.InsertTokens(t.Context(), newTokens(1), false))
+	if !stale {
+		t.Error("a token that was decided before the restore is written after it")
 	}
 }
 

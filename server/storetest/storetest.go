@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) *Opened) {
 		{"tokens", testTokens},
 		{"tokens of a stale decision", testStaleTokens},
 		{"tokens again", testRetriedTokens},
+		{"restored", testRestored},
 		{"one bad token fails the batch", testBadToken},
 		{"revocations", testRevoke},
 		{"revocations again", testRevokeAgain},
