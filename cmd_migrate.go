@@ -87,7 +87,7 @@ func newMigrateCmd(env environment) *cobra.Command {
 	}
 	config.Bind(statusCmd.Flags(), &status)
 	asGroup(parent)
-	parent.AddCommand(upCmd, statusCmd)
+	parent.AddCommand(upCmd, statusCmd, newRestoredCmd(env))
 	return parent
 }
 

@@ -33,13 +33,14 @@ type Report struct {
 
 // thisMachine describes the machine as Linux does.
 func thisMachine() Machine {
-	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
-		kernel = []byte("unknown")
+		release = []byte("unknown")
 	}
+	kernel, _, _ := strings.Cut(strings.TrimSpace(string(release)), "-") // behind it stands who built it
 	return Machine{
 		Processor: fieldOf("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(),
-		Memory: fieldOf("/proc/meminfo", "MemTotal"), Kernel: runtime.GOOS + " " + strings.TrimSpace(string(kernel)),
+		Memory: fieldOf("/proc/meminfo", "MemTotal"), Kernel: runtime.GOOS + " " + kernel,
 	}
 }
 

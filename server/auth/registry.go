@@ -283,7 +283,17 @@ func (r *Registry) Restored(ctx context.Context, actor Actor) error {
 		if err := tx.Changes().Begin(ctx); err != nil {
 			return err
 		}
-		return r.note(ctx, tx, record{actor, "database.restored", "database", nil, nil}, Change{Kind: RevokeAll})
+		keys, err := tx.Keys().SigningKeys(ctx)
+		if err != nil {
+			return err
+		}
+		changes := []Change{{Kind: RevokeAll}}
+		for _, key := range keys {
+			if !key.RevokedAt.IsZero() { // whoever has stolen it writes himself from when his tokens are
+				changes = append(changes, Change{Kind: RevokeKey, Subject: key.ID})
+			}
+		}
+		return r.note(ctx, tx, record{actor, "database.restored", "database", nil, nil}, changes...)
 	})
 }
 

@@ -108,8 +108,8 @@ type Changes interface {
 	ChangesAfter(ctx context.Context, after uint64, limit int) ([]Change, error)
 	// Append gives each change the next sequence and writes it.
 	Append(ctx context.Context, changes ...Change) error
-	// Begin begins a new generation, with a sequence far above any that was given out in the one before, whatever of that was
-	// lost: those who follow the log notice, and what Append writes next refuses every token there is.
+	// Begin begins a new generation, which is empty, with a sequence far above any that was given out in the one before, whatever
+	// of that was lost: those who follow the log notice, and a RevokeAll that is appended next refuses every token there is.
 	Begin(ctx context.Context) error
 }
 

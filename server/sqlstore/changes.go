@@ -74,8 +74,13 @@ const generationGap = 1 << 32
 
 // Begin implements auth.Changes.
 func (t *tx) Begin(ctx context.Context) error {
-	_, err := t.exec(ctx, "begin a new generation",
-		"UPDATE change_counter SET generation = ?, sequence = sequence + ? WHERE id = 1", newGeneration(), generationGap)
+	position, err := t.Position(ctx)
+	if err != nil {
+		return err
+	}
+	first := position.Sequence + generationGap
+	_, err = t.exec(ctx, "begin a new generation",
+		"UPDATE change_counter SET generation = ?, sequence = ?, floor = ? WHERE id = 1", newGeneration(), first, first)
 	return err
 }
 
