@@ -271,7 +271,7 @@ func TestErrorAnswers(t *testing.T) {
 		{"all down", []string{deadAddr(t), deadAddr(t)}, 503, `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"no upstream can be reached at the moment","request_id":"id-1"}`, "1"},
 		{"breaks off", []string{breaking}, 502, `{"type":"about:blank","title":"Bad Gateway","status":502,"detail":"the upstream broke off before it answered","request_id":"id-1"}`, ""},
 		{"breaks off, the other is down", []string{breaking, deadAddr(t)}, 502, `{"type":"about:blank","title":"Bad Gateway","status":502,"detail":"the upstream broke off before it answered","request_id":"id-1"}`, ""},
-		{"too slow", []string{hanging.addr}, 504, `{"type":"about:blank","title":"Gateway Timeout","status":504,"detail":"the upstream did not answer in time","request_id":"id-1"}`, ""},
+		{"too slow", []string{hanging.addr}, 504, `{"type":"about:blank","title":"Gateway Timeout","status":504,"detail":"the upstream did not answer in time","request_id":"id-1"}`, "1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := startFront(t, lb.TransportConfig{ResponseTimeout: 20 * time.Millisecond}, tt.addrs...)

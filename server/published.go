@@ -40,6 +40,9 @@ type document struct {
 
 const metadataMaxAge = 5 * time.Minute
 
+// guide is the page for those who write clients.
+const guide = "https://github.com/countersign/countersign/blob/main/docs/endpoints.md"
+
 func (s *Server) newMetadata() (*document, error) {
 	methods := []string{string(auth.SecretBasic), string(auth.SecretPost)}
 	m := metadata{
@@ -52,7 +55,7 @@ func (s *Server) newMetadata() (*document, error) {
 		// RFC 8414 §2 lets this endpoint alone name a token type beside the methods.
 		IntrospectionMethods: append(methods[:2:2], "Bearer"),
 		Revocation:           s.base + revokePath, RevocationMethods: methods,
-		Documentation: s.config.Docs,
+		Documentation: guide,
 	}
 	if s.config.Feed != nil {
 		m.Feed = s.base + feedPath

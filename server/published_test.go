@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/server"
 	"github.com/countersign/countersign/server/auth"
 )
@@ -33,7 +32,7 @@ func TestMetadata(t *testing.T) {
 		"revocation_endpoint":                           issuer + "/oauth2/revoke",
 		"revocation_endpoint_auth_methods_supported":    methods,
 		"countersign_revocation_endpoint":               issuer + "/oauth2/revocations",
-		"service_documentation":                         httpx.DefaultDocs,
+		"service_documentation":                         "https://github.com/countersign/countersign/blob/main/docs/endpoints.md",
 	}
 	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
 		t.Run("M01 M03 M04 M05 M06 M14 "+path, func(t *testing.T) {

@@ -94,7 +94,7 @@ func (f field) set(raw any) error {
 	case *time.Duration:
 		parsed, err := time.ParseDuration(text)
 		if err != nil || parsed < 0 {
-			return f.wrong(text, "a duration such as 250ms, 30s or 24h")
+			return f.wrong(text, "a duration such as 250ms, 30s or 24h, not below 0")
 		}
 		*target = parsed
 	default:
