@@ -80,7 +80,7 @@ func newForeignWorld(t *testing.T) *foreignWorld {
 func (w *foreignWorld) changeAuthMethod(t *testing.T, c credential, method auth.Method) {
 	t.Helper()
 	err := w.Registry.Store.Update(t.Context(), func(tx auth.Tx) error {
-		stored, err := tx.Clients().Client(t.Context(), storedID(t, c))
+		stored, err := tx.Clients().Client(t.Context(), clientID(t, c))
 		if err != nil {
 			return err
 		}
@@ -94,18 +94,9 @@ func (w *foreignWorld) changeAuthMethod(t *testing.T, c credential, method auth.
 
 func (w *foreignWorld) grant(t *testing.T, c credential, identifier string) {
 	t.Helper()
-	if err := w.Registry.PutGrant(t.Context(), w.Actor, storedID(t, c), w.API(t, identifier).ID, auth.NewScopes("read", "write")); err != nil {
+	if err := w.Registry.PutGrant(t.Context(), w.Actor, clientID(t, c), w.API(t, identifier).ID, auth.NewScopes("read", "write")); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func storedID(t *testing.T, c credential) auth.ClientID {
-	t.Helper()
-	id, err := auth.ParseClientID(c.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
 }
 
 func TestForeignClients(t *testing.T) {

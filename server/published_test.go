@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -202,13 +204,30 @@ func TestJWT(t *testing.T) {
 		})
 	}
 	t.Run("J04 ids differ", func(t *testing.T) {
+		const callers, each = 50, 200
+		body := url.Values{"grant_type": {"client_credentials"}, "resource": {jwtAPI}}.Encode()
+		answers := make(chan answer, callers*each)
+		var asking sync.WaitGroup
+		for range callers {
+			asking.Go(func() {
+				for range each {
+					answers <- w.post("/oauth2/token", body, basic(w.caller))
+				}
+			})
+		}
+		asking.Wait()
+		close(answers)
 		seen := map[any]bool{}
-		for range 50 {
-			_, claims, _ := parse(t, w.issue(w.caller, jwtAPI, ""))
+		for got := range answers {
+			text, _ := got.member(t, "access_token").(string)
+			_, claims, _ := parse(t, text)
 			if seen[claims["jti"]] {
 				t.Errorf("%v twice", claims["jti"])
 			}
 			seen[claims["jti"]] = true
+		}
+		if len(seen) != callers*each {
+			t.Errorf("%d ids of %d tokens", len(seen), callers*each)
 		}
 	})
 }
