@@ -10,7 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/feed"
 )
@@ -228,27 +232,26 @@ func TestStreamsAreBounded(t *testing.T) {
 	refused("e", "unavailable 1m0s")
 }
 
+const noStreams = `# HELP countersign_feed_streams Open streams of the revocation feed.
+# TYPE countersign_feed_streams gauge
+countersign_feed_streams 0
+`
+
 // A reader that takes nothing loses its connection; it does not keep its goroutine, nor anything else, waiting.
 func TestSlowReaderIsReset(t *testing.T) {
 	s := everyKind()
-	f := feed.New(feed.Config{Source: s, Pace: time.Nanosecond, WriteTimeout: 50 * time.Millisecond, Streams: 1})
-	server := serve(t, f, nil)
-	slow := subscribe(t, server, "")
+	registry := prometheus.NewRegistry()
+	f := feed.New(feed.Config{Source: s, Pace: time.Nanosecond, WriteTimeout: 50 * time.Millisecond, Registerer: registry})
+	slow := subscribe(t, serve(t, f, nil), "")
 	slow.event()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	testbed.Wait(t, 30*time.Second, func() error {
 		burst := make([]auth.Change, 10_000) // about a megabyte
 		for i := range burst {
 			burst[i].Kind = auth.RevokeToken
 		}
 		s.add(burst...)
-		other := subscribe(t, server, "?after=9223372036854788153.99999999") // takes the place once it is free
-		if other.status == http.StatusOK {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the slow reader is still there")
-		}
-	}
+		return testutil.GatherAndCompare(registry, strings.NewReader(noStreams), "countersign_feed_streams")
+	})
 	if _, err := io.Copy(io.Discard, slow.body); err == nil {
 		t.Error("what was cut off looks whole")
 	}

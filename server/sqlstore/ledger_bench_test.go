@@ -54,7 +54,9 @@ func BenchmarkInsertTokens(b *testing.B) {
 	}
 }
 
-func bare(b *testing.B, db *sql.DB, batch []*auth.Token) {
+// bare inserts tokens by one statement, without the store.
+func bare(tb testing.TB, db *sql.DB, batch []*auth.Token) {
+	tb.Helper()
 	var q strings.Builder
 	q.WriteString("INSERT INTO tokens VALUES ")
 	for i, t := range batch {
@@ -64,7 +66,7 @@ func bare(b *testing.B, db *sql.DB, batch []*auth.Token) {
 		fmt.Fprintf(&q, "(x'%x',x'%x',x'%x',x'%x','%s',%d,%d,%d,NULL)", t.ID[:], t.Client[:], t.Credential[:], t.API[:], t.Scope,
 			t.Issued.UnixMicro(), t.Expires.UnixMicro(), t.Revision)
 	}
-	if _, err := db.ExecContext(b.Context(), q.String()); err != nil {
-		b.Fatal(err)
+	if _, err := db.ExecContext(tb.Context(), q.String()); err != nil {
+		tb.Fatal(err)
 	}
 }
