@@ -32,30 +32,27 @@ type Authenticator struct {
 }
 
 // Authenticate returns the client that c proves, or fault.InvalidClient. An unknown client, a wrong, expired or disabled
-// secret, a disabled client and a method that is not the registered one are the same to the caller, in answer and in time:
-// each costs one keyed hash, one catch-up of the change log at a bounded rate, and one more hash.
-// It returns fault.Unavailable rather than a verdict when nothing is known because the directory never loaded.
+// secret and a disabled client are the same to the caller, in answer and in time: each costs one keyed hash, one catch-up of the
+// change log at a bounded rate, and one more hash. Only who has the right secret is told that he sent it by another method than
+// the registered one. It returns fault.Unavailable rather than a verdict when the change log cannot be read.
 func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) (*Caller, error) {
 	if !c.Secret.WellFormed() {
 		return nil, errNotAuthenticated()
 	}
-	if caller := a.match(c); caller != nil {
+	if caller, err := a.match(c); err == nil {
 		return caller, nil
 	}
 	if err := a.Directory.CatchUp(ctx); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "client credentials cannot be checked right now", err)
 	}
-	if caller := a.match(c); caller != nil {
-		return caller, nil
-	}
-	return nil, errNotAuthenticated()
+	return a.match(c)
 }
 
 func errNotAuthenticated() error {
 	return fault.New(fault.InvalidClient, "client authentication failed")
 }
 
-func (a *Authenticator) match(c Credentials) *Caller {
+func (a *Authenticator) match(c Credentials) (*Caller, error) {
 	var record *ClientRecord
 	if id, err := ParseClientID(c.ClientID); err == nil {
 		record = a.Directory.Client(id)
@@ -65,8 +62,11 @@ func (a *Authenticator) match(c Credentials) *Caller {
 		secrets = record.Secrets
 	}
 	secret := a.Peppers().match(c.Secret, secrets, a.Now())
-	if secret == nil || record.Client.Status != Active || record.Client.AuthMethod != c.Method {
-		return nil
+	if secret == nil || record.Client.Status != Active {
+		return nil, errNotAuthenticated()
+	}
+	if registered := record.Client.AuthMethod; registered != c.Method {
+		return nil, fault.New(fault.InvalidClient, "the client is registered for "+string(registered)+", not for "+string(c.Method))
 	}
 	caller := &Caller{Client: record.Client, Credential: secret.ID, Serves: record.Serves}
 	if own := a.Directory.APIByIdentifier(ServerAPI); own != nil {
@@ -74,7 +74,7 @@ func (a *Authenticator) match(c Credentials) *Caller {
 			caller.Scopes = grant.Scopes
 		}
 	}
-	return caller
+	return caller, nil
 }
 
 // Still reports whether what authenticated the caller is still good at now, as far as the directory knows: for a decision

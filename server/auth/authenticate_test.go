@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +64,20 @@ func TestAuthenticationFailuresLookAlike(t *testing.T) {
 	_, malformed := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: auth.PresentedSecret("x"), Method: auth.SecretBasic})
 	if wrong.Error() != unknown.Error() || wrong.Error() != malformed.Error() {
 		t.Errorf("%v, %v, %v", wrong, unknown, malformed)
+	}
+}
+
+// Who has the right secret learns what to mend; who has not learns nothing of the method.
+func TestOtherMethodThanRegistered(t *testing.T) {
+	w := newWorld()
+	a := w.authenticator()
+	_, right := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: w.secret, Method: auth.SecretPost})
+	if !errors.Is(right, fault.InvalidClient) || !strings.Contains(right.Error(), "registered for client_secret_basic") {
+		t.Errorf("right secret: %v", right)
+	}
+	_, wrong := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: auth.NewSecretValue(), Method: auth.SecretPost})
+	if !errors.Is(wrong, fault.InvalidClient) || strings.Contains(wrong.Error(), "registered") {
+		t.Errorf("wrong secret: %v", wrong)
 	}
 }
 
