@@ -76,7 +76,7 @@ func (s *Store) maintain(ctx context.Context, now time.Time, m *auth.Maintenance
 }
 
 func (s *Store) turnPartitions(ctx context.Context, now time.Time) (dropped int, err error) {
-	if err := s.makePartitions(ctx, now); err != nil {
+	if err := s.makePartitions(ctx, now, 1, func(took time.Duration) error { return s.yield(ctx, took) }); err != nil {
 		return 0, err
 	}
 	return s.dropPartitions(ctx, now.Add(-skew))

@@ -45,7 +45,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return err
 	}
 	if s.dialect.partitions {
-		return s.makePartitions(ctx, time.Now())
+		return s.makePartitions(ctx, time.Now(), partitionsAtOnce, func(time.Duration) error { return nil })
 	}
 	return nil
 }

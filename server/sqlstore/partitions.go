@@ -18,8 +18,9 @@ const (
 	bucketsPerPartition = uint32(time.Hour / auth.BucketLength)
 	// headroom is how far ahead there are partitions: beyond the longest life of a token, long enough to mend what is broken.
 	headroom = auth.MaxLifetime + 24*time.Hour
-	// partitionsPerStatement keeps the statement short: each partition is a file to make.
-	partitionsPerStatement = 8
+	// partitionsAtOnce is how many are made by one statement where nobody issues tokens yet. Each is a file to make, and
+	// everybody waits meanwhile: maintenance makes and drops one at a time.
+	partitionsAtOnce = 8
 	// movable is how many rows may be in the catch-all partition when it is split. They are copied.
 	movable = 20_000
 
@@ -59,7 +60,8 @@ func (s *Store) partitionEnds(ctx context.Context) ([]uint32, error) {
 }
 
 // makePartitions splits the catch-all partition, which is empty as long as this is done in time.
-func (s *Store) makePartitions(ctx context.Context, now time.Time) error {
+// It makes some by each statement, and calls rest after each.
+func (s *Store) makePartitions(ctx context.Context, now time.Time, some int, rest func(took time.Duration) error) error {
 	ends, err := s.partitionEnds(ctx)
 	if err != nil {
 		return err
@@ -79,13 +81,17 @@ func (s *Store) makePartitions(ctx context.Context, now time.Time) error {
 	if err := s.checkMovable(ctx); err != nil {
 		return err
 	}
-	for some := range slices.Chunk(missing, partitionsPerStatement) {
+	for chunk := range slices.Chunk(missing, some) {
+		began := time.Now()
 		var b strings.Builder
-		for _, end := range some {
+		for _, end := range chunk {
 			id := auth.FirstTokenID(end)
 			fmt.Fprintf(&b, "PARTITION %s VALUES LESS THAN (x'%x'), ", partitionName(end), id[:])
 		}
 		if err := s.alter(ctx, fmt.Sprintf("REORGANIZE PARTITION %s INTO (%sPARTITION %s VALUES LESS THAN (MAXVALUE))", restPartition, &b, restPartition)); err != nil {
+			return err
+		}
+		if err := rest(time.Since(began)); err != nil {
 			return err
 		}
 	}
@@ -113,18 +119,21 @@ func (s *Store) dropPartitions(ctx context.Context, now time.Time) (int, error) 
 	if err != nil {
 		return 0, err
 	}
-	var old []string
+	dropped := 0
 	for _, end := range ends {
-		if end <= auth.Bucket(now) {
-			old = append(old, partitionName(end))
+		if end > auth.Bucket(now) {
+			break
+		}
+		began := time.Now()
+		if err := s.alter(ctx, "DROP PARTITION "+partitionName(end)); err != nil {
+			return dropped, err
+		}
+		dropped++
+		if err := s.yield(ctx, time.Since(began)); err != nil {
+			return dropped, err
 		}
 	}
-	for some := range slices.Chunk(old, partitionsPerStatement) {
-		if err := s.alter(ctx, "DROP PARTITION "+strings.Join(some, ", ")); err != nil {
-			return 0, err
-		}
-	}
-	return len(old), nil
+	return dropped, nil
 }
 
 // errCrowded says that maintenance was away for so long that only an operator can make room, by a statement that takes its time.
