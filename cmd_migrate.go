@@ -12,6 +12,7 @@ import (
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/sqlstore"
 )
 
@@ -104,8 +105,8 @@ func newRestoredCmd(env environment) *cobra.Command {
 				return err
 			}
 			return withStore(cmd, env, settings, func(ctx context.Context, store *sqlstore.Store) error {
-				registry := auth.Registry{Store: store, Now: time.Now}
-				if err := registry.Restored(ctx, commandActor(cmd)); err != nil {
+				changed := registry.Registry{Store: store, Now: time.Now}
+				if err := changed.Restored(ctx, commandActor(cmd)); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintln(env.stdout, "every token is taken back; start the servers")

@@ -17,6 +17,7 @@ import (
 	"github.com/countersign/countersign/internal/up"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/instance"
+	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/seed"
 )
 
@@ -149,7 +150,7 @@ func prepareSystem(ctx context.Context, folder *up.Folder, s instance.Settings, 
 		return b, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	registry, err := seed.System(ctx, store, master, time.Now)
+	made, err := seed.System(ctx, store, master, time.Now)
 	if err != nil {
 		return b, err
 	}
@@ -158,11 +159,11 @@ func prepareSystem(ctx context.Context, folder *up.Folder, s instance.Settings, 
 	}
 	b.Issuer, b.AdminURL = up.URL(ports.Issuer), up.URL(ports.Admin)
 	api, roles := seed.Demo()
-	if err := seed.API(ctx, registry, api); err != nil {
+	if err := seed.API(ctx, made, api); err != nil {
 		return b, err
 	}
 	for _, role := range append([]seed.Role{seed.Admin()}, roles...) {
-		if err := ensureClient(ctx, registry, role, &b); err != nil {
+		if err := ensureClient(ctx, made, role, &b); err != nil {
 			return b, err
 		}
 	}
@@ -170,13 +171,13 @@ func prepareSystem(ctx context.Context, folder *up.Folder, s instance.Settings, 
 }
 
 // ensureClient keeps the credentials of an earlier start if their client still exists, and makes new ones otherwise.
-func ensureClient(ctx context.Context, registry *auth.Registry, role seed.Role, b *up.Bootstrap) error {
+func ensureClient(ctx context.Context, r *registry.Registry, role seed.Role, b *up.Bootstrap) error {
 	if id, err := auth.ParseClientID(b.Clients[role.Name].ClientID); err == nil {
-		if exists, err := seed.Exists(ctx, registry.Store, id); err != nil || exists {
+		if exists, err := seed.Exists(ctx, r.Store, id); err != nil || exists {
 			return err
 		}
 	}
-	made, err := seed.Client(ctx, registry, role)
+	made, err := seed.Client(ctx, r, role)
 	if err != nil {
 		return fmt.Errorf("make the client %s: %w", role.Name, err)
 	}

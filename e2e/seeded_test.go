@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign/countersign/internal/seal"
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/seed"
 	"github.com/countersign/countersign/server/sqlstore"
 )
@@ -28,7 +29,7 @@ type seeded struct {
 	Stranger      credential // nothing granted, nothing served
 	Operator      credential // granted all of urn:countersign:server: introspect:all, revoke:all, revocations:read
 	// Registry makes further changes, as the admin API would.
-	Registry *auth.Registry
+	Registry *registry.Registry
 	Actor    auth.Actor
 }
 

@@ -29,6 +29,7 @@ import (
 	"github.com/countersign/countersign/server/lookup"
 	"github.com/countersign/countersign/server/memory"
 	"github.com/countersign/countersign/server/memstore"
+	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/seed"
 	"github.com/countersign/countersign/server/sqlstore"
 )
@@ -45,7 +46,7 @@ const (
 type world struct {
 	testing.TB
 	store     *sqlstore.Store
-	registry  *auth.Registry
+	registry  *registry.Registry
 	directory *watched
 	ring      *keys.Ring
 	ledger    *faulty

@@ -28,6 +28,10 @@ const (
 	TooMany              Code = "too_many_requests"      // 429
 	NotFound             Code = "not_found"              // no such resource
 	Conflict             Code = "conflict"               // the resource exists, or changed meanwhile
+	Forbidden            Code = "forbidden"              // the caller may do such things, but not this one
+	PreconditionFailed   Code = "precondition_failed"    // 412: the resource is not in the state that If-Match or If-None-Match names
+	PreconditionRequired Code = "precondition_required"  // 428: the change needs If-Match
+	Mismatch             Code = "idempotency_mismatch"   // 422: the Idempotency-Key was used for another request
 	Unavailable          Code = "unavailable"            // a part that is needed does not answer: try again
 	Internal             Code = "internal"               // a defect, or something nobody foresaw
 )

@@ -49,6 +49,14 @@ func wireOf(code fault.Code) wire {
 		return wire{http.StatusNotFound, "invalid_request", "Not found"}
 	case fault.Conflict:
 		return wire{http.StatusConflict, "invalid_request", "Conflict"}
+	case fault.Forbidden:
+		return wire{http.StatusForbidden, "access_denied", "Forbidden"}
+	case fault.PreconditionFailed:
+		return wire{http.StatusPreconditionFailed, "invalid_request", "Precondition failed"}
+	case fault.PreconditionRequired:
+		return wire{http.StatusPreconditionRequired, "invalid_request", "Precondition required"}
+	case fault.Mismatch:
+		return wire{http.StatusUnprocessableEntity, "invalid_request", "Idempotency key used for another request"}
 	case fault.Unavailable:
 		return wire{http.StatusServiceUnavailable, "temporarily_unavailable", "Temporarily unavailable"}
 	case fault.Internal:

@@ -37,7 +37,27 @@ const (
 	AdminAPI  = "urn:countersign:admin"  // the admin API
 	ServerAPI = "urn:countersign:server" // introspection, revocation and the feed of the authorization server itself
 
-	builtInPrefix = "urn:countersign:"
+	// BuiltInPrefix begins the identifiers of Countersign's own APIs.
+	BuiltInPrefix = "urn:countersign:"
+)
+
+// The scopes of AdminAPI, one for each kind of resource and verb.
+const (
+	ScopeClientsRead  = "clients:read"
+	ScopeClientsWrite = "clients:write"
+	ScopeSecretsWrite = "secrets:write" //nolint:gosec // G101: a scope
+	// ScopeSecretsOwn lets a client add, rotate and end secrets of its own. Without it a client cannot, whatever else it may, so
+	// that who has stolen a token cannot stay.
+	ScopeSecretsOwn  = "secrets:own" //nolint:gosec // G101: a scope
+	ScopeAPIsRead    = "apis:read"
+	ScopeAPIsWrite   = "apis:write"
+	ScopeGrantsRead  = "grants:read"
+	ScopeGrantsWrite = "grants:write"
+	ScopeTokensRead  = "tokens:read"
+	ScopeTokensWrite = "tokens:write"
+	ScopeKeysRead    = "keys:read"
+	ScopeKeysWrite   = "keys:write"
+	ScopeAuditRead   = "audit:read"
 )
 
 // The scopes of ServerAPI.
@@ -73,7 +93,7 @@ type API struct {
 const maxIdentifier = 500
 
 // BuiltIn reports whether the API belongs to Countersign itself.
-func (a *API) BuiltIn() bool { return strings.HasPrefix(a.Identifier, builtInPrefix) }
+func (a *API) BuiltIn() bool { return strings.HasPrefix(a.Identifier, BuiltInPrefix) }
 
 // ServedBy reports whether the client serves the API.
 func (a *API) ServedBy(id ClientID) bool { return slices.Contains(a.Servers, id) }

@@ -22,8 +22,8 @@ const (
 // Client is a service that calls others.
 type Client struct {
 	ID       ClientID
-	Revision int64 // counts the changes of this row, from 1; 0 is a client that is not stored yet
-	Name     string
+	Revision int64  // counts the changes of this row, from 1; 0 is a client that is not stored yet
+	Name     string // unique
 	// Description, Owner and Labels are for people and filters.
 	Description string
 	Owner       string

@@ -50,6 +50,12 @@ func (id ClientID) String() string { return idText("cl_", rawID(id)) }
 // MarshalText returns the text form.
 func (id ClientID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
+// UnmarshalText reads what MarshalText wrote.
+func (id *ClientID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseClientID(string(text))
+	return err
+}
+
 // APIID names an API. Its text form is `api_` and 22 base62 digits.
 type APIID rawID
 
@@ -67,6 +73,12 @@ func (id APIID) String() string { return idText("api_", rawID(id)) }
 
 // MarshalText returns the text form.
 func (id APIID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (id *APIID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseAPIID(string(text))
+	return err
+}
 
 // SecretID names a client secret. Its text form is `sec_` and 22 base62 digits.
 type SecretID rawID
@@ -86,6 +98,12 @@ func (id SecretID) String() string { return idText("sec_", rawID(id)) }
 // MarshalText returns the text form.
 func (id SecretID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
+// UnmarshalText reads what MarshalText wrote.
+func (id *SecretID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseSecretID(string(text))
+	return err
+}
+
 // KeyID names a signing key, the `kid` of RFC 7515 §4.1.4. Its text form is `key_` and 22 base62 digits.
 type KeyID rawID
 
@@ -104,6 +122,12 @@ func (id KeyID) String() string { return idText("key_", rawID(id)) }
 // MarshalText returns the text form.
 func (id KeyID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
+// UnmarshalText reads what MarshalText wrote.
+func (id *KeyID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseKeyID(string(text))
+	return err
+}
+
 // EventID names an audit event. Its text form is `evt_` and 22 base62 digits.
 type EventID rawID
 
@@ -121,3 +145,9 @@ func (id EventID) String() string { return idText("evt_", rawID(id)) }
 
 // MarshalText returns the text form.
 func (id EventID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (id *EventID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseEventID(string(text))
+	return err
+}

@@ -26,12 +26,18 @@ type Secret struct {
 	Revision int64
 	// Hash is HMAC-SHA-256 of the value under the pepper of version Pepper: the value holds 256 random bits, so that a
 	// password hash would cost a thousand times more and add nothing.
-	Hash    [sha256.Size]byte
-	Pepper  uint32
-	Hint    string // the value's last four characters before its checksum
-	Status  Status
-	Created time.Time
-	Expires time.Time // zero: never
+	Hash   [sha256.Size]byte
+	Pepper uint32
+	// Imported is the argon2id hash, in PHC form, of a value that was brought from outside; empty for one that this server made.
+	// Hash and Pepper are not set then.
+	Imported string
+	Hint     string // the value's last four characters before its checksum; of an imported one nothing
+	Status   Status
+	Created  time.Time
+	Expires  time.Time // zero: never
+	// By is the credential with which whoever made it had authenticated; zero: the system. If that one turns out to be stolen, what it
+	// made is not to be trusted either.
+	By SecretID
 }
 
 // Usable reports whether the secret may authenticate its client at now.
@@ -81,7 +87,8 @@ func (v SecretValue) WellFormed() bool {
 	return len(v.text) == secretLength && v.text[:len(secretPrefix)] == secretPrefix && checksumHolds(v.text[len(secretPrefix):])
 }
 
-func (v SecretValue) hint() string {
+// Hint returns the last four characters before the checksum, by which people tell secrets apart.
+func (v SecretValue) Hint() string {
 	end := len(v.text) - crcDigits
 	return v.text[end-4 : end]
 }
@@ -104,6 +111,14 @@ func NewPeppers(keys map[uint32][]byte) *Peppers {
 // Hash returns the keyed hash of v under the newest pepper, and that pepper's version.
 func (p *Peppers) Hash(v SecretValue) (hash [sha256.Size]byte, version uint32) {
 	return p.under(p.current, v), p.current
+}
+
+// Hashes returns the keyed hash of v under each pepper, for looking a value up.
+func (p *Peppers) Hashes(v SecretValue) (hashes [][sha256.Size]byte) {
+	for version := range p.keys {
+		hashes = append(hashes, p.under(version, v))
+	}
+	return hashes
 }
 
 func (p *Peppers) under(version uint32, v SecretValue) (hash [sha256.Size]byte) {

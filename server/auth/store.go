@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"time"
 )
@@ -24,16 +25,27 @@ type Tx interface {
 	APIs() APIs
 	Grants() Grants
 	Keys() Keys
+	Journal
+}
+
+// Journal hands out the parts of a transaction that tell what happened.
+type Journal interface {
 	Changes() Changes
 	Audit() Audit
+	Usage() Usage
+	Replays() Replays
 }
 
 // Clients is the part of a Tx that holds clients.
 type Clients interface {
 	// Client returns the client with this id, or fault.NotFound.
 	Client(ctx context.Context, id ClientID) (*Client, error)
+	// ClientByName returns the client with this name, or fault.NotFound.
+	ClientByName(ctx context.Context, name string) (*Client, error)
+	// ListClients returns a page of the clients that q selects.
+	ListClients(ctx context.Context, q ClientQuery) ([]*Client, error)
 	// PutClient adds c if its Revision is 0, or replaces the stored one. It reports fault.Conflict if c.Revision is not the
-	// stored one, and counts c.Revision up.
+	// stored one, or if another client has the name, and counts c.Revision up.
 	PutClient(ctx context.Context, c *Client) error
 	// DeleteClient removes the client with its secrets, its grants and its part in serving APIs, or returns fault.NotFound.
 	DeleteClient(ctx context.Context, id ClientID) error
@@ -45,6 +57,10 @@ type Clients interface {
 type Secrets interface {
 	// Secret returns the secret with this id, or fault.NotFound.
 	Secret(ctx context.Context, id SecretID) (*Secret, error)
+	// SecretByHash returns the secret with this keyed hash, or fault.NotFound.
+	SecretByHash(ctx context.Context, hash [sha256.Size]byte) (*Secret, error)
+	// SecretsBy returns the secrets that were made with a credential, in order of client and id.
+	SecretsBy(ctx context.Context, by SecretID) ([]*Secret, error)
 	// ClientSecrets returns a client's secrets in order of id.
 	ClientSecrets(ctx context.Context, id ClientID) ([]*Secret, error)
 	// PutSecret adds or replaces s as PutClient does.
@@ -61,6 +77,8 @@ type APIs interface {
 	API(ctx context.Context, id APIID) (*API, error)
 	// APIByIdentifier returns the API with this audience, or fault.NotFound.
 	APIByIdentifier(ctx context.Context, identifier string) (*API, error)
+	// ListAPIs returns a page of the APIs that q selects.
+	ListAPIs(ctx context.Context, q APIQuery) ([]*API, error)
 	// PutAPI adds or replaces a, with its scopes and servers, as PutClient does. It reports fault.Conflict if another API has
 	// the identifier.
 	PutAPI(ctx context.Context, a *API) error
@@ -78,6 +96,8 @@ type Grants interface {
 	ClientGrants(ctx context.Context, id ClientID) ([]*Grant, error)
 	// APIGrants returns the grants of an API in order of client.
 	APIGrants(ctx context.Context, id APIID) ([]*Grant, error)
+	// ListGrants returns a page of the grants that q selects.
+	ListGrants(ctx context.Context, q GrantQuery) ([]*Grant, error)
 	// PutGrant adds or replaces g as PutClient does.
 	PutGrant(ctx context.Context, g *Grant) error
 	// DeleteGrant removes the grant, or returns fault.NotFound.
@@ -115,8 +135,47 @@ type Changes interface {
 
 // Audit is the part of a Tx that holds the audit log.
 type Audit interface {
-	// Record writes the event.
+	// Record chains the event to the one before and writes it. Number and Chain are set by it.
 	Record(ctx context.Context, e AuditEvent) error
+	// Event returns the event with this id, or fault.NotFound.
+	Event(ctx context.Context, id EventID) (*AuditEvent, error)
+	// ListEvents returns a page of the events that q selects, in order of Number.
+	ListEvents(ctx context.Context, q AuditQuery) ([]*AuditEvent, error)
+	// AuditHead returns how far the log has come.
+	AuditHead(ctx context.Context) (AuditHead, error)
+	// AuditFloor returns the checkpoint up to which events were removed; Number is 0 if none were.
+	AuditFloor(ctx context.Context) (AuditHead, error)
+	// ListFailures returns the newest failed authentications, of one client or, if client is nil, of all.
+	ListFailures(ctx context.Context, client *ClientID, limit int) ([]*AuthFailure, error)
+}
+
+// Usage is the part of a Tx that tells what was used and when. It is written by UsageLog, some time after the fact.
+type Usage interface {
+	// SecretUses returns the uses of a client's secrets. A secret that was never used is not among them.
+	SecretUses(ctx context.Context, client ClientID) ([]SecretUse, error)
+	// ClientUse returns when one of a client's credentials was last used; zero: never.
+	ClientUse(ctx context.Context, id ClientID) (time.Time, error)
+	// GrantUses returns the uses of a client's grants, or if client is zero of all grants, some by some in order of client, API and
+	// scope, until each returns an error.
+	GrantUses(ctx context.Context, client ClientID, each func(GrantUse) error) error
+	// EachSecretUse calls each for the use of every secret, in order of client and secret.
+	EachSecretUse(ctx context.Context, each func(ClientID, SecretUse) error) error
+}
+
+// UsageLog takes down what was used. It is apart from Store since it takes no part in the order of changes.
+type UsageLog interface {
+	// RecordUses adds uses to what is there already: counts are added, times are the latest.
+	RecordUses(ctx context.Context, secrets []ClientSecretUse, grants []GrantUse) error
+	// RecordFailures adds failed authentications. No more than a bound for each client and in all are kept: the newest.
+	RecordFailures(ctx context.Context, failures []AuthFailure) error
+}
+
+// Replays is the part of a Tx that remembers the answers to calls which may be sent twice.
+type Replays interface {
+	// Replay returns what was remembered under the key, or fault.NotFound.
+	Replay(ctx context.Context, key [sha256.Size]byte) (*Replay, error)
+	// PutReplay remembers r.
+	PutReplay(ctx context.Context, r *Replay) error
 }
 
 // Revocation is a token or set of tokens to take back, with the record of who did it.
@@ -135,17 +194,23 @@ type Ledger interface {
 	InsertTokens(ctx context.Context, tokens []*Token, retry bool) error
 	// Token returns the token with this id, or fault.NotFound. Key is not set.
 	Token(ctx context.Context, id TokenID) (*Token, error)
+	// ClientTokens returns at most limit tokens of a client, in order of id, whose id is above after.
+	ClientTokens(ctx context.Context, client ClientID, after TokenID, limit int) ([]*Token, error)
+	// EachToken calls each for the tokens whose id is above after, in order of id, until it returns an error.
+	EachToken(ctx context.Context, after TokenID, each func(*Token) error) error
 	// Revoke writes all revocations and their audit events in one transaction and returns the sequence of the last. Those whose
 	// event is recorded already are left out, so that a call of unknown outcome can be repeated; if none is left it returns the
 	// newest sequence.
 	Revoke(ctx context.Context, revocations []Revocation) (uint64, error)
-	// Maintain makes room for tokens to come, removes what expired before now, and cuts the change log. Any number of instances may
+	// Maintain makes room for tokens to come, removes what expired before now, cuts the change log, and cuts the audit log at a sealed
+	// checkpoint before what is older than keepAudit. Any number of instances may
 	// call it at any time: those that do not hold the database's lease for it do nothing. No statement runs longer than 100 ms.
-	Maintain(ctx context.Context, now time.Time) (Maintenance, error)
+	Maintain(ctx context.Context, now time.Time, keepAudit time.Duration) (Maintenance, error)
 }
 
 // Maintenance is what a call of Ledger.Maintain found and did.
 type Maintenance struct {
+	EventsRemoved  int64         // of the audit log
 	Held           bool          // whether this instance holds the lease
 	Headroom       time.Duration // how far ahead there is room for tokens, negative if there is none; 0 if the store needs none made
 	TokensRemoved  int64         // rows, or -1 where whole partitions were dropped uncounted

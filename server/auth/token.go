@@ -57,6 +57,15 @@ func ParseTokenID(text string) (TokenID, error) {
 // String returns 22 base62 digits.
 func (id TokenID) String() string { return idText("", rawID(id)) }
 
+// MarshalText returns the text form.
+func (id TokenID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (id *TokenID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseTokenID(string(text))
+	return err
+}
+
 // Token is an access token as its row records it. A Token is never changed once it is issued: what takes it back is a
 // revocation in the change log.
 type Token struct {

@@ -18,6 +18,7 @@ import (
 	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/server"
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/seed"
 	"github.com/countersign/countersign/server/sqlstore"
 )
@@ -42,7 +43,7 @@ type Instance struct {
 	config   Config
 	store    *sqlstore.Store
 	master   seal.Key
-	registry *auth.Registry
+	registry *registry.Registry
 	metrics  *prometheus.Registry
 	tracing  *telemetry.Tracing
 	clock    *watch

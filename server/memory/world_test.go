@@ -10,13 +10,14 @@ import (
 
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/memory"
+	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/sqlstore"
 )
 
 // world is a database, and whoever changes it.
 type world struct {
 	testing.TB
-	*auth.Registry
+	*registry.Registry
 	store *sqlstore.Store
 }
 
@@ -33,7 +34,7 @@ func newWorld(tb testing.TB) *world {
 		tb.Fatal(err)
 	}
 	peppers := auth.NewPeppers(map[uint32][]byte{1: []byte("pepper")})
-	return &world{TB: tb, store: store, Registry: &auth.Registry{
+	return &world{TB: tb, store: store, Registry: &registry.Registry{
 		Store: store, Peppers: func() *auth.Peppers { return peppers }, Now: time.Now,
 	}}
 }

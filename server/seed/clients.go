@@ -7,6 +7,7 @@ import (
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/registry"
 )
 
 // roleLabel marks a client that a first start made, so that a later start finds it again.
@@ -49,8 +50,8 @@ func Demo() (auth.API, []Role) {
 }
 
 // API stores the API unless one with its identifier exists.
-func API(ctx context.Context, registry *auth.Registry, api auth.API) error {
-	_, err := registry.CreateAPI(ctx, actor(), api)
+func API(ctx context.Context, r *registry.Registry, api auth.API) error {
+	_, err := r.CreateAPI(ctx, actor(), api)
 	if found := fault.From(err); found != nil && found.Code != fault.Conflict {
 		return fmt.Errorf("create API %s: %w", api.Identifier, err)
 	}
@@ -64,20 +65,20 @@ type Credential struct {
 }
 
 // Client makes the client of a role with what it is granted, or finds it, and gives it one more secret.
-func Client(ctx context.Context, registry *auth.Registry, role Role) (Credential, error) {
-	c, err := find(ctx, registry.Store, role.Name)
+func Client(ctx context.Context, r *registry.Registry, role Role) (Credential, error) {
+	c, err := find(ctx, r.Store, role.Name)
 	if err == nil && c == nil {
-		c, err = registry.CreateClient(ctx, actor(), auth.Client{
+		c, err = r.CreateClient(ctx, actor(), auth.Client{
 			Name: role.Name, Description: role.Description, Labels: map[string]string{roleLabel: role.Name},
 		})
 	}
 	if err != nil {
 		return Credential{}, fmt.Errorf("create client %s: %w", role.Name, err)
 	}
-	if err := entitle(ctx, registry, c.ID, role); err != nil {
+	if err := entitle(ctx, r, c.ID, role); err != nil {
 		return Credential{}, fmt.Errorf("entitle client %s: %w", role.Name, err)
 	}
-	_, value, err := registry.AddSecret(ctx, actor(), c.ID, time.Time{})
+	_, value, err := r.AddSecret(ctx, actor(), c.ID, time.Time{})
 	if err != nil {
 		return Credential{}, fmt.Errorf("make a secret for client %s: %w", role.Name, err)
 	}
@@ -112,9 +113,9 @@ func find(ctx context.Context, store auth.Store, role string) (found *auth.Clien
 	return found, err
 }
 
-func entitle(ctx context.Context, registry *auth.Registry, client auth.ClientID, role Role) error {
+func entitle(ctx context.Context, r *registry.Registry, client auth.ClientID, role Role) error {
 	var calls, serves *auth.API
-	err := registry.Store.View(ctx, func(tx auth.Tx) (err error) {
+	err := r.Store.View(ctx, func(tx auth.Tx) (err error) {
 		if role.Calls != "" {
 			calls, err = tx.APIs().APIByIdentifier(ctx, role.Calls)
 		}
@@ -131,12 +132,12 @@ func entitle(ctx context.Context, registry *auth.Registry, client auth.ClientID,
 		if len(scopes) == 0 {
 			scopes = calls.ScopeNames()
 		}
-		if err := registry.PutGrant(ctx, actor(), client, calls.ID, scopes); err != nil {
+		if err := r.PutGrant(ctx, actor(), client, calls.ID, scopes); err != nil {
 			return err
 		}
 	}
 	if serves != nil {
-		return registry.SetServer(ctx, actor(), serves.ID, client, true)
+		return r.SetServer(ctx, actor(), serves.ID, client, true)
 	}
 	return nil
 }

@@ -8,12 +8,13 @@ import (
 	"github.com/countersign/countersign/internal/seal"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/keys"
+	"github.com/countersign/countersign/server/registry"
 )
 
 // System makes what is missing of that which every deployment has: sealed keys, the signing keys that are quick to make, and
 // the built-in APIs. Any number of instances may call it at once. It returns keys.ErrMasterKey if master is not the one under
 // which the database was begun.
-func System(ctx context.Context, store auth.Store, master seal.Key, now func() time.Time) (*auth.Registry, error) {
+func System(ctx context.Context, store auth.Store, master seal.Key, now func() time.Time) (*registry.Registry, error) {
 	if err := keys.EnsureSealed(ctx, store, master, now()); err != nil {
 		return nil, err
 	}
@@ -32,8 +33,8 @@ func System(ctx context.Context, store auth.Store, master seal.Key, now func() t
 	if err != nil {
 		return nil, err
 	}
-	registry := &auth.Registry{Store: store, Peppers: func() *auth.Peppers { return peppers }, Now: now}
-	return registry, registry.EnsureBuiltIns(ctx, actor())
+	made := &registry.Registry{Store: store, Peppers: func() *auth.Peppers { return peppers }, Now: now}
+	return made, made.EnsureBuiltIns(ctx, actor())
 }
 
 func actor() auth.Actor { return auth.Actor{Name: "first start"} }

@@ -1,4 +1,4 @@
-package auth_test
+package registry_test
 
 import (
 	"context"
@@ -13,13 +13,14 @@ import (
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/sqlstore"
 )
 
 // office is a registry on a real database.
 type office struct {
 	*testing.T
-	*auth.Registry
+	*registry.Registry
 	store *sqlstore.Store
 }
 
@@ -34,7 +35,7 @@ func newOffice(t *testing.T) office {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	peppers := auth.NewPeppers(map[uint32][]byte{1: []byte("pepper")})
-	return office{t, &auth.Registry{Store: store, Peppers: func() *auth.Peppers { return peppers }, Now: time.Now}, store}
+	return office{t, &registry.Registry{Store: store, Peppers: func() *auth.Peppers { return peppers }, Now: time.Now}, store}
 }
 
 var clerk = auth.Actor{Name: "clerk", Source: "192.0.2.1", Request: "r-1"} //nolint:gochecknoglobals // Go has no constant structs

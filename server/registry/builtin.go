@@ -1,18 +1,20 @@
-package auth
+package registry
 
 import (
 	"context"
 
 	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
 )
 
 // builtIns are the APIs of Countersign itself, as the first start stores them.
-func builtIns() []API {
-	return []API{
-		{Identifier: AdminAPI, Name: "Countersign administration", Scopes: []ScopeDefinition{
+func builtIns() []auth.API {
+	return []auth.API{
+		{Identifier: auth.AdminAPI, Name: "Countersign administration", Scopes: []auth.ScopeDefinition{
 			{"clients:read", "see clients and the hints of their secrets"},
 			{"clients:write", "create, change and delete clients"},
-			{"secrets:write", "add, disable and delete secrets"},
+			{auth.ScopeSecretsWrite, "add, disable and delete secrets of other clients"},
+			{auth.ScopeSecretsOwn, "add, rotate and end secrets of one's own"},
 			{"apis:read", "see APIs"},
 			{"apis:write", "create, change and delete APIs"},
 			{"grants:read", "see grants"},
@@ -23,18 +25,18 @@ func builtIns() []API {
 			{"keys:write", "rotate signing keys"},
 			{"audit:read", "read the audit log"},
 		}},
-		{Identifier: ServerAPI, Name: "Countersign authorization server", Scopes: []ScopeDefinition{
-			{ScopeIntrospectAll, "introspect every token"},
-			{ScopeRevokeAll, "revoke every token"},
-			{ScopeRevocationsRead, "read the revocation feed"},
+		{Identifier: auth.ServerAPI, Name: "Countersign authorization server", Scopes: []auth.ScopeDefinition{
+			{auth.ScopeIntrospectAll, "introspect every token"},
+			{auth.ScopeRevokeAll, "revoke every token"},
+			{auth.ScopeRevocationsRead, "read the revocation feed"},
 		}},
 	}
 }
 
 // EnsureBuiltIns stores the built-in APIs that are missing, and gives those that exist the scopes of this version.
-func (r *Registry) EnsureBuiltIns(ctx context.Context, actor Actor) error {
+func (r *Registry) EnsureBuiltIns(ctx context.Context, actor auth.Actor) error {
 	now := r.Now().UTC()
-	return r.Store.Update(ctx, func(tx Tx) error {
+	return r.Store.Update(ctx, func(tx auth.Tx) error {
 		for _, want := range builtIns() {
 			stored, err := tx.APIs().APIByIdentifier(ctx, want.Identifier)
 			var before any
@@ -47,8 +49,8 @@ func (r *Registry) EnsureBuiltIns(ctx context.Context, actor Actor) error {
 				stored.Scopes, stored.Updated = want.Scopes, now
 			case found.Code == fault.NotFound:
 				stored = &want
-				stored.ID, stored.Created, stored.Updated = NewAPIID(now), now, now
-				stored.Format, stored.Lifetime, stored.Algorithm = JWT, DefaultLifetime, ES256
+				stored.ID, stored.Created, stored.Updated = auth.NewAPIID(now), now, now
+				stored.Format, stored.Lifetime, stored.Algorithm = auth.JWT, auth.DefaultLifetime, auth.ES256
 			default:
 				return err
 			}

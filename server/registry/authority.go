@@ -1,0 +1,147 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
+)
+
+// need returns fault.InsufficientScope, with the scope that is missing, unless the actor holds it.
+func need(actor auth.Actor, scopes ...string) error {
+	if actor.System() {
+		return nil
+	}
+	held, err := auth.ParseScopes(actor.Scope)
+	if err != nil {
+		return err
+	}
+	for _, scope := range scopes {
+		if !held.Has(scope) {
+			return fault.New(fault.InsufficientScope, "the access token does not hold the scope "+scope).At(scope)
+		}
+	}
+	return nil
+}
+
+// powers are what a client holds, or an actor, of our own APIs.
+type powers struct{ admin, server auth.Scopes }
+
+func (p powers) contain(other powers) bool {
+	return p.admin.Contains(other.admin) && p.server.Contains(other.server)
+}
+
+// outranks returns fault.Forbidden unless the actor holds everything that the target client holds of our own APIs, and what it would
+// gain. Who may change a client, or get a secret of it, may act as that client: this is what keeps a part of the
+// administration from becoming the whole. Who holds every scope of the AdminAPI may give itself any other, so it holds everything.
+func (r *Registry) outranks(ctx context.Context, tx auth.Tx, actor auth.Actor, target auth.ClientID, gain powers) error {
+	if actor.System() {
+		return nil
+	}
+	own, err := builtIn(ctx, tx)
+	if err != nil {
+		return err
+	}
+	admin, err := auth.ParseScopes(actor.Scope)
+	if err != nil {
+		return err
+	}
+	if admin.Contains(own.admin.ScopeNames()) {
+		return nil
+	}
+	held, err := own.of(ctx, tx, actor.Client)
+	if err != nil {
+		return err
+	}
+	held.admin = admin
+	needed, err := own.of(ctx, tx, target)
+	if err != nil {
+		return err
+	}
+	if !held.contain(needed) {
+		return fault.New(fault.Forbidden, "the client holds scopes of Countersign's own APIs that the caller does not hold")
+	}
+	if !held.contain(gain) {
+		return fault.New(fault.Forbidden, "the client would gain scopes of Countersign's own APIs that the caller does not hold").At("scopes")
+	}
+	return nil
+}
+
+// ownAPIs are the built-in APIs.
+type ownAPIs struct{ admin, server *auth.API }
+
+func builtIn(ctx context.Context, tx auth.Tx) (own ownAPIs, err error) {
+	if own.admin, err = tx.APIs().APIByIdentifier(ctx, auth.AdminAPI); err != nil {
+		return own, fmt.Errorf("find the admin API: %w", err)
+	}
+	if own.server, err = tx.APIs().APIByIdentifier(ctx, auth.ServerAPI); err != nil {
+		return own, fmt.Errorf("find the server API: %w", err)
+	}
+	return own, nil
+}
+
+// of returns what a client is granted of them.
+func (o ownAPIs) of(ctx context.Context, tx auth.Tx, client auth.ClientID) (p powers, err error) {
+	if p.admin, err = granted(ctx, tx, client, o.admin.ID); err != nil {
+		return p, err
+	}
+	p.server, err = granted(ctx, tx, client, o.server.ID)
+	return p, err
+}
+
+func granted(ctx context.Context, tx auth.Tx, client auth.ClientID, api auth.APIID) (auth.Scopes, error) {
+	g, err := tx.Grants().Grant(ctx, client, api)
+	if errors.Is(err, fault.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g.Scopes, nil
+}
+
+// keepAdmin returns fault.Conflict if no client is left that can do everything: that is active, has every scope of the AdminAPI,
+// and a secret that can be used. Operations that take something away from a client end with it.
+func (r *Registry) keepAdmin(ctx context.Context, tx auth.Tx, actor auth.Actor) error {
+	if actor.System() {
+		return nil
+	}
+	own, err := builtIn(ctx, tx)
+	if err != nil {
+		return err
+	}
+	grants, err := tx.Grants().APIGrants(ctx, own.admin.ID)
+	if err != nil {
+		return err
+	}
+	all := own.admin.ScopeNames()
+	for _, g := range grants {
+		if !g.Scopes.Contains(all) {
+			continue
+		}
+		if able, err := r.able(ctx, tx, g.Client); err != nil || able {
+			return err
+		}
+	}
+	return fault.New(fault.Conflict, "this would leave nobody who can administer everything; give another client every scope of "+auth.AdminAPI+" first")
+}
+
+// able reports whether the client can authenticate.
+func (r *Registry) able(ctx context.Context, tx auth.Tx, id auth.ClientID) (bool, error) {
+	c, err := tx.Clients().Client(ctx, id)
+	if err != nil || c.Status != auth.Active {
+		return false, err
+	}
+	secrets, err := tx.Secrets().ClientSecrets(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	for _, s := range secrets {
+		if s.Usable(r.Now()) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
