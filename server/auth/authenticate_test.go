@@ -2,9 +2,13 @@ package auth_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
@@ -15,17 +19,22 @@ func TestAuthenticate(t *testing.T) {
 		name     string
 		change   func(*world, *auth.Credentials)
 		want     error
+		reason   string
+		nobody   bool // the log learns of no client
 		catchUps int
 	}{
 		{name: "right", change: func(*world, *auth.Credentials) {}},
-		{name: "wrong secret", change: func(_ *world, c *auth.Credentials) { c.Secret = auth.NewSecretValue() }, want: fault.InvalidClient, catchUps: 1},
-		{name: "malformed secret", change: func(_ *world, c *auth.Credentials) { c.Secret = auth.PresentedSecret("guess") }, want: fault.InvalidClient},
-		{name: "unknown client", change: func(_ *world, c *auth.Credentials) { c.ClientID = auth.NewClientID(start).String() }, want: fault.InvalidClient, catchUps: 1},
-		{name: "malformed client", change: func(_ *world, c *auth.Credentials) { c.ClientID = "' OR 1=1" }, want: fault.InvalidClient, catchUps: 1},
-		{name: "other method than registered", change: func(_ *world, c *auth.Credentials) { c.Method = auth.SecretPost }, want: fault.InvalidClient, catchUps: 1},
-		{name: "disabled client", change: func(w *world, _ *auth.Credentials) { w.record().Client.Status = auth.Disabled }, want: fault.InvalidClient, catchUps: 1},
-		{name: "disabled secret", change: func(w *world, _ *auth.Credentials) { w.record().Secrets[1].Status = auth.Disabled }, want: fault.InvalidClient, catchUps: 1},
-		{name: "secret at its end", change: func(w *world, _ *auth.Credentials) { w.record().Secrets[1].Expires = w.now }, want: fault.InvalidClient, catchUps: 1},
+		{name: "wrong secret", change: func(_ *world, c *auth.Credentials) { c.Secret = auth.NewSecretValue() }, want: fault.InvalidClient, reason: auth.WrongSecret, catchUps: 1},
+		{name: "what can be no secret", change: func(_ *world, c *auth.Credentials) { c.Secret = auth.PresentedSecret("guess") }, want: fault.InvalidClient, reason: auth.Malformed},
+		{name: "mistyped secret", change: func(_ *world, c *auth.Credentials) { c.Secret = auth.PresentedSecret(c.Secret.Reveal() + "0") }, want: fault.InvalidClient, reason: auth.Malformed},
+		{name: "what can be an imported secret", change: func(_ *world, c *auth.Credentials) { c.Secret = auth.PresentedSecret("horse-battery-staple") }, want: fault.InvalidClient, reason: auth.Malformed, catchUps: 1},
+		{name: "unknown client", change: func(_ *world, c *auth.Credentials) { c.ClientID = auth.NewClientID(start).String() }, want: fault.InvalidClient, reason: auth.UnknownClient, nobody: true, catchUps: 1},
+		{name: "malformed client", change: func(_ *world, c *auth.Credentials) { c.ClientID = "' OR 1=1" }, want: fault.InvalidClient, reason: auth.UnknownClient, nobody: true, catchUps: 1},
+		{name: "malformed both", change: func(_ *world, c *auth.Credentials) { c.ClientID, c.Secret = "x", auth.PresentedSecret("y") }, want: fault.InvalidClient, reason: auth.Malformed, nobody: true},
+		{name: "other method than registered", change: func(_ *world, c *auth.Credentials) { c.Method = auth.SecretPost }, want: fault.InvalidClient, reason: auth.WrongMethod, catchUps: 1},
+		{name: "disabled client", change: func(w *world, _ *auth.Credentials) { w.record().Client.Status = auth.Disabled }, want: fault.InvalidClient, reason: auth.DisabledClient, catchUps: 1},
+		{name: "disabled secret", change: func(w *world, _ *auth.Credentials) { w.record().Secrets[1].Status = auth.Disabled }, want: fault.InvalidClient, reason: auth.DisabledSecret, catchUps: 1},
+		{name: "secret at its end", change: func(w *world, _ *auth.Credentials) { w.record().Secrets[1].Expires = w.now }, want: fault.InvalidClient, reason: auth.ExpiredSecret, catchUps: 1},
 		{name: "secret before its end", change: func(w *world, _ *auth.Credentials) { w.record().Secrets[1].Expires = w.now.Add(time.Second) }},
 		{name: "storage failure is no verdict", change: func(w *world, c *auth.Credentials) {
 			c.Secret = auth.NewSecretValue()
@@ -51,6 +60,13 @@ func TestAuthenticate(t *testing.T) {
 			if err == nil && (caller.Client.ID != w.client || caller.Credential != w.record().Secrets[1].ID || len(caller.Serves) != 1) {
 				t.Errorf("caller is %+v", caller)
 			}
+			refusal, refused := errors.AsType[*auth.Refusal](err)
+			if refused != (tt.reason != "") || refused && (refusal.Reason != tt.reason || (refusal.Client == auth.ClientID{}) != tt.nobody) {
+				t.Errorf("the log learns %+v, want %s", refusal, tt.reason)
+			}
+			if refused && !slices.Contains(auth.Reasons(), refusal.Reason) {
+				t.Errorf("%s is none of the reasons", refusal.Reason)
+			}
 		})
 	}
 }
@@ -62,8 +78,12 @@ func TestAuthenticationFailuresLookAlike(t *testing.T) {
 	_, wrong := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: auth.NewSecretValue(), Method: auth.SecretBasic})
 	_, unknown := a.Authenticate(t.Context(), auth.Credentials{ClientID: auth.NewClientID(start).String(), Secret: w.secret, Method: auth.SecretBasic})
 	_, malformed := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: auth.PresentedSecret("x"), Method: auth.SecretBasic})
-	if wrong.Error() != unknown.Error() || wrong.Error() != malformed.Error() {
-		t.Errorf("%v, %v, %v", wrong, unknown, malformed)
+	w.record().Client.Status = auth.Disabled
+	_, disabled := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: w.secret, Method: auth.SecretBasic})
+	for _, err := range []error{unknown, malformed, disabled} {
+		if diff := cmp.Diff(fault.From(wrong), fault.From(err), cmpopts.IgnoreFields(fault.Error{}, "Err")); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 

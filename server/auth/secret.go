@@ -128,13 +128,13 @@ func (p *Peppers) under(version uint32, v SecretValue) (hash [sha256.Size]byte) 
 	return hash
 }
 
-// match returns the usable secret that v is the value of, or nil. It does the same work whatever it is given: one hash for
-// each pepper, whether or not there is a secret to compare with.
+// match returns the secret that v is the value of, one that is usable if there are several, or nil. It does the same work whatever it
+// is given: one hash for each pepper, whether or not there is a secret to compare with. Imported secrets are none of its business.
 func (p *Peppers) match(v SecretValue, secrets []*Secret, now time.Time) (found *Secret) {
 	for version := range p.keys {
 		hash := p.under(version, v)
 		for _, s := range secrets {
-			if s.Pepper == version && subtle.ConstantTimeCompare(hash[:], s.Hash[:]) == 1 && s.Usable(now) {
+			if s.Pepper == version && s.Imported == "" && subtle.ConstantTimeCompare(hash[:], s.Hash[:]) == 1 && (found == nil || s.Usable(now)) {
 				found = s
 			}
 		}

@@ -1,0 +1,46 @@
+package auth
+
+import "github.com/countersign/countersign/internal/fault"
+
+// Why a client was not authenticated. It is for the log of failures and for metrics: the caller is told none of it.
+const (
+	UnknownClient  = "unknown_client"  // the id names no client
+	DisabledClient = "disabled_client" // whatever the secret was
+	WrongSecret    = "wrong_secret"    // a value that no secret of the client has; an imported secret that expired or is disabled counts as none
+	ExpiredSecret  = "expired_secret"
+	DisabledSecret = "disabled_secret"
+	WrongMethod    = "wrong_method" // the right secret, sent in another way than the registered one
+	Malformed      = "malformed"    // nothing that can be a secret of the client, or no readable credentials at all
+)
+
+// Reasons returns every reason there is.
+func Reasons() []string {
+	return []string{UnknownClient, DisabledClient, WrongSecret, ExpiredSecret, DisabledSecret, WrongMethod, Malformed}
+}
+
+// Refusal is why Authenticate refused. It is in the chain of its error, where the log finds it; it is no part of what the caller sees.
+type Refusal struct {
+	Client ClientID // zero unless the credentials named a client that exists: what they named else may be a secret, pasted by mistake
+	Reason string   // one of Reasons
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.Reason }
+
+// refuse says why to the log, and the same to every caller.
+func refuse(record *ClientRecord, reason string) error {
+	return fault.Wrap(fault.InvalidClient, notAuthenticated, refusal(record, reason))
+}
+
+func refusal(record *ClientRecord, reason string) *Refusal {
+	r := &Refusal{Reason: reason}
+	if record != nil {
+		r.Client = record.Client.ID
+	}
+	return r
+}
+
+const notAuthenticated = "client authentication failed"
+
+// errNotAuthenticated is for a client that had authenticated, and of which nothing is left.
+func errNotAuthenticated() error { return fault.New(fault.InvalidClient, notAuthenticated) }
