@@ -33,19 +33,22 @@ func builtIns() []auth.API {
 	}
 }
 
-// EnsureBuiltIns stores the built-in APIs that are missing, and gives those that exist the scopes of this version.
+// EnsureBuiltIns stores the built-in APIs that are missing, and gives those that exist the scopes of this version. Who held every scope of
+// one goes on doing so.
 func (r *Registry) EnsureBuiltIns(ctx context.Context, actor auth.Actor) error {
 	now := r.Now().UTC()
 	return r.Store.Update(ctx, func(tx auth.Tx) error {
 		for _, want := range builtIns() {
 			stored, err := tx.APIs().APIByIdentifier(ctx, want.Identifier)
 			var before any
+			var former auth.Scopes
 			switch found := fault.From(err); {
 			case found == nil:
 				if stored.ScopeNames().Contains(want.ScopeNames()) {
 					continue
 				}
 				before = *stored
+				former = stored.ScopeNames()
 				stored.Scopes, stored.Updated = want.Scopes, now
 			case found.Code == fault.NotFound:
 				stored = &want
@@ -57,10 +60,36 @@ func (r *Registry) EnsureBuiltIns(ctx context.Context, actor auth.Actor) error {
 			if err := tx.APIs().PutAPI(ctx, stored); err != nil {
 				return err
 			}
-			if err := r.note(ctx, tx, record{actor, "api.builtin", stored.ID.String(), before, *stored}, apiChanged(stored.ID)); err != nil {
+			widened, err := widenGrants(ctx, tx, stored, former)
+			if err != nil {
+				return err
+			}
+			if err := r.note(ctx, tx, record{actor, "api.builtin", stored.ID.String(), before, *stored}, append(widened, apiChanged(stored.ID))...); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// widenGrants gives every scope of the API to the clients that held all of its former ones. A new API had none.
+func widenGrants(ctx context.Context, tx auth.Tx, api *auth.API, former auth.Scopes) (changes []auth.Change, err error) {
+	if len(former) == 0 {
+		return nil, nil
+	}
+	grants, err := tx.Grants().APIGrants(ctx, api.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range grants {
+		if !g.Scopes.Contains(former) {
+			continue
+		}
+		g.Scopes, g.Updated = api.ScopeNames(), api.Updated
+		if err := tx.Grants().PutGrant(ctx, g); err != nil {
+			return nil, err
+		}
+		changes = append(changes, clientChanged(g.Client))
+	}
+	return changes, nil
 }
