@@ -25,6 +25,8 @@ type Claims struct {
 // The members between the values, in the one order in which they are written. What does not read exactly so was not
 // signed by this server: no member can be doubled, unknown, or of another type.
 const (
+	claimIssuer     = `{"iss":"`
+	claimSubject    = `","sub":"`
 	claimClient     = `","client_id":"`
 	claimAudience   = `","aud":"`
 	claimExpires    = `","exp":`

@@ -66,23 +66,28 @@ func read(ctx context.Context, store auth.Store) (all []*auth.Key, err error) {
 	return all, nil
 }
 
-// update runs change on the signing keys, unless the master key is not the database's: nothing must be sealed under one
-// that the others, or the next start, cannot use.
+// update runs change on the signing keys as within does.
 func update(ctx context.Context, store auth.Store, master seal.Key, change func(auth.Tx, []*auth.Key) error) error {
 	return store.Update(ctx, func(tx auth.Tx) error {
-		sealed, err := tx.Keys().SealedKeys(ctx)
-		if err != nil {
-			return fmt.Errorf("read sealed keys: %w", err)
-		}
-		if err := CheckMaster(sealed, master); err != nil {
-			return err
-		}
-		all, err := tx.Keys().SigningKeys(ctx)
-		if err != nil {
-			return fmt.Errorf("read signing keys: %w", err)
-		}
-		return change(tx, all)
+		return within(ctx, tx, master, func(all []*auth.Key) error { return change(tx, all) })
 	})
+}
+
+// within runs change on the signing keys, unless the master key is not the database's: nothing must be sealed under one
+// that the others, or the next start, cannot use.
+func within(ctx context.Context, tx auth.Tx, master seal.Key, change func([]*auth.Key) error) error {
+	sealed, err := tx.Keys().SealedKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("read sealed keys: %w", err)
+	}
+	if err := CheckMaster(sealed, master); err != nil {
+		return err
+	}
+	all, err := tx.Keys().SigningKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("read signing keys: %w", err)
+	}
+	return change(all)
 }
 
 func appendChanges(ctx context.Context, tx auth.Tx, changes ...auth.Change) error {
@@ -92,23 +97,24 @@ func appendChanges(ctx context.Context, tx auth.Tx, changes ...auth.Change) erro
 	return nil
 }
 
-// record is what the audit log says of a change to a key.
+// record is what the audit log says of a key, in the words of the admin API.
 type record struct {
-	Algorithm auth.Algorithm `json:"algorithm,omitempty"`
+	Algorithm auth.Algorithm `json:"alg,omitempty"`
 	ActiveAt  *time.Time     `json:"active_at,omitempty"`
-	Revoked   string         `json:"revoked,omitempty"`
+	Revoked   string         `json:"revoked,omitempty"` // the key that this one replaces at once
+	Tokens    *int64         `json:"revoked_tokens,omitempty"`
 }
 
 // audit is an event before it has its id.
 type audit struct {
-	actor  auth.Actor
-	action string
-	target string
-	record record
+	actor         auth.Actor
+	action        string
+	target        string
+	before, after *record
 }
 
 func recordAudit(ctx context.Context, tx auth.Tx, now time.Time, a audit) error {
-	changes, err := json.Marshal(a.record)
+	changes, err := json.Marshal(map[string]*record{"before": a.before, "after": a.after})
 	if err != nil {
 		return fmt.Errorf("encode audit event %s: %w", a.action, err)
 	}

@@ -56,7 +56,7 @@ func NewRing(c Config) (*Ring, error) {
 	if !auth.ValidResource(c.Issuer) {
 		return nil, fault.New(fault.InvalidRequest, "must be an absolute URL without fragment").At("issuer")
 	}
-	r := &Ring{config: c, opening: `{"iss":"` + c.Issuer + `","sub":"`}
+	r := &Ring{config: c, opening: claimIssuer + c.Issuer + claimSubject}
 	r.state.Store(&snapshot{})
 	return r, nil
 }
@@ -84,7 +84,7 @@ func (r *Ring) Load(all []*auth.Key) error {
 			failures = append(failures, err)
 			key = &ringKey{id: k.ID, header: header(k)}
 		}
-		key.activeAt, key.until = k.ActiveAt, neededUntil(k, all)
+		key.activeAt, key.until = k.ActiveAt, NeededUntil(k, all)
 		fresh.byID[key.id], fresh.byHeader[key.header] = key, key
 		fresh.all = append(fresh.all, key)
 	}

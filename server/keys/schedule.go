@@ -70,7 +70,7 @@ func (s Schedule) sweep(ctx context.Context, tx auth.Tx, all []*auth.Key) error 
 		if err := tx.Keys().DeleteSigningKey(ctx, key.ID); err != nil {
 			return fmt.Errorf("delete signing key %s: %w", key.ID, err)
 		}
-		event := audit{actor: s.Actor, action: "key.delete", target: key.ID.String(), record: record{Algorithm: key.Algorithm}}
+		event := audit{actor: s.Actor, action: "key.delete", target: key.ID.String(), before: &record{Algorithm: key.Algorithm}}
 		if err := recordAudit(ctx, tx, s.Now, event); err != nil {
 			return err
 		}

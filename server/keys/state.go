@@ -26,13 +26,13 @@ func State(key *auth.Key, all []*auth.Key, now time.Time) auth.KeyState {
 // Needed reports whether the key must be kept: it may sign, a token that it signed may live, or, of a revoked key, the
 // record that it is revoked may still be asked for.
 func Needed(key *auth.Key, all []*auth.Key, now time.Time) bool {
-	end := neededUntil(key, all)
+	end := NeededUntil(key, all)
 	return end.IsZero() || now.Before(end)
 }
 
-// neededUntil returns the zero time for a key that no other follows yet. The follower counted is the first that is not
-// revoked: were the one between withdrawn, this key might have signed until then.
-func neededUntil(key *auth.Key, all []*auth.Key) time.Time {
+// NeededUntil returns until when the key must be kept; the zero time for one that no other follows yet. The follower counted
+// is the first that is not revoked: were the one between withdrawn, this key might have signed until then.
+func NeededUntil(key *auth.Key, all []*auth.Key) time.Time {
 	if !key.RevokedAt.IsZero() {
 		return key.RevokedAt.Add(auth.RevocationLife)
 	}
