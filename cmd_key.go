@@ -61,11 +61,7 @@ func printKeys(ctx context.Context, env environment, store *sqlstore.Store) erro
 }
 
 func newKeyRotateCmd(env environment) *cobra.Command {
-	var settings struct {
-		databaseSettings
-
-		MasterKeyFile string `name:"master-key-file" default:"master.key" help:"file with the master key"`
-	}
+	var settings masterSettings
 	var algorithm string
 	var ahead time.Duration
 	var compromised bool
@@ -81,11 +77,7 @@ func newKeyRotateCmd(env environment) *cobra.Command {
 				return usageError{fmt.Errorf("--publish-ahead is %v: at least %v is allowed, since verifiers must see a key before it signs; "+
 					"only --compromised replaces a key at once", ahead, keys.MinPublishAhead)}
 			}
-			master, err := seal.ReadKeyFile(settings.MasterKeyFile)
-			if err != nil {
-				return err
-			}
-			return withSchema(cmd, env, settings.databaseSettings, func(ctx context.Context, store *sqlstore.Store) error {
+			return withMaster(cmd, env, settings, func(ctx context.Context, store *sqlstore.Store, master seal.Key) error {
 				now := time.Now()
 				made, err := keys.Rotate(ctx, store, master, keys.Rotation{
 					Algorithm: auth.Algorithm(algorithm), ActiveAt: now.Add(ahead), Compromised: compromised, Actor: commandActor(cmd), Now: now,

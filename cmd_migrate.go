@@ -10,8 +10,10 @@ import (
 
 	"github.com/countersign/countersign/internal/config"
 	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/seal"
 	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/keys"
 	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/sqlstore"
 )
@@ -92,8 +94,30 @@ func newMigrateCmd(env environment) *cobra.Command {
 	return parent
 }
 
+// masterSettings are those of the commands that also need the master key: whatever is changed is recorded, and the audit log is a
+// chain under a key that the master key opens.
+type masterSettings struct {
+	databaseSettings
+
+	MasterKeyFile string `name:"master-key-file" default:"master.key" help:"file with the master key"`
+}
+
+// withMaster runs do on the database of the settings, which can then be changed.
+func withMaster(cmd *cobra.Command, env environment, s masterSettings, do func(context.Context, *sqlstore.Store, seal.Key) error) error {
+	master, err := seal.ReadKeyFile(s.MasterKeyFile)
+	if err != nil {
+		return err
+	}
+	return withSchema(cmd, env, s.databaseSettings, func(ctx context.Context, store *sqlstore.Store) error {
+		if err := keys.ChainAudit(ctx, store, master); err != nil {
+			return err
+		}
+		return do(ctx, store, master)
+	})
+}
+
 func newRestoredCmd(env environment) *cobra.Command {
-	var settings databaseSettings
+	var settings masterSettings
 	cmd := &cobra.Command{
 		Use: "restored", Short: "Tell the database that it was restored from a backup", Args: arguments(),
 		Long: "Tell the database that it was restored from a backup, or that a replica which lagged was promoted.\n" +
@@ -104,7 +128,7 @@ func newRestoredCmd(env environment) *cobra.Command {
 			if err := load(cmd, env, &settings); err != nil {
 				return err
 			}
-			return withStore(cmd, env, settings, func(ctx context.Context, store *sqlstore.Store) error {
+			return withMaster(cmd, env, settings, func(ctx context.Context, store *sqlstore.Store, _ seal.Key) error {
 				changed := registry.Registry{Store: store, Now: time.Now}
 				if err := changed.Restored(ctx, commandActor(cmd)); err != nil {
 					return err

@@ -30,6 +30,7 @@ const inProcess = "memory"
 type parts struct {
 	ring      *keys.Ring
 	peppers   atomic.Pointer[auth.Peppers]
+	auditKeys atomic.Pointer[auth.AuditKeys]
 	storeKeys atomic.Pointer[redisstore.Keys]
 	directory *memory.Directory
 	memory    *memstore.Store
@@ -57,6 +58,7 @@ func wire(ctx context.Context, i *Instance, steady func() time.Time) (p *parts, 
 	if err := p.directory.Load(ctx); err != nil {
 		return nil, err
 	}
+	i.registry.AuditKeys = p.auditKeys.Load
 	if p.memory, err = memstore.New(memstore.Config{Registerer: i.metrics}); err != nil {
 		return nil, err
 	}
@@ -97,6 +99,9 @@ func (p *parts) loadSealedKeys(ctx context.Context, i *Instance) func([]*auth.Se
 			p.peppers.Store(peppers)
 			err = p.loadStoreKeys(all, i)
 		}
+		if err == nil {
+			err = p.loadAuditKeys(all, i)
+		}
 		if err != nil && p.peppers.Load() == nil {
 			return err
 		}
@@ -105,6 +110,16 @@ func (p *parts) loadSealedKeys(ctx context.Context, i *Instance) func([]*auth.Se
 		}
 		return nil
 	}
+}
+
+func (p *parts) loadAuditKeys(all []*auth.SealedKey, i *Instance) error {
+	opened, err := keys.OpenAuditKeys(all, i.master)
+	if err != nil {
+		return err
+	}
+	i.store.Chain(opened)
+	p.auditKeys.Store(opened)
+	return nil
 }
 
 func (p *parts) loadStoreKeys(all []*auth.SealedKey, i *Instance) error {

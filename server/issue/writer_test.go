@@ -32,6 +32,7 @@ func database(tb testing.TB) *sqlstore.Store {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = store.Close() })
+	store.Chain(auth.NewAuditKeys(map[uint32][]byte{1: []byte("audit")}))
 	if err := store.Migrate(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}

@@ -128,6 +128,42 @@ func OpenPeppers(sealed []*auth.SealedKey, master seal.Key) (*auth.Peppers, erro
 	return auth.NewPeppers(keys), nil
 }
 
+// OpenAuditKeys opens the keys of the audit chain. On an error in a running instance, keep the keys that it has, as with OpenPeppers.
+func OpenAuditKeys(sealed []*auth.SealedKey, master seal.Key) (*auth.AuditKeys, error) {
+	keys, err := OpenSealed(sealed, auth.PurposeAudit, master)
+	if err != nil {
+		return nil, err
+	}
+	return auth.NewAuditKeys(keys), nil
+}
+
+// Chained is a store that records nothing before it has the keys of the audit chain.
+type Chained interface{ Chain(keys *auth.AuditKeys) }
+
+// ChainAudit gives the store the keys of its audit chain. It returns ErrMasterKey if master is not the one of the database.
+func ChainAudit[S interface {
+	auth.Store
+	Chained
+}](ctx context.Context, store S, master seal.Key) error {
+	var sealed []*auth.SealedKey
+	err := store.View(ctx, func(tx auth.Tx) (err error) {
+		sealed, err = tx.Keys().SealedKeys(ctx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read sealed keys: %w", err)
+	}
+	if err := CheckMaster(sealed, master); err != nil {
+		return err
+	}
+	opened, err := OpenAuditKeys(sealed, master)
+	if err != nil {
+		return err
+	}
+	store.Chain(opened)
+	return nil
+}
+
 // OpenSealed opens the keys of one purpose, by version. There is at least one, of 32 bytes. On an error in a running
 // instance, keep the keys that it has, as with OpenPeppers.
 func OpenSealed(sealed []*auth.SealedKey, purpose auth.Purpose, master seal.Key) (map[uint32][]byte, error) {

@@ -48,6 +48,7 @@ func newStore(t *testing.T) auth.Store {
 	if err := store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	store.Chain(auth.NewAuditKeys(map[uint32][]byte{1: []byte("audit")}))
 	return store
 }
 

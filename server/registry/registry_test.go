@@ -34,6 +34,7 @@ func newOffice(t *testing.T) office {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	store.Chain(auth.NewAuditKeys(map[uint32][]byte{1: []byte("audit")}))
 	peppers := auth.NewPeppers(map[uint32][]byte{1: []byte("pepper")})
 	return office{t, &registry.Registry{Store: store, Peppers: func() *auth.Peppers { return peppers }, Now: time.Now}, store}
 }

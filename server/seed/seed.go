@@ -18,9 +18,6 @@ func System(ctx context.Context, store auth.Store, master seal.Key, now func() t
 	if err := keys.EnsureSealed(ctx, store, master, now()); err != nil {
 		return nil, err
 	}
-	if err := keys.Ensure(ctx, store, master, now(), auth.ES256, auth.EdDSA); err != nil {
-		return nil, err
-	}
 	var sealed []*auth.SealedKey
 	err := store.View(ctx, func(tx auth.Tx) (err error) {
 		sealed, err = tx.Keys().SealedKeys(ctx)
@@ -33,7 +30,19 @@ func System(ctx context.Context, store auth.Store, master seal.Key, now func() t
 	if err != nil {
 		return nil, err
 	}
-	made := &registry.Registry{Store: store, Peppers: func() *auth.Peppers { return peppers }, Now: now}
+	audit, err := keys.OpenAuditKeys(sealed, master)
+	if err != nil {
+		return nil, err
+	}
+	if chained, ok := store.(keys.Chained); ok {
+		chained.Chain(audit) // before anything is recorded
+	}
+	if err := keys.Ensure(ctx, store, master, now(), auth.ES256, auth.EdDSA); err != nil {
+		return nil, err
+	}
+	made := &registry.Registry{
+		Store: store, Peppers: func() *auth.Peppers { return peppers }, AuditKeys: func() *auth.AuditKeys { return audit }, Master: master, Now: now,
+	}
 	return made, made.EnsureBuiltIns(ctx, actor())
 }
 

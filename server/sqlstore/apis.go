@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	selectAPIs = "SELECT id, revision, identifier, name, scopes, format, lifetime, algorithm, created, updated FROM apis "
+	selectAPIs = "SELECT a.id, a.revision, a.identifier, a.name, a.scopes, a.format, a.lifetime, a.algorithm, a.created, a.updated FROM apis a "
 	insertAPI  = "INSERT INTO apis (identifier, name, scopes, format, lifetime, algorithm, created, updated, revision, id) " +
 		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	updateAPI = "UPDATE apis SET identifier = ?, name = ?, scopes = ?, format = ?, lifetime = ?, algorithm = ?, created = ?, updated = ?, " +
 		"revision = ? WHERE id = ? AND revision = ?"
 	// The servers of a page of APIs are read by one statement.
-	selectServers = "SELECT api_id, client_id FROM api_servers WHERE api_id >= ? AND api_id <= ? ORDER BY api_id, client_id"
+	selectServers = "SELECT api_id, client_id FROM api_servers WHERE api_id IN ("
 )
 
 func scanAPI(row scanner) (*auth.API, error) {
@@ -39,12 +39,12 @@ func scanServer(row scanner) (*apiServer, error) {
 
 // API implements auth.APIs.
 func (t *tx) API(ctx context.Context, id auth.APIID) (*auth.API, error) {
-	return t.api(ctx, selectAPIs+"WHERE id = ?", id[:])
+	return t.api(ctx, selectAPIs+"WHERE a.id = ?", id[:])
 }
 
 // APIByIdentifier implements auth.APIs.
 func (t *tx) APIByIdentifier(ctx context.Context, identifier string) (*auth.API, error) {
-	return t.api(ctx, selectAPIs+"WHERE identifier = ?", identifier)
+	return t.api(ctx, selectAPIs+"WHERE a.identifier = ?", identifier)
 }
 
 func (t *tx) api(ctx context.Context, query string, key any) (*auth.API, error) {
@@ -55,12 +55,16 @@ func (t *tx) api(ctx context.Context, query string, key any) (*auth.API, error) 
 	return a, t.addServers(ctx, []*auth.API{a})
 }
 
-// addServers fills in Servers of APIs that are in order of id.
+// addServers fills in Servers of the APIs of a page.
 func (t *tx) addServers(ctx context.Context, apis []*auth.API) error {
 	if len(apis) == 0 {
 		return nil
 	}
-	servers, err := list(ctx, t, scanServer, selectServers, apis[0].ID[:], apis[len(apis)-1].ID[:])
+	ids := make([]any, len(apis))
+	for i, a := range apis {
+		ids[i] = a.ID[:]
+	}
+	servers, err := list(ctx, t, scanServer, values(selectServers, "?", len(ids))+") ORDER BY api_id, client_id", ids...)
 	if err != nil {
 		return err
 	}
@@ -108,7 +112,7 @@ func (t *tx) EachAPI(ctx context.Context, do func(*auth.API) error) error {
 		if last != nil {
 			after = last.ID
 		}
-		page, err := list(ctx, t, scanAPI, selectAPIs+"WHERE id > ? ORDER BY id LIMIT ?", after[:], pageSize)
+		page, err := list(ctx, t, scanAPI, selectAPIs+"WHERE a.id > ? ORDER BY a.id LIMIT ?", after[:], pageSize)
 		if err != nil {
 			return nil, err
 		}

@@ -10,10 +10,7 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
-const (
-	insertChanges = "INSERT INTO changes (sequence, kind, subject, object, audience, at) VALUES "
-	insertEvents  = "INSERT INTO audit_events (id, at, actor_client, actor_credential, actor_name, source, request, action, target, changes) VALUES "
-)
+const insertChanges = "INSERT INTO changes (sequence, kind, subject, object, audience, at) VALUES "
 
 // rowsPerInsert keeps an INSERT below SQLite's bound on parameters.
 const rowsPerInsert = 1000
@@ -113,26 +110,4 @@ func (t *tx) appendChanges(ctx context.Context, changes []auth.Change) (uint64, 
 		}
 	}
 	return sequence, nil
-}
-
-// Record implements auth.Audit.
-func (t *tx) Record(ctx context.Context, e auth.AuditEvent) error {
-	return t.recordAll(ctx, []auth.Revocation{{Event: e}})
-}
-
-// recordAll writes the events of the revocations.
-func (t *tx) recordAll(ctx context.Context, revocations []auth.Revocation) error {
-	for chunk := range slices.Chunk(revocations, rowsPerInsert) {
-		args := make([]any, 0, 10*len(chunk))
-		for i := range chunk {
-			e := &chunk[i].Event
-			args = append(args, e.ID[:], e.At.UnixMicro(), e.Actor.Client[:], e.Actor.Credential[:], e.Actor.Name, e.Actor.Source,
-				e.Actor.Request, e.Action, e.Target, e.Changes)
-		}
-		query := values(insertEvents, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", len(chunk))
-		if _, err := t.exec(ctx, "insert audit events", query, args...); err != nil {
-			return err
-		}
-	}
-	return nil
 }

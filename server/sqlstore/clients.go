@@ -3,13 +3,16 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/countersign/countersign/server/auth"
 )
 
 const (
-	selectClients = "SELECT id, revision, name, description, owner, labels, status, auth_method, default_resource, created, updated FROM clients "
-	insertClient  = "INSERT INTO clients (name, description, owner, labels, status, auth_method, default_resource, created, updated, revision, id) " +
+	selectClients = "SELECT c.id, c.revision, c.name, c.description, c.owner, c.labels, c.status, c.auth_method, c.default_resource, c.created, c.updated " +
+		"FROM clients c "
+	insertClient = "INSERT INTO clients (name, description, owner, labels, status, auth_method, default_resource, created, updated, revision, id) " +
 		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	updateClient = "UPDATE clients SET name = ?, description = ?, owner = ?, labels = ?, status = ?, auth_method = ?, default_resource = ?, " +
 		"created = ?, updated = ?, revision = ? WHERE id = ? AND revision = ?"
@@ -23,7 +26,12 @@ func scanClient(row scanner) (*auth.Client, error) {
 
 // Client implements auth.Clients.
 func (t *tx) Client(ctx context.Context, id auth.ClientID) (*auth.Client, error) {
-	return one(ctx, t, scanClient, selectClients+"WHERE id = ?", id[:])
+	return one(ctx, t, scanClient, selectClients+"WHERE c.id = ?", id[:])
+}
+
+// ClientByName implements auth.Clients.
+func (t *tx) ClientByName(ctx context.Context, name string) (*auth.Client, error) {
+	return one(ctx, t, scanClient, selectClients+"WHERE c.name = ?", name)
 }
 
 // PutClient implements auth.Clients.
@@ -32,8 +40,31 @@ func (t *tx) PutClient(ctx context.Context, c *auth.Client) error {
 	if err != nil {
 		return err
 	}
-	return t.put(ctx, &c.Revision, insertClient, updateClient, c.Name, c.Description, c.Owner, string(labels), string(c.Status), string(c.AuthMethod),
+	isNew := c.Revision == 0
+	err = t.put(ctx, &c.Revision, insertClient, updateClient, c.Name, c.Description, c.Owner, string(labels), string(c.Status), string(c.AuthMethod),
 		orNull(c.DefaultResource[:]), c.Created.UnixMicro(), c.Updated.UnixMicro(), c.Revision+1, c.ID[:])
+	if err != nil {
+		return err
+	}
+	return t.putLabels(ctx, c, isNew)
+}
+
+// putLabels keeps the table by which clients are found by their labels.
+func (t *tx) putLabels(ctx context.Context, c *auth.Client, isNew bool) error {
+	if !isNew {
+		if _, err := t.exec(ctx, "delete labels", "DELETE FROM client_labels WHERE client_id = ?", c.ID[:]); err != nil {
+			return err
+		}
+	}
+	if len(c.Labels) == 0 {
+		return nil
+	}
+	args := make([]any, 0, 3*len(c.Labels))
+	for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
+		args = append(args, c.ID[:], name, c.Labels[name])
+	}
+	_, err := t.exec(ctx, "insert labels", values("INSERT INTO client_labels (client_id, name, value) VALUES ", "(?, ?, ?)", len(c.Labels)), args...)
+	return err
 }
 
 // DeleteClient implements auth.Clients.
@@ -45,8 +76,8 @@ func (t *tx) DeleteClient(ctx context.Context, id auth.ClientID) error {
 func (t *tx) EachClient(ctx context.Context, do func(*auth.Client) error) error {
 	return each(func(last *auth.Client) ([]*auth.Client, error) {
 		if last == nil {
-			return list(ctx, t, scanClient, selectClients+"ORDER BY id LIMIT ?", pageSize)
+			return list(ctx, t, scanClient, selectClients+"ORDER BY c.id LIMIT ?", pageSize)
 		}
-		return list(ctx, t, scanClient, selectClients+"WHERE id > ? ORDER BY id LIMIT ?", last.ID[:], pageSize)
+		return list(ctx, t, scanClient, selectClients+"WHERE c.id > ? ORDER BY c.id LIMIT ?", last.ID[:], pageSize)
 	}, do)
 }

@@ -14,6 +14,9 @@ type dialect struct {
 	forUpdate string // ends a SELECT that locks its rows
 	now       string // the database's clock, in microseconds
 	tables    string // counts the tables of a name
+	// orUpdate goes between an INSERT and the assignments to the row that it finds under the key; added is the value that it was to add.
+	orUpdate func(key string) string
+	added    func(column string) string
 	// partitions says that the tokens are partitioned by when they expire.
 	partitions bool
 	update     sql.TxOptions

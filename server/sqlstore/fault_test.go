@@ -51,8 +51,11 @@ func calls(s *sqlstore.Store) map[string]func(context.Context) error {
 			}
 			return err
 		},
-		"Revoke":   func(ctx context.Context) error { _, err := s.Revoke(ctx, []auth.Revocation{revocation()}); return err },
-		"Maintain": func(ctx context.Context) error { _, err := s.Maintain(ctx, time.Now()); return err },
+		"Revoke": func(ctx context.Context) error { _, err := s.Revoke(ctx, []auth.Revocation{revocation()}); return err },
+		"Maintain": func(ctx context.Context) error {
+			_, err := s.Maintain(ctx, time.Now(), auth.AuditRetention)
+			return err
+		},
 	}
 }
 
@@ -233,10 +236,10 @@ func TestWithoutRights(t *testing.T) {
 	if err := s.InsertTokens(t.Context(), []*auth.Token{token}, false); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := s.Maintain(t.Context(), time.Now()); err != nil || m.TokensRemoved != 0 || m.Headroom < 2*auth.MaxLifetime {
+	if m, err := s.Maintain(t.Context(), time.Now(), auth.AuditRetention); err != nil || m.TokensRemoved != 0 || m.Headroom < 2*auth.MaxLifetime {
 		t.Errorf("Maintain while the owner's partitions last: %+v, %v", m, err)
 	}
-	m, err := s.Maintain(t.Context(), time.Now().Add(4*time.Hour))
+	m, err := s.Maintain(t.Context(), time.Now().Add(4*time.Hour), auth.AuditRetention)
 	if want := (auth.Maintenance{Held: true, TokensRemoved: 1}); err != nil || m != want {
 		t.Errorf("Maintain: %+v, %v, want %+v", m, err, want)
 	}
@@ -259,7 +262,7 @@ func TestNeglectedPartitions(t *testing.T) {
 		at   time.Time
 		want error
 	}{{time.Now(), nil}, {late, nil}, {late.Add(3 * time.Hour), fault.NotFound}} {
-		m, err := s.Maintain(t.Context(), tt.at)
+		m, err := s.Maintain(t.Context(), tt.at, auth.AuditRetention)
 		if err != nil || m.Headroom < 2*auth.MaxLifetime {
 			t.Errorf("Maintain at %s: %+v, %v", tt.at, m, err)
 		}

@@ -113,6 +113,30 @@ func scanToken(row scanner) (*auth.Token, error) {
 		micros{&t.Expires}, &t.Revision, fixed(t.Proof[:]))
 }
 
+// ClientTokens implements auth.Ledger.
+func (s *Store) ClientTokens(ctx context.Context, client auth.ClientID, after auth.TokenID, limit int) ([]*auth.Token, error) {
+	return s.tokens(ctx, "client = ? AND jti > ? ORDER BY jti LIMIT ?", client[:], after[:], limit)
+}
+
+// EachToken implements auth.Ledger. It reads some tokens at a time: those that are issued or removed meanwhile may be among them or not.
+func (s *Store) EachToken(ctx context.Context, after auth.TokenID, do func(*auth.Token) error) error {
+	return each(func(last *auth.Token) ([]*auth.Token, error) {
+		if last != nil {
+			after = last.ID
+		}
+		return s.tokens(ctx, "jti > ? ORDER BY jti LIMIT ?", after[:], pageSize)
+	}, do)
+}
+
+func (s *Store) tokens(ctx context.Context, where string, args ...any) (found []*auth.Token, err error) {
+	defer count(s.metrics.token, &err)
+	err = s.view(ctx, func(t *tx) error {
+		found, err = list(ctx, t, scanToken, selectRows+where, args...)
+		return err
+	})
+	return found, err
+}
+
 // Token implements auth.Ledger.
 func (s *Store) Token(ctx context.Context, id auth.TokenID) (t *auth.Token, err error) {
 	defer count(s.metrics.token, &err)

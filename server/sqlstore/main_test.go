@@ -45,6 +45,7 @@ func play(ctx context.Context, role, url string) error {
 	if err := s.Migrate(ctx); err != nil || role == "migrate" {
 		return err
 	}
+	s.Chain(auditKeys())
 	for range rounds {
 		if err := write(ctx, s); err != nil {
 			return err

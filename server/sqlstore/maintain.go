@@ -24,14 +24,15 @@ var errLeaseLost = errors.New("another instance holds the maintenance lease")
 
 // Maintain implements auth.Ledger. In MySQL tokens go with their partition, within an hour and a quarter of their expiry; rows are
 // deleted only where there are no partitions. Call it at least once a minute; a call may take long when there is much to delete.
-func (s *Store) Maintain(ctx context.Context, now time.Time) (m auth.Maintenance, err error) {
+// If keepAudit is 0, the audit log is kept for good.
+func (s *Store) Maintain(ctx context.Context, now time.Time, keepAudit time.Duration) (m auth.Maintenance, err error) {
 	defer count(s.metrics.maintain, &err)
 	m.Held, err = s.takeLease(ctx)
 	if err != nil {
 		return m, err
 	}
 	if m.Held {
-		err = s.maintain(ctx, now, &m)
+		err = s.maintain(ctx, now, keepAudit, &m)
 	}
 	if err == nil && s.dialect.partitions && !s.denied.Load() {
 		m.Headroom, err = s.headroom(ctx, now)
@@ -42,7 +43,26 @@ func (s *Store) Maintain(ctx context.Context, now time.Time) (m auth.Maintenance
 	return m, err
 }
 
-func (s *Store) maintain(ctx context.Context, now time.Time, m *auth.Maintenance) error {
+func (s *Store) maintain(ctx context.Context, now time.Time, keepAudit time.Duration, m *auth.Maintenance) error {
+	err := s.maintainTokens(ctx, now, m)
+	if err != nil {
+		return err
+	}
+	if m.ChangesRemoved, err = s.deleteChanges(ctx, now.Add(-auth.RevocationLife)); err != nil {
+		return err
+	}
+	if keepAudit > 0 {
+		if m.EventsRemoved, err = s.deleteEvents(ctx, now.Add(-keepAudit)); err != nil {
+			return err
+		}
+	}
+	if err := s.deleteReplays(ctx, now); err != nil {
+		return err
+	}
+	return s.deleteFailures(ctx)
+}
+
+func (s *Store) maintainTokens(ctx context.Context, now time.Time, m *auth.Maintenance) error {
 	var from auth.TokenID
 	if s.dialect.partitions {
 		switch dropped, err := s.turnPartitions(ctx, now); {
@@ -68,10 +88,6 @@ func (s *Store) maintain(ctx context.Context, now time.Time, m *auth.Maintenance
 	if m.TokensRemoved == 0 {
 		m.TokensRemoved = removed
 	}
-	if err != nil {
-		return err
-	}
-	m.ChangesRemoved, err = s.deleteChanges(ctx, now.Add(-auth.RevocationLife))
 	return err
 }
 
@@ -188,24 +204,12 @@ func (s *Store) oldChanges(ctx context.Context, before time.Time) (last uint64, 
 	return last, found, nil
 }
 
-// cutChanges locks the counter by its last statement, as Revoke does.
 func (s *Store) cutChanges(ctx context.Context, last uint64) error {
-	conn, err := s.acquire(ctx, s.write)
-	if err != nil {
+	return s.locked(ctx, func(t *tx) error {
+		if _, err := t.exec(ctx, "delete old changes", "DELETE FROM changes WHERE sequence <= ?", last); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, "move the floor", "UPDATE change_counter SET floor = ? WHERE id = 1", last)
 		return err
-	}
-	defer conn.release()
-	inner, err := s.begin(ctx, conn)
-	if err != nil {
-		return err
-	}
-	defer inner.Rollback() //nolint:errcheck // does nothing after Commit
-	t := &tx{Tx: inner, s: s}
-	if _, err := t.exec(ctx, "delete old changes", "DELETE FROM changes WHERE sequence <= ?", last); err != nil {
-		return err
-	}
-	if _, err := t.exec(ctx, "move the floor", "UPDATE change_counter SET floor = ? WHERE id = 1", last); err != nil {
-		return err
-	}
-	return s.commit(inner)
+	})
 }

@@ -167,7 +167,7 @@ func (p *purge) run(t *testing.T) {
 	for n := range purges {
 		began := time.Now()
 		rate, waits := p.whileInserting(t, leastWindow, func() {
-			m, err := p.store.Maintain(t.Context(), p.cut(n).Add(clockMargin))
+			m, err := p.store.Maintain(t.Context(), p.cut(n).Add(clockMargin), auth.AuditRetention)
 			if err != nil || !m.Held || m.TokensRemoved == 0 {
 				t.Errorf("Maintain: %+v, %v", m, err)
 			}

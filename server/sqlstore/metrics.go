@@ -11,7 +11,7 @@ import (
 
 // metrics count the calls that the database failed, by operation.
 type metrics struct {
-	update, view, insert, token, revoke, maintain prometheus.Counter
+	update, view, insert, token, revoke, maintain, usage prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) metrics {
@@ -21,6 +21,7 @@ func newMetrics(registerer prometheus.Registerer) metrics {
 	of := failures.WithLabelValues
 	return metrics{
 		update: of("update"), view: of("view"), insert: of("insert_tokens"), token: of("read_token"), revoke: of("revoke"), maintain: of("maintain"),
+		usage: of("record_usage"),
 	}
 }
 

@@ -7,44 +7,32 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
-// Revoke implements auth.Ledger. The counter is locked by the last but one statement, so that updates wait for it as shortly as can be.
+// Revoke implements auth.Ledger. It locks the change counter before anything else, as Update does: the audit log is a chain, and what
+// is next in it is known to nobody but the holder of that lock.
 func (s *Store) Revoke(ctx context.Context, revocations []auth.Revocation) (sequence uint64, err error) {
 	defer count(s.metrics.revoke, &err)
 	err = s.retried(ctx, func() error {
-		sequence, err = s.revoke(ctx, revocations)
-		return err
+		return s.locked(ctx, func(t *tx) (err error) {
+			sequence, err = t.revoke(ctx, revocations)
+			return err
+		})
 	})
 	return sequence, err
 }
 
-func (s *Store) revoke(ctx context.Context, revocations []auth.Revocation) (uint64, error) {
-	conn, err := s.acquire(ctx, s.write)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.release()
-	inner, err := s.begin(ctx, conn)
-	if err != nil {
-		return 0, err
-	}
-	defer inner.Rollback() //nolint:errcheck // does nothing after Commit
-	t := &tx{Tx: inner, s: s}
+func (t *tx) revoke(ctx context.Context, revocations []auth.Revocation) (uint64, error) {
 	fresh, err := t.unrecorded(ctx, revocations)
 	if err != nil {
 		return 0, err
 	}
-	if err := t.recordAll(ctx, fresh); err != nil {
-		return 0, err
-	}
-	changes := make([]auth.Change, len(fresh))
+	events, changes := make([]*auth.AuditEvent, len(fresh)), make([]auth.Change, len(fresh))
 	for i := range fresh {
-		changes[i] = fresh[i].Change
+		events[i], changes[i] = &fresh[i].Event, fresh[i].Change
 	}
-	sequence, err := t.appendChanges(ctx, changes)
-	if err != nil {
+	if err := t.recordAll(ctx, events); err != nil {
 		return 0, err
 	}
-	return sequence, s.commit(inner)
+	return t.appendChanges(ctx, changes)
 }
 
 // unrecorded leaves out the revocations whose event exists: an earlier call of unknown outcome has written them.

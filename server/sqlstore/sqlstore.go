@@ -1,5 +1,5 @@
-// Package sqlstore keeps the domain in a database: MySQL 8 or MariaDB from 10.11 on, or SQLite. It fills auth.Store and
-// auth.Ledger with one set of SQL; what differs between the two is in dialect.
+// Package sqlstore keeps the domain in a database: MySQL 8 or MariaDB from 10.11 on, or SQLite. It fills auth.Store,
+// auth.Ledger and auth.UsageLog with one set of SQL; what differs between the two is in dialect.
 package sqlstore
 
 import (
@@ -19,8 +19,9 @@ import (
 )
 
 var (
-	_ auth.Store  = (*Store)(nil)
-	_ auth.Ledger = (*Store)(nil)
+	_ auth.Store    = (*Store)(nil)
+	_ auth.Ledger   = (*Store)(nil)
+	_ auth.UsageLog = (*Store)(nil)
 )
 
 // DefaultTimeout is how long a database may be silent before a call fails.
@@ -54,7 +55,8 @@ type Store struct {
 	metrics            metrics
 	holder             [16]byte     // names this store as the holder of a lease
 	contended          atomic.Int64 // until when, in Unix nanoseconds, others are taken to want SQLite's write lock
-	denied             atomic.Bool  // whether the database user may not alter the table of tokens
+	auditKeys          atomic.Pointer[auth.AuditKeys]
+	denied             atomic.Bool // whether the database user may not alter the table of tokens
 }
 
 // Open returns the store at the URL. It creates a missing SQLite file, readable by its owner only, in a folder that exists,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/testbed"
+	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/sqlstore"
 	"github.com/countersign/countersign/server/storetest"
 )
@@ -33,8 +34,12 @@ func migrated(t *testing.T, url string) *sqlstore.Store {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	s.Chain(auditKeys())
 	return s
 }
+
+// auditKeys are those of every database here.
+func auditKeys() *auth.AuditKeys { return auth.NewAuditKeys(map[uint32][]byte{1: []byte("audit")}) }
 
 // databases are the places where everything must work alike.
 func databases() map[string]func(*testing.T) string {
@@ -60,7 +65,7 @@ func TestStore(t *testing.T) {
 
 func opened(t *testing.T, url string) *storetest.Opened {
 	s := migrated(t, url)
-	return &storetest.Opened{Store: s, Ledger: s, Again: func(t *testing.T) *storetest.Opened { return opened(t, url) }}
+	return &storetest.Opened{Store: s, Ledger: s, Usage: s, Keys: auditKeys(), Again: func(t *testing.T) *storetest.Opened { return opened(t, url) }}
 }
 
 func TestClock(t *testing.T) {

@@ -23,6 +23,25 @@ func (s *Store) Update(ctx context.Context, change func(auth.Tx) error) (err err
 }
 
 func (s *Store) update(ctx context.Context, change func(auth.Tx) error) error {
+	return s.locked(ctx, func(t *tx) error { return change(t) })
+}
+
+// locked runs change in a transaction that locks the change counter first, and commits it.
+func (s *Store) locked(ctx context.Context, change func(*tx) error) error {
+	return s.transaction(ctx, func(t *tx) error {
+		if _, err := t.position(ctx, s.dialect.forUpdate); err != nil {
+			return err
+		}
+		return change(t)
+	})
+}
+
+// writing runs change in a transaction that takes no part in the order of changes, and commits it. change may run again.
+func (s *Store) writing(ctx context.Context, change func(*tx) error) error {
+	return s.retried(ctx, func() error { return s.transaction(ctx, change) })
+}
+
+func (s *Store) transaction(ctx context.Context, change func(*tx) error) error {
 	conn, err := s.acquire(ctx, s.write)
 	if err != nil {
 		return err
@@ -33,11 +52,7 @@ func (s *Store) update(ctx context.Context, change func(auth.Tx) error) error {
 		return err
 	}
 	defer inner.Rollback() //nolint:errcheck // does nothing after Commit
-	t := &tx{Tx: inner, s: s}
-	if _, err := t.position(ctx, s.dialect.forUpdate); err != nil {
-		return err
-	}
-	if err := change(t); err != nil {
+	if err := change(&tx{Tx: inner, s: s}); err != nil {
 		return err
 	}
 	return s.commit(inner)
@@ -118,6 +133,8 @@ func (t *tx) Grants() auth.Grants   { return t }
 func (t *tx) Keys() auth.Keys       { return t }
 func (t *tx) Changes() auth.Changes { return t }
 func (t *tx) Audit() auth.Audit     { return t }
+func (t *tx) Usage() auth.Usage     { return t }
+func (t *tx) Replays() auth.Replays { return t }
 
 // exec runs a statement and returns how many rows it met.
 func (t *tx) exec(ctx context.Context, what, query string, args ...any) (int64, error) {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"slices"
 	"testing"
@@ -14,7 +15,7 @@ import (
 func newClient() *auth.Client {
 	at := now()
 	return &auth.Client{
-		ID: auth.NewClientID(at), Name: "Ünïted 🚚 \"shipping\"", Description: "line\nline", Owner: "team", Labels: map[string]string{"tier": "1", "ключ": "значение"},
+		ID: auth.NewClientID(at), Name: "Ünïted 🚚 \"shipping\" " + rand.Text(), Description: "line\nline", Owner: "team", Labels: map[string]string{"tier": "1", "ключ": "значение"},
 		Status: auth.Active, AuthMethod: auth.SecretBasic, Created: at, Updated: at.Add(time.Microsecond),
 	}
 }

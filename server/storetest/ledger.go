@@ -262,7 +262,7 @@ func testCancelled(t *testing.T, o *Opened) {
 		"InsertTokens": func() error { return o.Ledger.InsertTokens(ctx, []*auth.Token{token}, false) },
 		"Token":        func() error { _, err := o.Ledger.Token(ctx, token.ID); return err },
 		"Revoke":       func() error { _, err := o.Ledger.Revoke(ctx, []auth.Revocation{{Event: newEvent()}}); return err },
-		"Maintain":     func() error { _, err := o.Ledger.Maintain(ctx, time.Now()); return err },
+		"Maintain":     func() error { _, err := o.Ledger.Maintain(ctx, time.Now(), auth.AuditRetention); return err },
 	} {
 		wantError(t, name, call(), fault.Unavailable)
 	}

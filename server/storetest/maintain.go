@@ -10,7 +10,7 @@ import (
 
 func (o *Opened) maintain(t *testing.T, at time.Time) auth.Maintenance {
 	t.Helper()
-	m, err := o.Ledger.Maintain(t.Context(), at)
+	m, err := o.Ledger.Maintain(t.Context(), at, auth.AuditRetention)
 	if err != nil {
 		t.Fatalf("Maintain: %v", err)
 	}

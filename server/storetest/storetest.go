@@ -16,6 +16,8 @@ import (
 type Opened struct {
 	Store  auth.Store
 	Ledger auth.Ledger
+	Usage  auth.UsageLog
+	Keys   *auth.AuditKeys // of Store and Ledger
 	// Again opens the same database once more, as another instance would.
 	Again func(t *testing.T) *Opened
 }
