@@ -312,8 +312,17 @@ func startForeignInstance(t *testing.T, s *seeded, path string, now func() time.
 
 func testNode(t *testing.T, w *foreignWorld, issuer string) {
 	t.Helper()
-	folder := t.TempDir()
-	if err := os.CopyFS(folder, os.DirFS("foreign")); err != nil {
+	folder := npmInstall(t, "foreign")
+	script := exec.CommandContext(t.Context(), "node", "oauth4webapi.mjs")
+	script.Dir = folder
+	runScript(t, script, w, issuer)
+}
+
+// npmInstall copies a folder with a package.json, installs what its lock file pins, and returns the copy.
+func npmInstall(t *testing.T, source string) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	if err := os.CopyFS(folder, os.DirFS(source)); err != nil {
 		t.Fatal(err)
 	}
 	install := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
@@ -321,9 +330,7 @@ func testNode(t *testing.T, w *foreignWorld, issuer string) {
 	if printed, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("npm ci: %v\n%s", err, printed)
 	}
-	script := exec.CommandContext(t.Context(), "node", "oauth4webapi.mjs")
-	script.Dir = folder
-	runScript(t, script, w, issuer)
+	return folder
 }
 
 func testPython(t *testing.T, w *foreignWorld, issuer string) {
@@ -413,23 +420,25 @@ func testCurl(t *testing.T, w *foreignWorld, issuer string) {
 
 // What is fetched is pinned by its hash; where from is the reader's own setting.
 func TestForeignLockFileNamesNoHost(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("foreign", "package-lock.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lock struct {
-		Packages map[string]struct{ Resolved, Integrity string }
-	}
-	if err := json.Unmarshal(text, &lock); err != nil {
-		t.Fatal(err)
-	}
-	for name, locked := range lock.Packages {
-		if locked.Resolved != "" || name != "" && locked.Integrity == "" {
-			t.Errorf("%s: resolved %q, integrity %q", name, locked.Resolved, locked.Integrity)
+	for _, folder := range []string{"foreign", "openapi"} {
+		text, err := os.ReadFile(filepath.Join(folder, "package-lock.json"))
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if len(lock.Packages) < 2 {
-		t.Errorf("the lock file pins nothing: %s", text)
+		var lock struct {
+			Packages map[string]struct{ Resolved, Integrity string }
+		}
+		if err := json.Unmarshal(text, &lock); err != nil {
+			t.Fatal(err)
+		}
+		for name, locked := range lock.Packages {
+			if locked.Resolved != "" || name != "" && locked.Integrity == "" {
+				t.Errorf("%s: %s: resolved %q, integrity %q", folder, name, locked.Resolved, locked.Integrity)
+			}
+		}
+		if len(lock.Packages) < 2 {
+			t.Errorf("the lock file of %s pins nothing: %s", folder, text)
+		}
 	}
 }
 

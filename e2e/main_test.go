@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -36,7 +37,12 @@ func withBinary(run func() int) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return run()
+	code := run()
+	if found := printed.credentials(); len(found) > 0 {
+		fmt.Fprintln(os.Stderr, "a credential was printed where none belongs:", strings.Join(found, "\n"))
+		return 1
+	}
+	return code
 }
 
 // binary returns the path of the program under test.

@@ -50,7 +50,8 @@ func (o *output) String() string {
 }
 
 // startProgram runs the binary with these arguments in folder. If it still runs when the test ends it is killed. Of the
-// environment it gets what is no setting of Countersign, and environ.
+// environment it gets what is no setting of Countersign, and environ. The profiles of the command line are in folder, so that no user's
+// are touched.
 func startProgram(t *testing.T, folder string, environ []string, args ...string) *program {
 	t.Helper()
 	return startCommand(t, folder, environ, exec.Command(binary(), args...))
@@ -61,17 +62,13 @@ func startCommand(t *testing.T, folder string, environ []string, command *exec.C
 	t.Helper()
 	p := &program{command: command, out: &output{}, ended: make(chan struct{})}
 	p.command.Dir = folder
-	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "COUNTERSIGN_") {
-			p.command.Env = append(p.command.Env, entry)
-		}
-	}
-	p.command.Env = append(p.command.Env, environ...)
+	p.command.Env = append(outerEnvironment(folder), environ...)
 	p.command.Stdout, p.command.Stderr = p.out, p.out
 	p.command.WaitDelay = endWithin // a child that has our pipe and does not end must not block the test for good
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
 	}
+	printed.add(t.Name(), command.Args[1:], p.out)
 	go func() {
 		_ = p.command.Wait()
 		close(p.ended)
@@ -86,6 +83,19 @@ func startCommand(t *testing.T, folder string, environ []string, command *exec.C
 	})
 	return p
 }
+
+// outerEnvironment is the environment of the tests without what is a setting of Countersign, with the user's configuration in folder.
+func outerEnvironment(folder string) (environ []string) {
+	for _, entry := range os.Environ() {
+		if !strings.HasPrefix(entry, "COUNTERSIGN_") && !strings.HasPrefix(entry, "XDG_CONFIG_HOME=") {
+			environ = append(environ, entry)
+		}
+	}
+	return append(environ, "XDG_CONFIG_HOME="+filepath.Join(folder, configFolder))
+}
+
+// configFolder is where, in a program's folder, its user's configuration is.
+const configFolder = "user-config"
 
 // PID returns the process id.
 func (p *program) PID() int { return p.command.Process.Pid }
