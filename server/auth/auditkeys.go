@@ -41,22 +41,37 @@ func (k *AuditKeys) link(version uint32, before [sha256.Size]byte, e *AuditEvent
 	return chain
 }
 
-// Seal sets h.Seal.
-func (k *AuditKeys) Seal(h *AuditHead) { h.Seal = k.seal(k.current, h) }
+// What a checkpoint is sealed as. The two have different seals: whoever has a head that was given out cannot pass it for the place
+// up to which the log was cut.
+const (
+	sealedHead  = "head"
+	sealedFloor = "floor"
+)
+
+// Seal sets h.Seal, as that of a head that is given out.
+func (k *AuditKeys) Seal(h *AuditHead) { h.Seal = k.seal(k.current, sealedHead, h) }
 
 // Sealed reports whether a server with these keys gave h out.
-func (k *AuditKeys) Sealed(h *AuditHead) bool {
+func (k *AuditKeys) Sealed(h *AuditHead) bool { return k.sealed(sealedHead, h) }
+
+// SealFloor sets h.Seal, as that of the checkpoint up to which the log was cut.
+func (k *AuditKeys) SealFloor(h *AuditHead) { h.Seal = k.seal(k.current, sealedFloor, h) }
+
+// FloorSealed reports whether a server with these keys cut the log at h.
+func (k *AuditKeys) FloorSealed(h *AuditHead) bool { return k.sealed(sealedFloor, h) }
+
+func (k *AuditKeys) sealed(as string, h *AuditHead) bool {
 	for version := range k.keys {
-		if seal := k.seal(version, h); hmac.Equal(seal[:], h.Seal[:]) {
+		if seal := k.seal(version, as, h); hmac.Equal(seal[:], h.Seal[:]) {
 			return true
 		}
 	}
 	return false
 }
 
-func (k *AuditKeys) seal(version uint32, h *AuditHead) (seal [sha256.Size]byte) {
+func (k *AuditKeys) seal(version uint32, as string, h *AuditHead) (seal [sha256.Size]byte) {
 	mac := hmac.New(sha256.New, k.keys[version])
-	frame(mac, "head", number(h.Number), string(h.Chain[:]))
+	frame(mac, as, number(h.Number), string(h.Chain[:]))
 	mac.Sum(seal[:0])
 	return seal
 }

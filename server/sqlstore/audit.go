@@ -184,7 +184,7 @@ func (t *tx) AuditFloor(ctx context.Context) (auth.AuditHead, error) {
 		if err != nil {
 			return auth.AuditHead{}, err
 		}
-		keys.Seal(floor)
+		keys.SealFloor(floor)
 	}
 	return *floor, nil
 }

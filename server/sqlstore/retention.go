@@ -64,7 +64,7 @@ func (t *tx) cutEvents(ctx context.Context, before time.Time) (removed int64, er
 		return 0, err
 	}
 	floor := &auth.AuditHead{Number: last.Number, Chain: last.Chain}
-	keys.Seal(floor)
+	keys.SealFloor(floor)
 	_, err = t.exec(ctx, "move the floor of the audit log", "UPDATE audit_floor SET number = ?, chain = ?, seal = ? WHERE id = 1",
 		floor.Number, floor.Chain[:], floor.Seal[:])
 	return removed, err
