@@ -137,11 +137,9 @@ func (r *Registry) leakedToken(t *auth.Token) Leak {
 // disarm makes the value useless and records that it was reported. What was unknown or dead already leaves a record only if it was a
 // secret: who has it had it before it was disabled.
 func (r *Registry) disarm(ctx context.Context, tx auth.Tx, actor auth.Actor, leak Leak) (Leak, error) {
-	after := hitView(leak.Revoked)
-	after["kind"] = leak.Kind
 	switch {
 	case leak.Kind == LeakedToken && leak.Revoked.Tokens > 0:
-		after["client_id"] = leak.Client.String()
+		after := telling(map[string]any{"client_id": leak.Client}, leak.Revoked)
 		return leak, r.note(ctx, tx, record{actor, "leak.report", leak.Token.String(), nil, after}, tokenRevoked(leak.Token))
 	case leak.Kind == LeakedSecret:
 		s, err := tx.Secrets().Secret(ctx, leak.Secret)
@@ -154,7 +152,8 @@ func (r *Registry) disarm(ctx context.Context, tx auth.Tx, actor auth.Actor, lea
 			return Leak{}, err
 		}
 		leak.Reached = reached
-		after["secret"], after["disabled_secrets"] = secretView(s), reached
+		after := telling(secretView(s), leak.Revoked)
+		after["disabled_secrets"] = reached
 		return leak, r.note(ctx, tx, record{actor, "leak.report", leak.Secret.String(), before, after}, changes...)
 	}
 	return leak, nil

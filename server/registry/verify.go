@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/countersign/countersign/server/auth"
@@ -90,7 +91,7 @@ func (v *verification) broken(number uint64, format string, args ...any) {
 // begin looks at the checkpoint and at the exported head.
 func (v *verification) begin() {
 	v.last, v.trusted = v.floor, true
-	if v.floor.Number > 0 && !v.keys.Sealed(&v.floor) {
+	if v.floor.Number > 0 && !v.keys.FloorSealed(&v.floor) {
 		v.trusted = false
 		v.broken(v.floor.Number, "the checkpoint up to which old events are said to be removed bears no valid seal: no server of this database wrote it")
 	}
@@ -105,15 +106,18 @@ func (v *verification) begin() {
 
 // check looks at the next event that is there.
 func (v *verification) check(e *auth.AuditEvent) {
-	v.report.Events++
 	switch {
+	case e.Number <= v.floor.Number && v.floor.Chain == e.Chain && e.Chain == [sha256.Size]byte{}:
+		return // from before the chain began
 	case e.Number <= v.floor.Number:
+		v.report.Events++
 		v.broken(e.Number, "the event is there although the checkpoint %d says that it was removed: the checkpoint or the event is false", v.floor.Number)
 		return
 	case e.Number > v.last.Number+1:
 		v.gone(v.last.Number+1, e.Number-1)
 		v.trusted = false
 	}
+	v.report.Events++
 	if v.trusted && !v.keys.Linked(v.last.Chain, e) {
 		v.broken(e.Number, "the event does not fit behind the one before it: it was changed, put in, or stands in another's place")
 	}
