@@ -45,9 +45,17 @@ type Error struct {
 	Detail string
 	// Field names the parameter or member at fault, if one is.
 	Field string
+	// Violations are the members of a document at fault, where one is looked at as a whole. Empty: Detail and Field say it all.
+	Violations []Violation
 	// RetryAfter is how long the caller should wait before it tries again; zero leaves the choice to the edge.
 	RetryAfter time.Duration
 	Err        error
+}
+
+// Violation is one thing that is wrong with a document.
+type Violation struct {
+	Pointer string // JSON pointer to the member at fault, as a URI fragment (RFC 6901 §6)
+	Detail  string // safe to show
 }
 
 // New returns a failure with a detail that the caller may see.

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -149,7 +150,7 @@ func TestProblems(t *testing.T) {
 		Type: docs + "#conflict", Title: "Conflict", Status: 409, Detail: "it changed", Code: "conflict", Field: "name",
 		Request: w.Header().Get("X-Request-Id"),
 	}
-	if got != want || want.Request == "" || w.Header().Get("Content-Type") != "application/problem+json" {
+	if !reflect.DeepEqual(got, want) || want.Request == "" || w.Header().Get("Content-Type") != "application/problem+json" {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -16,15 +16,27 @@ type Problem struct {
 	Code    string `json:"code"`
 	Field   string `json:"field,omitempty"` // the member or parameter at fault
 	Request string `json:"request_id"`
+	// Errors are the members of the request's document at fault, if it is one.
+	Errors []ProblemError `json:"errors,omitempty"`
+}
+
+// ProblemError is one of several things that are wrong with a request.
+type ProblemError struct {
+	Pointer string `json:"pointer"` // JSON pointer to the member at fault, as a URI fragment (RFC 6901 §6)
+	Detail  string `json:"detail"`
 }
 
 // NewProblem returns the document for a fault. docs is the page that explains the errors.
 func NewProblem(r *http.Request, e *fault.Error, docs string) *Problem {
 	w := wireOf(e.Code)
-	return &Problem{
+	p := &Problem{
 		Type: docs + "#" + string(e.Code), Title: w.title, Status: w.status, Detail: detail(r, e),
 		Code: string(e.Code), Field: e.Field, Request: From(r.Context()).ID,
 	}
+	for _, v := range e.Violations {
+		p.Errors = append(p.Errors, ProblemError(v))
+	}
+	return p
 }
 
 // Problems returns a writer of RFC 9457 documents whose types point into the page docs.
