@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
@@ -40,7 +41,7 @@ func (r *Registry) Explain(ctx context.Context, actor auth.Actor, q Question) (*
 	}
 	var verdict *Verdict
 	err := r.Store.View(ctx, func(tx auth.Tx) error {
-		e := explanation{Registry: r, tx: tx, asked: q}
+		e := explanation{tx: tx, now: r.Now(), asked: q}
 		if err := e.run(ctx); err != nil {
 			return err
 		}
@@ -56,10 +57,10 @@ func (r *Registry) Explain(ctx context.Context, actor auth.Actor, q Question) (*
 }
 
 type explanation struct {
-	*Registry
 	Verdict
 
 	tx     auth.Tx
+	now    time.Time
 	asked  Question
 	client *auth.Client
 	api    *auth.API
@@ -98,7 +99,7 @@ func (e *explanation) findClient(ctx context.Context) error {
 		e.say("there is no client %q: countersign client create makes one, countersign client list shows all", e.asked.Client)
 		return err
 	}
-	e.client, e.Client = c, c.ID
+	e.client, e.Verdict.Client = c, c.ID
 	if c.Status != auth.Active {
 		e.say("the client %s is disabled: countersign client enable %s", c.Name, c.Name)
 	}
@@ -106,7 +107,7 @@ func (e *explanation) findClient(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(secrets, func(s *auth.Secret) bool { return s.Usable(e.Now()) }) {
+	if !slices.ContainsFunc(secrets, func(s *auth.Secret) bool { return s.Usable(e.now) }) {
 		e.say("the client %s cannot authenticate, since %s: countersign secret add %s", c.Name, lacking(secrets), c.Name)
 	}
 	return nil
@@ -152,7 +153,7 @@ func (e *explanation) findAPI(ctx context.Context) error {
 		e.say("there is no API %q: countersign api create makes one, countersign api list shows all", asked)
 		return err
 	}
-	e.API = e.api.ID
+	e.Verdict.API = e.api.ID
 	return nil
 }
 
