@@ -26,6 +26,25 @@ func need(actor auth.Actor, scopes ...string) error {
 	return nil
 }
 
+// needAny returns fault.InsufficientScope, with the first of the scopes, unless the actor holds one of them.
+func needAny(actor auth.Actor, scopes ...string) error {
+	for _, scope := range scopes {
+		if need(actor, scope) == nil {
+			return nil
+		}
+	}
+	return need(actor, scopes[0])
+}
+
+// needSecrets returns fault.InsufficientScope unless the actor may make, or go on using, secrets of the client. What a client may do
+// with those of others it may not do with its own: who has stolen its token could stay by it.
+func needSecrets(actor auth.Actor, client auth.ClientID) error {
+	if client == actor.Client {
+		return need(actor, auth.ScopeSecretsOwn)
+	}
+	return need(actor, auth.ScopeSecretsWrite)
+}
+
 // powers are what a client holds, or an actor, of our own APIs.
 type powers struct{ admin, server auth.Scopes }
 
@@ -103,18 +122,42 @@ func granted(ctx context.Context, tx auth.Tx, client auth.ClientID, api auth.API
 }
 
 // keepAdmin returns fault.Conflict if no client is left that can do everything: that is active, has every scope of the AdminAPI,
-// and a secret that can be used. Operations that take something away from a client end with it.
+// and a secret that can be used.
 func (r *Registry) keepAdmin(ctx context.Context, tx auth.Tx, actor auth.Actor) error {
 	if actor.System() {
 		return nil
 	}
-	own, err := builtIn(ctx, tx)
+	if kept, err := r.ableAdmin(ctx, tx); err != nil || kept {
+		return err
+	}
+	return fault.New(fault.Conflict, "this would leave nobody who can administer everything; give another client every scope of "+auth.AdminAPI+" first")
+}
+
+// keeping makes a change that takes something away from a client, and ends with keepAdmin. Where nobody could do everything before, it
+// takes nothing from anybody who could.
+func (r *Registry) keeping(ctx context.Context, tx auth.Tx, actor auth.Actor, change func() error) error {
+	if actor.System() {
+		return change()
+	}
+	had, err := r.ableAdmin(ctx, tx)
 	if err != nil {
 		return err
 	}
+	if err := change(); err != nil || !had {
+		return err
+	}
+	return r.keepAdmin(ctx, tx, actor)
+}
+
+// ableAdmin reports whether there is a client that can do everything.
+func (r *Registry) ableAdmin(ctx context.Context, tx auth.Tx) (bool, error) {
+	own, err := builtIn(ctx, tx)
+	if err != nil {
+		return false, err
+	}
 	grants, err := tx.Grants().APIGrants(ctx, own.admin.ID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	all := own.admin.ScopeNames()
 	for _, g := range grants {
@@ -122,10 +165,10 @@ func (r *Registry) keepAdmin(ctx context.Context, tx auth.Tx, actor auth.Actor) 
 			continue
 		}
 		if able, err := r.able(ctx, tx, g.Client); err != nil || able {
-			return err
+			return able, err
 		}
 	}
-	return fault.New(fault.Conflict, "this would leave nobody who can administer everything; give another client every scope of "+auth.AdminAPI+" first")
+	return false, nil
 }
 
 // able reports whether the client can authenticate.

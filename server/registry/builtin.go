@@ -36,7 +36,7 @@ func builtIns() []auth.API {
 // EnsureBuiltIns stores the built-in APIs that are missing, and gives those that exist the scopes of this version. Who held every scope of
 // one goes on doing so.
 func (r *Registry) EnsureBuiltIns(ctx context.Context, actor auth.Actor) error {
-	now := r.Now().UTC()
+	now := r.now()
 	return r.Store.Update(ctx, func(tx auth.Tx) error {
 		for _, want := range builtIns() {
 			stored, err := tx.APIs().APIByIdentifier(ctx, want.Identifier)
@@ -47,7 +47,7 @@ func (r *Registry) EnsureBuiltIns(ctx context.Context, actor auth.Actor) error {
 				if stored.ScopeNames().Contains(want.ScopeNames()) {
 					continue
 				}
-				before = *stored
+				before = apiView(stored)
 				former = stored.ScopeNames()
 				stored.Scopes, stored.Updated = want.Scopes, now
 			case found.Code == fault.NotFound:
@@ -64,7 +64,7 @@ func (r *Registry) EnsureBuiltIns(ctx context.Context, actor auth.Actor) error {
 			if err != nil {
 				return err
 			}
-			if err := r.note(ctx, tx, record{actor, "api.builtin", stored.ID.String(), before, *stored}, append(widened, apiChanged(stored.ID))...); err != nil {
+			if err := r.note(ctx, tx, record{actor, "api.builtin", stored.ID.String(), before, apiView(stored)}, append(widened, apiChanged(stored.ID))...); err != nil {
 				return err
 			}
 		}

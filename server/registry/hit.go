@@ -17,9 +17,6 @@ type Hit struct {
 // none is the Hit of a change that takes nothing back.
 func none() Hit { return Hit{Exact: true} }
 
-// plus returns the Hit of two changes in one.
-func (h Hit) plus(other Hit) Hit { return Hit{Tokens: h.Tokens + other.Tokens, Exact: h.Exact && other.Exact} }
-
 // Counting must not keep anybody waiting who takes something back in a hurry.
 const (
 	countRows = 100_000

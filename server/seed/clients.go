@@ -3,7 +3,6 @@ package seed
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
@@ -78,11 +77,20 @@ func Client(ctx context.Context, r *registry.Registry, role Role) (Credential, e
 	if err := entitle(ctx, r, c.ID, role); err != nil {
 		return Credential{}, fmt.Errorf("entitle client %s: %w", role.Name, err)
 	}
-	_, value, err := r.AddSecret(ctx, actor(), c.ID, time.Time{})
+	made, err := r.AddSecret(ctx, actor(), c.ID, registry.NewSecretRequest{})
 	if err != nil {
 		return Credential{}, fmt.Errorf("make a secret for client %s: %w", role.Name, err)
 	}
-	return Credential{ID: c.ID, Secret: value}, nil
+	return Credential{ID: c.ID, Secret: made.Value}, nil
+}
+
+// FirstAdmin makes the client of Admin unless some client can do everything by the admin API already: then it returns nil. Any number of
+// instances may call it at once. The zero value asks for a new secret.
+func FirstAdmin(ctx context.Context, r *registry.Registry, value auth.SecretValue) (*registry.Admin, error) {
+	role := Admin()
+	return r.FirstAdmin(ctx, actor(), auth.Client{
+		Name: role.Name, Description: role.Description, Labels: map[string]string{roleLabel: role.Name},
+	}, value)
 }
 
 // Exists reports whether the client is stored.
@@ -132,12 +140,12 @@ func entitle(ctx context.Context, r *registry.Registry, client auth.ClientID, ro
 		if len(scopes) == 0 {
 			scopes = calls.ScopeNames()
 		}
-		if err := r.PutGrant(ctx, actor(), client, calls.ID, scopes); err != nil {
+		if _, _, err := r.PutGrant(ctx, actor(), auth.Grant{Client: client, API: calls.ID, Scopes: scopes}, registry.Any); err != nil {
 			return err
 		}
 	}
 	if serves != nil {
-		return r.SetServer(ctx, actor(), serves.ID, client, true)
+		_, err = r.SetServer(ctx, actor(), serves.ID, client, true)
 	}
-	return nil
+	return err
 }

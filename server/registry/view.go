@@ -1,0 +1,64 @@
+package registry
+
+import (
+	"maps"
+
+	"github.com/countersign/countersign/server/auth"
+)
+
+// The views are what the audit log shows of a resource: in the words of the admin API, only what is meant for people, never a hash.
+
+func clientView(c *auth.Client) map[string]any {
+	view := map[string]any{
+		"client_id": c.ID, "name": c.Name, "status": c.Status, "token_endpoint_auth_method": c.AuthMethod,
+	}
+	if c.Description != "" {
+		view["description"] = c.Description
+	}
+	if c.Owner != "" {
+		view["owner"] = c.Owner
+	}
+	if len(c.Labels) > 0 {
+		view["labels"] = maps.Clone(c.Labels)
+	}
+	if c.DefaultResource != (auth.APIID{}) {
+		view["default_resource"] = c.DefaultResource
+	}
+	return view
+}
+
+func secretView(s *auth.Secret) map[string]any {
+	view := map[string]any{"secret_id": s.ID, "client_id": s.Client, "status": s.Status}
+	if s.Hint != "" {
+		view["hint"] = s.Hint
+	}
+	if s.Imported != "" {
+		view["imported"] = true
+	}
+	if !s.Expires.IsZero() {
+		view["expires_at"] = s.Expires.UTC()
+	}
+	return view
+}
+
+func apiView(a *auth.API) map[string]any {
+	scopes := make([]map[string]string, len(a.Scopes))
+	for i, s := range a.Scopes {
+		scopes[i] = map[string]string{"name": s.Name, "description": s.Description}
+	}
+	return map[string]any{
+		"api_id": a.ID, "identifier": a.Identifier, "name": a.Name, "scopes": scopes, "token_format": a.Format,
+		"token_lifetime_seconds": int64(a.Lifetime.Seconds()), "signing_algorithm": a.Algorithm, "servers": append([]auth.ClientID{}, a.Servers...),
+	}
+}
+
+func grantView(g *auth.Grant) map[string]any {
+	return map[string]any{"client_id": g.Client, "api_id": g.API, "scopes": g.Scopes}
+}
+
+// telling adds what a change took back to what was there after it.
+func telling(view map[string]any, hit Hit) map[string]any {
+	told := hitView(hit)
+	maps.Copy(told, view)
+	return told
+}
