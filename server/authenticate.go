@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/countersign/countersign/internal/fault"
@@ -12,7 +13,7 @@ import (
 // authenticate tells who calls an endpoint that takes a client's own credentials as well as a bearer token of ours for
 // auth.ServerAPI. A token must hold scope: it was made for this.
 func (s *Server) authenticate(r *http.Request, f form, scope string) (*auth.Caller, error) {
-	who, err := identify(r.Header, f)
+	who, err := s.identify(r, f)
 	if err != nil {
 		return nil, err
 	}
@@ -31,11 +32,34 @@ func (s *Server) authenticate(r *http.Request, f form, scope string) (*auth.Call
 	return caller, nil
 }
 
+// identify is as the function of this name, and takes down what it refuses.
+func (s *Server) identify(r *http.Request, f form) (identity, error) {
+	who, err := identify(r.Header, f)
+	if err != nil {
+		s.refused(r.Context(), &auth.Refusal{Reason: auth.Malformed})
+	}
+	return who, err
+}
+
 func (s *Server) admit(ctx context.Context, who identity, scope string) (*auth.Caller, error) {
 	if who.bearer != "" {
 		return s.bearer(ctx, who.bearer, scope)
 	}
-	return s.config.Authenticator.Authenticate(ctx, who.credentials)
+	caller, err := s.config.Authenticator.Authenticate(ctx, who.credentials)
+	if err != nil {
+		s.refused(ctx, err)
+		return nil, err
+	}
+	s.config.Uses.Authenticated(caller.Client.ID, caller.Credential, httpx.From(ctx).Address)
+	return caller, nil
+}
+
+// refused takes down a failed authentication, if err is one.
+func (s *Server) refused(ctx context.Context, err error) {
+	if refusal, ok := errors.AsType[*auth.Refusal](err); ok {
+		x := httpx.From(ctx)
+		s.config.Uses.Failed(refusal.Client, refusal.Reason, x.Address, x.ID)
+	}
 }
 
 func (s *Server) bearer(ctx context.Context, presented, scope string) (*auth.Caller, error) {

@@ -11,7 +11,7 @@ import (
 
 // revocations serves the revocation feed to clients that serve an API and to holders of auth.ScopeRevocationsRead.
 func (s *Server) revocations(w http.ResponseWriter, r *http.Request) error {
-	who, err := identify(r.Header, nil)
+	who, err := s.identify(r, nil)
 	if err != nil {
 		return err
 	}
@@ -26,7 +26,7 @@ func (s *Server) revocations(w http.ResponseWriter, r *http.Request) error {
 	return s.config.Feed.Serve(w, r, caller.Client.ID, func() bool { return s.stillReads(r.Context(), who, caller) })
 }
 
-// stillReads tells whether a caller that was let in would be let in again.
+// stillReads tells whether a caller that was let in would be let in again. A stream that lives on a secret uses it all the time.
 func (s *Server) stillReads(ctx context.Context, who identity, c *auth.Caller) bool {
 	if who.bearer != "" {
 		_, err := s.bearer(ctx, who.bearer, auth.ScopeRevocationsRead)
@@ -36,6 +36,7 @@ func (s *Server) stillReads(ctx context.Context, who identity, c *auth.Caller) b
 	if record == nil || own == nil || !s.config.Authenticator.Still(c) {
 		return false
 	}
+	s.config.Uses.Authenticated(c.Client.ID, c.Credential, httpx.From(ctx).Address)
 	grant := record.Grants[own.ID]
 	return len(record.Serves) > 0 || grant != nil && grant.Scopes.Has(auth.ScopeRevocationsRead)
 }

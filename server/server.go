@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -33,6 +34,21 @@ type Feed interface {
 	Serve(w http.ResponseWriter, r *http.Request, client auth.ClientID, allowed func() bool) error
 }
 
+// Uses takes down what clients do, as usage.Collector does. None of its methods waits.
+type Uses interface {
+	oauth.Uses
+	// Failed is told of a client that was not authenticated, and why: one of auth.Reasons. client is zero unless it names a client
+	// that exists.
+	Failed(client auth.ClientID, reason string, source netip.Addr, request string)
+}
+
+// nobody takes nothing down.
+type nobody struct{}
+
+func (nobody) Authenticated(auth.ClientID, auth.SecretID, netip.Addr) {}
+func (nobody) Issued(*auth.Token)                                     {}
+func (nobody) Failed(auth.ClientID, string, netip.Addr, string)       {}
+
 // Config says what a Server needs. A field is required unless it says otherwise.
 type Config struct {
 	// Issuer is the issuer identifier (RFC 8414 §2): an absolute http or https URL without query or fragment. The endpoints
@@ -45,6 +61,7 @@ type Config struct {
 	Keys          Keys
 	Store         oauth.Store
 	Feed          Feed // nil: there is none, and none is advertised
+	Uses          Uses // nil: nothing is taken down
 	// Ready returns why this instance can neither issue nor verify, or nil. It must not take long.
 	Ready func(context.Context) error
 
@@ -83,10 +100,13 @@ func New(c Config) (*Server, error) {
 	if c.Docs == "" {
 		c.Docs = httpx.DefaultDocs
 	}
+	if c.Uses == nil {
+		c.Uses = nobody{}
+	}
 	s := &Server{
 		config: c, base: strings.TrimSuffix(c.Issuer, "/"), path: strings.TrimSuffix(address.Path, "/"),
 		issuer: oauth.New(oauth.Config{
-			Authenticator: c.Authenticator, Directory: c.Directory, Writer: c.Writer, Signer: c.Keys, Store: c.Store, Now: c.Now,
+			Authenticator: c.Authenticator, Directory: c.Directory, Writer: c.Writer, Signer: c.Keys, Store: c.Store, Uses: c.Uses, Now: c.Now,
 		}),
 	}
 	if s.metrics, err = newMetrics(c.Registerer); err != nil {

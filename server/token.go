@@ -6,6 +6,7 @@ import (
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/oauth"
 )
 
@@ -15,17 +16,19 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	who, err := identify(r.Header, f)
+	who, err := s.identify(r, f)
 	if err != nil {
 		return err
 	}
 	if who.bearer != "" {
+		s.refused(r.Context(), &auth.Refusal{Reason: auth.Malformed})
 		return fault.New(fault.InvalidClient, "a client does not authenticate here by an access token")
 	}
 	answer, err := s.issuer.Token(r.Context(), oauth.Request{
 		Credentials: who.credentials, GrantType: f.value("grant_type"), Scope: f.value("scope"), Resource: f.values("resource"),
 	})
 	if err != nil {
+		s.refused(r.Context(), err)
 		return err
 	}
 	httpx.NoStore(w.Header())

@@ -15,12 +15,14 @@ import (
 	"github.com/countersign/countersign/server"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/feed"
+	"github.com/countersign/countersign/server/imported"
 	"github.com/countersign/countersign/server/issue"
 	"github.com/countersign/countersign/server/keys"
 	"github.com/countersign/countersign/server/lookup"
 	"github.com/countersign/countersign/server/memory"
 	"github.com/countersign/countersign/server/memstore"
 	"github.com/countersign/countersign/server/redisstore"
+	"github.com/countersign/countersign/server/usage"
 )
 
 // inProcess is the token store that is no other process.
@@ -39,6 +41,8 @@ type parts struct {
 	hints     *hints
 	writer    *issue.Writer
 	tokens    *auth.Tokens
+	imported  *imported.Verifier
+	usage     *usage.Collector
 	feed      *feed.Feed
 }
 
@@ -78,6 +82,12 @@ func wire(ctx context.Context, i *Instance, steady func() time.Time) (p *parts, 
 		return nil, errors.Join(err, p.close())
 	}
 	p.tokens = &auth.Tokens{Directory: p.directory, Resolver: resolver, Revoker: p.writer, Now: c.Now, Staleness: auth.DefaultStaleness}
+	if p.imported, err = imported.New(imported.Config{Now: c.Now, Registerer: i.metrics}); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	if p.usage, err = usage.New(usage.Config{Log: i.store, Now: c.Now, Logger: c.Logger, Registerer: i.metrics}); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
 	return p, nil
 }
 
@@ -215,8 +225,8 @@ func (p *parts) newServer(i *Instance) (*server.Server, error) {
 	p.feed = feed.New(feed.Config{Source: p.directory, Registerer: i.metrics})
 	return server.New(server.Config{
 		Issuer: i.config.Settings.Issuer, Directory: p.directory, Tokens: p.tokens, Writer: p.writer, Keys: p.ring, Store: p,
-		Authenticator: &auth.Authenticator{Directory: p.directory, Peppers: p.peppers.Load, Now: i.config.Now},
-		Feed:          p.feed, Ready: i.ready, Now: i.config.Now, Log: i.config.Logger, Proxies: proxies,
+		Authenticator: &auth.Authenticator{Directory: p.directory, Peppers: p.peppers.Load, Now: i.config.Now, Imported: p.imported},
+		Feed:          p.feed, Uses: p.usage, Ready: i.ready, Now: i.config.Now, Log: i.config.Logger, Proxies: proxies,
 		Registerer: i.metrics, Gatherer: i.metrics, Middleware: i.tracing.Middleware,
 	})
 }
@@ -245,6 +255,7 @@ func (p *parts) run(ctx context.Context, i *Instance) *sync.WaitGroup {
 		p.writer.Run(ctx)
 	})
 	all.Go(func() { i.keepHouse(ctx) })
+	all.Go(func() { p.usage.Run(ctx) })
 	if p.hints != nil {
 		all.Go(func() { p.hints.run(ctx) })
 	}
@@ -266,6 +277,9 @@ func (p *parts) close() error {
 	}
 	if p.memory != nil {
 		p.memory.Close()
+	}
+	if p.imported != nil {
+		p.imported.Close()
 	}
 	return errors.Join(errs...)
 }

@@ -27,7 +27,9 @@ func (c *Config) authenticate(ctx context.Context, _ *http.Request, _ url.Values
 	if s.caller, err = c.Authenticator.Authenticate(ctx, s.request.Credentials); err != nil {
 		return nil, err
 	}
-	httpx.From(ctx).Client = s.request.Credentials.ClientID
+	x := httpx.From(ctx)
+	x.Client = s.request.Credentials.ClientID
+	c.Uses.Authenticated(s.caller.Client.ID, s.caller.Credential, x.Address)
 	return &fosite.DefaultClient{ID: s.request.Credentials.ClientID}, nil
 }
 
@@ -123,6 +125,7 @@ func (c *Config) issue(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	c.Uses.Issued(t)
 	if s.decision.API.Format == auth.Opaque {
 		c.Store.Remember(auth.KeyOf(text), t)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"mime/multipart"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -36,6 +37,14 @@ type Store interface {
 	Remember(key auth.TokenKey, t *auth.Token)
 }
 
+// Uses is told what clients do. Neither method waits.
+type Uses interface {
+	// Authenticated is told of a client that proved who it is by one of its secrets.
+	Authenticated(client auth.ClientID, credential auth.SecretID, source netip.Addr)
+	// Issued is told of a token whose row is committed.
+	Issued(t *auth.Token)
+}
+
 // Config says what an Endpoint needs. Every field is required.
 type Config struct {
 	Authenticator *auth.Authenticator
@@ -43,6 +52,7 @@ type Config struct {
 	Writer        Writer
 	Signer        Signer
 	Store         Store
+	Uses          Uses
 	Now           func() time.Time
 }
 

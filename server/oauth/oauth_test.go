@@ -3,6 +3,8 @@ package oauth_test
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,6 +33,8 @@ type world struct {
 	signed   []keys.Claims    // in order
 	known    []auth.TokenKey  // that the store remembers
 	secret   auth.SecretValue // of the one client
+	uses     []auth.SecretID
+	issued   []*auth.Token
 	order    []string
 }
 
@@ -86,6 +90,12 @@ func (w *world) Sign(_ auth.Algorithm, c keys.Claims) (string, auth.KeyID, error
 
 func (w *world) Remember(key auth.TokenKey, _ *auth.Token) { w.known = append(w.known, key) }
 
+func (w *world) Authenticated(_ auth.ClientID, credential auth.SecretID, _ netip.Addr) {
+	w.uses = append(w.uses, credential)
+}
+
+func (w *world) Issued(t *auth.Token) { w.issued = append(w.issued, t) }
+
 func now() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 5e8, time.UTC) }
 
 func newWorld(format auth.Format) *world {
@@ -109,7 +119,7 @@ func pepper() *auth.Peppers { return auth.NewPeppers(map[uint32][]byte{1: []byte
 func (w *world) ask(ctx context.Context, change func(*oauth.Request)) (*oauth.Response, error) {
 	endpoint := oauth.New(oauth.Config{
 		Authenticator: &auth.Authenticator{Directory: w, Peppers: pepper, Now: now},
-		Directory:     w, Writer: w, Signer: w, Store: w, Now: now,
+		Directory:     w, Writer: w, Signer: w, Store: w, Uses: w, Now: now,
 	})
 	r := oauth.Request{GrantType: "client_credentials", Credentials: auth.Credentials{
 		ClientID: w.record.Client.ID.String(), Secret: w.secret, Method: auth.SecretBasic,
@@ -132,6 +142,9 @@ func TestToken(t *testing.T) {
 			want := &oauth.Response{AccessToken: got.AccessToken, TokenType: "Bearer", ExpiresIn: 3600, Scope: "read write"}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
+			}
+			if diff := cmp.Diff([]*auth.Token{row}, w.issued); diff != "" || !slices.Equal(w.uses, []auth.SecretID{row.Credential}) {
+				t.Errorf("taken down: %v and %s", w.uses, diff)
 			}
 			if row.Revision != 7 || row.Credential != w.record.Secrets[0].ID || row.API != w.api.ID {
 				t.Errorf("row: %+v", row)
@@ -183,6 +196,9 @@ func TestDecidedAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			last := w.rows[2]
+			if len(w.issued) != 1 || w.issued[0] != last {
+				t.Errorf("counted: %v", w.issued)
+			}
 			if len(w.rows) != 3 || last.Revision != 9 || w.rows[0].ID == last.ID {
 				t.Errorf("rows: %v", w.rows)
 			}
@@ -244,8 +260,11 @@ func TestFailures(t *testing.T) {
 			if !errors.Is(err, tt.want) || got != nil {
 				t.Errorf("got %v, %v, want %v", got, err, tt.want)
 			}
-			if len(w.known) != 0 {
-				t.Error("a token that was not issued is remembered")
+			if len(w.known) != 0 || len(w.issued) != 0 {
+				t.Error("a token that was not issued is remembered or counted")
+			}
+			if refusal, refused := errors.AsType[*auth.Refusal](err); errors.Is(err, fault.InvalidClient) != refused || refused && len(w.uses) != 0 {
+				t.Errorf("the log learns %v, used are %v", refusal, w.uses)
 			}
 		})
 	}
