@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
 )
 
@@ -92,19 +94,27 @@ func (s *Store) RecordUses(ctx context.Context, secrets []auth.ClientSecretUse, 
 	grants = slices.SortedFunc(slices.Values(grants), func(a, b auth.GrantUse) int {
 		return cmp.Or(bytes.Compare(a.Client[:], b.Client[:]), bytes.Compare(a.API[:], b.API[:]), strings.Compare(a.Scope, b.Scope))
 	})
-	return s.writing(ctx, func(t *tx) error {
-		for chunk := range slices.Chunk(secrets, usesPerInsert) {
-			if err := t.addSecretUses(ctx, chunk); err != nil {
-				return err
-			}
+	for attempt := 1; ; attempt++ {
+		err := s.writing(ctx, func(t *tx) error { return t.addUses(ctx, secrets, grants) })
+		// What is deleted between the two halves of an INSERT is a conflict. The next attempt does not see it any more.
+		if !errors.Is(err, fault.Conflict) || attempt == attempts {
+			return err
 		}
-		for chunk := range slices.Chunk(grants, usesPerInsert) {
-			if err := t.addGrantUses(ctx, chunk); err != nil {
-				return err
-			}
+	}
+}
+
+func (t *tx) addUses(ctx context.Context, secrets []auth.ClientSecretUse, grants []auth.GrantUse) error {
+	for chunk := range slices.Chunk(secrets, usesPerInsert) {
+		if err := t.addSecretUses(ctx, chunk); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	for chunk := range slices.Chunk(grants, usesPerInsert) {
+		if err := t.addGrantUses(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // compound returns n rows of values as a table that can be joined, after its first row, which names the columns.

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"testing"
@@ -32,7 +33,7 @@ func newAPI(identifier string) *auth.API {
 func newSecret(client auth.ClientID) *auth.Secret {
 	at := now()
 	return &auth.Secret{
-		ID: auth.NewSecretID(at), Client: client, Hash: [32]byte{1, 2, 0xff}, Pepper: 1 << 31, Hint: "aZ09", Status: auth.Active, Created: at,
+		ID: auth.NewSecretID(at), Client: client, Hash: sha256.Sum256([]byte(rand.Text())), Pepper: 1 << 31, Hint: "aZ09", Status: auth.Active, Created: at,
 	}
 }
 
@@ -145,9 +146,12 @@ func testSecrets(t *testing.T, o *Opened) {
 	read := func(ctx context.Context, tx auth.Tx) (*auth.Secret, error) { return tx.Secrets().Secret(ctx, s.ID) }
 	wantSame(t, "secret", viewed(t, o, read), s)
 	stale := *s
-	s.Status, s.Expires, s.Pepper = auth.Disabled, now().Add(time.Hour), 7
+	s.Status, s.Expires, s.Pepper, s.By = auth.Disabled, now().Add(time.Hour), 7, auth.SecretID{8}
 	o.put(t, s)
 	wantSame(t, "changed secret", viewed(t, o, read), s)
+	wantSame(t, "secret by hash", viewed(t, o, func(ctx context.Context, tx auth.Tx) (*auth.Secret, error) {
+		return tx.Secrets().SecretByHash(ctx, s.Hash)
+	}), s)
 	wantError(t, "put of an old revision", o.tryPut(t, &stale), fault.Conflict)
 	wantError(t, "secret of an unknown client", o.tryPut(t, newSecret(auth.NewClientID(now()))), fault.Conflict)
 
@@ -163,6 +167,7 @@ func testSecrets(t *testing.T, o *Opened) {
 		return tx.Secrets().ClientSecrets(ctx, c.ID)
 	}), of)
 
+	testSecretsBy(t, o, other.ID)
 	remove := func(ctx context.Context, tx auth.Tx) error { return tx.Secrets().DeleteSecret(ctx, s.ID) }
 	o.update(t, remove)
 	wantError(t, "second deletion", o.try(t, remove), fault.NotFound)
@@ -170,6 +175,25 @@ func testSecrets(t *testing.T, o *Opened) {
 		_, err := tx.Secrets().Secret(ctx, s.ID)
 		return err
 	}), fault.NotFound)
+}
+
+func testSecretsBy(t *testing.T, o *Opened, client auth.ClientID) {
+	t.Helper()
+	imported, second := newSecret(client), newSecret(client)
+	imported.Hash, imported.Pepper, imported.Imported, imported.Hint = [32]byte{}, 0, "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", ""
+	imported.By, second.By = auth.SecretID{5}, auth.SecretID{5}
+	o.put(t, second, imported)
+	made := []*auth.Secret{imported, second}
+	slices.SortFunc(made, func(a, b *auth.Secret) int { return compareIDs(a.ID, b.ID) })
+	wantSame(t, "secrets by a credential", viewed(t, o, func(ctx context.Context, tx auth.Tx) ([]*auth.Secret, error) {
+		return tx.Secrets().SecretsBy(ctx, auth.SecretID{5})
+	}), made)
+	for name, hash := range map[string][32]byte{"that none has": {9}, "of an imported secret": {}} {
+		wantError(t, "secret by a hash "+name, o.try(t, func(ctx context.Context, tx auth.Tx) error {
+			_, err := tx.Secrets().SecretByHash(ctx, hash)
+			return err
+		}), fault.NotFound)
+	}
 }
 
 func testAPIs(t *testing.T, o *Opened) {

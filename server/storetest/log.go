@@ -60,13 +60,6 @@ func testChanges(t *testing.T, o *Opened) {
 	}
 }
 
-func testAudit(t *testing.T, o *Opened) {
-	e := newEvent()
-	record := func(ctx context.Context, tx auth.Tx) error { return tx.Audit().Record(ctx, e) }
-	o.update(t, record)
-	wantError(t, "the same event again", o.try(t, record), fault.Conflict)
-}
-
 func testRollback(t *testing.T, o *Opened) {
 	c, before, failed := newClient(), position(t, o), errors.New("changed my mind")
 	change := func(ctx context.Context, tx auth.Tx) error {
