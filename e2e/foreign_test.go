@@ -94,9 +94,7 @@ func (w *foreignWorld) changeAuthMethod(t *testing.T, c credential, method auth.
 
 func (w *foreignWorld) grant(t *testing.T, c credential, identifier string) {
 	t.Helper()
-	if err := w.Registry.PutGrant(t.Context(), w.Actor, clientID(t, c), w.API(t, identifier).ID, auth.NewScopes("read", "write")); err != nil {
-		t.Fatal(err)
-	}
+	w.Grant(t, c, identifier, "read", "write")
 }
 
 func TestForeignClients(t *testing.T) {

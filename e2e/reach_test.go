@@ -13,6 +13,7 @@ import (
 
 	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/registry"
 )
 
 // distribution are measured times.
@@ -167,22 +168,25 @@ func narrowings() []narrowing {
 		{"grants narrowed", func(t *testing.T, s *seeded, c credential) {
 			t.Helper()
 			for _, api := range []string{jwtAPI, opaqueAPI} {
-				must(t, s.Registry.PutGrant(t.Context(), s.Actor, clientID(t, c), s.API(t, api).ID, auth.NewScopes("read")))
+				s.Grant(t, c, api, "read")
 			}
 		}, "400 invalid_scope"},
 		{"grants deleted", func(t *testing.T, s *seeded, c credential) {
 			t.Helper()
 			for _, api := range []string{jwtAPI, opaqueAPI} {
-				must(t, s.Registry.DeleteGrant(t.Context(), s.Actor, clientID(t, c), s.API(t, api).ID))
+				_, err := s.Registry.DeleteGrant(t.Context(), s.Actor, registry.GrantRef{Client: clientID(t, c), API: s.API(t, api).ID})
+				must(t, err)
 			}
 		}, "400 invalid_target"},
 		{"client disabled", func(t *testing.T, s *seeded, c credential) {
 			t.Helper()
-			must(t, s.Registry.SetClientStatus(t.Context(), s.Actor, clientID(t, c), auth.Disabled))
+			_, err := s.Registry.SetClientStatus(t.Context(), s.Actor, clientID(t, c), auth.Disabled)
+			must(t, err)
 		}, "401 invalid_client"},
 		{"client deleted", func(t *testing.T, s *seeded, c credential) {
 			t.Helper()
-			must(t, s.Registry.DeleteClient(t.Context(), s.Actor, clientID(t, c)))
+			_, err := s.Registry.DeleteClient(t.Context(), s.Actor, clientID(t, c), registry.Any)
+			must(t, err)
 		}, "401 invalid_client"},
 		{"secret disabled, tokens taken back", func(t *testing.T, s *seeded, c credential) {
 			t.Helper()
@@ -192,7 +196,8 @@ func narrowings() []narrowing {
 				return err
 			}))
 			for _, secret := range secrets {
-				must(t, s.Registry.DisableSecret(t.Context(), s.Actor, secret.ID, true))
+				_, err := s.Registry.DisableSecret(t.Context(), s.Actor, secret.ID, true)
+				must(t, err)
 			}
 		}, "401 invalid_client"},
 	}

@@ -85,22 +85,29 @@ func (s *seeded) Client(t *testing.T, name string, calls, serves []string) crede
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, secret, err := s.Registry.AddSecret(ctx, s.Actor, made.ID, time.Time{})
+	secret, err := s.Registry.AddSecret(ctx, s.Actor, made.ID, registry.NewSecretRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	c := credential{ID: made.ID.String(), Secret: secret.Value.Reveal()}
 	for _, identifier := range calls {
-		api := s.API(t, identifier)
-		if err := s.Registry.PutGrant(ctx, s.Actor, made.ID, api.ID, api.ScopeNames()); err != nil {
-			t.Fatal(err)
-		}
+		s.Grant(t, c, identifier, s.API(t, identifier).ScopeNames()...)
 	}
 	for _, identifier := range serves {
-		if err := s.Registry.SetServer(ctx, s.Actor, s.API(t, identifier).ID, made.ID, true); err != nil {
+		if _, err := s.Registry.SetServer(ctx, s.Actor, s.API(t, identifier).ID, made.ID, true); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return credential{ID: made.ID.String(), Secret: secret.Reveal()}
+	return c
+}
+
+// Grant gives a client exactly these scopes of an API.
+func (s *seeded) Grant(t *testing.T, c credential, identifier string, scopes ...string) {
+	t.Helper()
+	g := auth.Grant{Client: clientID(t, c), API: s.API(t, identifier).ID, Scopes: auth.NewScopes(scopes...)}
+	if _, _, err := s.Registry.PutGrant(t.Context(), s.Actor, g, registry.Any); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // API returns a stored API.

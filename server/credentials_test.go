@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/registry"
 )
 
 // encoded is an Authorization header of the Basic scheme around text.
@@ -45,9 +46,9 @@ func TestClientAuthenticationRefused(t *testing.T) {
 	w := newWorld(t)
 	id, secret := w.caller.id.String(), w.caller.secret.Reveal()
 	expired := w.client(t.Context(), auth.Client{Name: "expired"}, jwtAPI)
-	_, gone, err := w.registry.AddSecret(t.Context(), tester(), expired.id, time.Now().Add(50*time.Millisecond))
+	gone, err := w.registry.AddSecret(t.Context(), tester(), expired.id, registry.NewSecretRequest{Expires: time.Now().Add(50 * time.Millisecond)})
 	w.check(err)
-	w.check(w.registry.DisableSecret(t.Context(), tester(), w.poster.key, false))
+	w.check(second(w.registry.DisableSecret(t.Context(), tester(), w.poster.key, false)))
 	w.reached()
 	w.offset.Add(int64(time.Second))
 	client, invalid := refusal{401, "invalid_client"}, refusal{400, "invalid_request"}
@@ -79,7 +80,7 @@ func TestClientAuthenticationRefused(t *testing.T) {
 		{name: "two headers", with: []change{with("Authorization", "Basic YTpi", "Basic YTpi")}, want: invalid},
 		{name: "A50 disabled client", with: []change{basic(w.disabled)}, want: client},
 		{name: "A50 disabled secret", form: inBody(w.poster), want: client},
-		{name: "A50 expired secret", with: []change{basic(credential{id: expired.id, secret: gone})}, want: client},
+		{name: "A50 expired secret", with: []change{basic(credential{id: expired.id, secret: gone.Value})}, want: client},
 		{name: "assertion", form: "&client_assertion=a.b.c&client_assertion_type=x", want: client},
 		{name: "assertion and basic", form: "&client_assertion=a.b.c", with: header, want: invalid},
 		{name: "A41 two assertions", form: "&client_assertion=a.b.c&client_assertion=a.b.c", want: invalid},

@@ -155,7 +155,7 @@ func TestBearerCallers(t *testing.T) {
 	}
 	quiet(t, w.post("/oauth2/introspect", "token="+token, by("introspect:all")))
 	bearer := by("introspect:all")
-	w.check(w.registry.SetClientStatus(t.Context(), tester(), w.trusted.id, auth.Disabled))
+	w.check(second(w.registry.SetClientStatus(t.Context(), tester(), w.trusted.id, auth.Disabled)))
 	w.reached()
 	refused(t, w.post("/oauth2/introspect", "token="+token, bearer), refusal{401, "invalid_token"})
 }

@@ -333,12 +333,14 @@ func TestFeedAccess(t *testing.T) {
 func TestFeedStreamEndsWithTheRight(t *testing.T) {
 	for name, take := range map[string]func(w *world) error{
 		"client disabled": func(w *world) error {
-			return w.registry.SetClientStatus(w.Context(), tester(), w.resource.id, auth.Disabled)
+			return second(w.registry.SetClientStatus(w.Context(), tester(), w.resource.id, auth.Disabled))
 		},
-		"secret disabled": func(w *world) error { return w.registry.DisableSecret(w.Context(), tester(), w.resource.key, false) },
+		"secret disabled": func(w *world) error {
+			return second(w.registry.DisableSecret(w.Context(), tester(), w.resource.key, false))
+		},
 		"serves no API more": func(w *world) error {
 			for _, api := range []string{jwtAPI, opaqueAPI} {
-				if err := w.registry.SetServer(w.Context(), tester(), w.apis[api].ID, w.resource.id, false); err != nil {
+				if err := second(w.registry.SetServer(w.Context(), tester(), w.apis[api].ID, w.resource.id, false)); err != nil {
 					return err
 				}
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/registry"
 )
 
 const grant = "grant_type=client_credentials"
@@ -345,16 +346,17 @@ func TestTokenDecidedAgain(t *testing.T) {
 		want refusal
 	}{
 		{"the grant was narrowed", func(w *world) error {
-			return w.registry.PutGrant(w.Context(), tester(), w.caller.id, w.apis[jwtAPI].ID, auth.NewScopes("write"))
+			w.grant(w.caller.id, jwtAPI, "write")
+			return nil
 		}, refusal{400, "invalid_scope"}},
 		{"the grant was taken away", func(w *world) error {
-			return w.registry.DeleteGrant(w.Context(), tester(), w.caller.id, w.apis[jwtAPI].ID)
+			return second(w.registry.DeleteGrant(w.Context(), tester(), registry.GrantRef{Client: w.caller.id, API: w.apis[jwtAPI].ID}))
 		}, refusal{400, "invalid_target"}},
 		{"the client was disabled", func(w *world) error {
-			return w.registry.SetClientStatus(w.Context(), tester(), w.caller.id, auth.Disabled)
+			return second(w.registry.SetClientStatus(w.Context(), tester(), w.caller.id, auth.Disabled))
 		}, refusal{401, "invalid_client"}},
 		{"the secret was disabled", func(w *world) error {
-			return w.registry.DisableSecret(w.Context(), tester(), w.caller.key, true)
+			return second(w.registry.DisableSecret(w.Context(), tester(), w.caller.key, true))
 		}, refusal{401, "invalid_client"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package memory_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"strings"
@@ -191,7 +192,7 @@ func TestSequenceIsPublishedLast(t *testing.T) {
 		})
 	}
 	for i := range int64(30) {
-		c := w.client("c")
+		c := w.client(fmt.Sprint("c", i))
 		sequence := w.write(auth.Change{Kind: auth.RevokeClient, Subject: c.ID}, auth.Change{Kind: auth.KeysChanged})
 		newest.Store(&step{sequence, c.ID, i + 2}) // the first was at Load
 		w.must(d.Reach(t.Context(), sequence))

@@ -13,6 +13,7 @@ import (
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/memory"
+	"github.com/countersign/countersign/server/registry"
 )
 
 func TestEmptyUntilLoaded(t *testing.T) {
@@ -33,40 +34,39 @@ func TestFollow(t *testing.T) {
 		seen   func(d *memory.Directory, c *auth.Client, a *auth.API) bool
 	}{
 		{"client disabled", func(w *world, c *auth.Client, _ *auth.API) error {
-			return w.SetClientStatus(w.Context(), auth.Actor{}, c.ID, auth.Disabled)
+			return second(w.SetClientStatus(w.Context(), auth.Actor{}, c.ID, auth.Disabled))
 		}, func(d *memory.Directory, c *auth.Client, _ *auth.API) bool {
 			return d.Client(c.ID).Client.Status == auth.Disabled && d.Denied(&auth.Token{Client: c.ID})
 		}},
 		{"client deleted", func(w *world, c *auth.Client, _ *auth.API) error {
-			return w.DeleteClient(w.Context(), auth.Actor{}, c.ID)
+			return second(w.DeleteClient(w.Context(), auth.Actor{}, c.ID, registry.Any))
 		}, func(d *memory.Directory, c *auth.Client, _ *auth.API) bool { return d.Client(c.ID) == nil }},
 		{"secret added", func(w *world, c *auth.Client, _ *auth.API) error {
-			_, _, err := w.AddSecret(w.Context(), auth.Actor{}, c.ID, time.Time{})
-			return err
+			return second(w.AddSecret(w.Context(), auth.Actor{}, c.ID, registry.NewSecretRequest{}))
 		}, func(d *memory.Directory, c *auth.Client, _ *auth.API) bool { return len(d.Client(c.ID).Secrets) == 2 }},
 		{"secret disabled and its tokens taken back", func(w *world, c *auth.Client, _ *auth.API) error {
 			id := w.loaded(memory.Config{}).Client(c.ID).Secrets[0].ID
-			return w.DisableSecret(w.Context(), auth.Actor{}, id, true)
+			return second(w.DisableSecret(w.Context(), auth.Actor{}, id, true))
 		}, func(d *memory.Directory, c *auth.Client, _ *auth.API) bool {
 			s := d.Client(c.ID).Secrets[0]
 			return s.Status == auth.Disabled && d.Denied(&auth.Token{Credential: s.ID})
 		}},
 		{"grant narrowed", func(w *world, c *auth.Client, a *auth.API) error {
-			return w.PutGrant(w.Context(), auth.Actor{}, c.ID, a.ID, auth.NewScopes("read"))
+			return w.grant(c, a, "read")
 		}, func(d *memory.Directory, c *auth.Client, a *auth.API) bool {
 			return d.Client(c.ID).Grants[a.ID].Scopes.String() == "read" && d.Denied(&auth.Token{Client: c.ID, API: a.ID})
 		}},
 		{"grant deleted", func(w *world, c *auth.Client, a *auth.API) error {
-			return w.DeleteGrant(w.Context(), auth.Actor{}, c.ID, a.ID)
+			return second(w.DeleteGrant(w.Context(), auth.Actor{}, registry.GrantRef{Client: c.ID, API: a.ID}))
 		}, func(d *memory.Directory, c *auth.Client, a *auth.API) bool { return d.Client(c.ID).Grants[a.ID] == nil }},
 		{"serves no longer", func(w *world, c *auth.Client, a *auth.API) error {
-			return w.SetServer(w.Context(), auth.Actor{}, a.ID, c.ID, false)
+			return second(w.SetServer(w.Context(), auth.Actor{}, a.ID, c.ID, false))
 		}, func(d *memory.Directory, c *auth.Client, _ *auth.API) bool { return len(d.Client(c.ID).Serves) == 0 }},
 		{"serves another as well", func(w *world, c *auth.Client, _ *auth.API) error {
-			return w.SetServer(w.Context(), auth.Actor{}, w.api("https://other.test").ID, c.ID, true)
+			return second(w.SetServer(w.Context(), auth.Actor{}, w.api("https://other.test").ID, c.ID, true))
 		}, func(d *memory.Directory, c *auth.Client, _ *auth.API) bool { return len(d.Client(c.ID).Serves) == 2 }},
 		{"API deleted", func(w *world, _ *auth.Client, a *auth.API) error {
-			return w.DeleteAPI(w.Context(), auth.Actor{}, a.ID)
+			return second(w.DeleteAPI(w.Context(), auth.Actor{}, a.ID, registry.Any))
 		}, func(d *memory.Directory, c *auth.Client, a *auth.API) bool {
 			r := d.Client(c.ID)
 			return d.API(a.ID) == nil && d.APIByIdentifier(a.Identifier) == nil && len(r.Grants) == 0 && len(r.Serves) == 0 &&
@@ -83,7 +83,7 @@ func TestFollow(t *testing.T) {
 			return d.API(a.ID) == nil && len(d.Client(c.ID).Grants) == 0 && len(d.Client(c.ID).Serves) == 0
 		}},
 		{"client and API made", func(w *world, _ *auth.Client, _ *auth.API) error {
-			return w.SetServer(w.Context(), auth.Actor{}, w.api("https://other.test").ID, w.client("other").ID, true)
+			return second(w.SetServer(w.Context(), auth.Actor{}, w.api("https://other.test").ID, w.client("other").ID, true))
 		}, func(d *memory.Directory, _ *auth.Client, _ *auth.API) bool {
 			a := d.APIByIdentifier("https://other.test")
 			return a != nil && d.API(a.ID) == a && len(d.Client(a.Servers[0]).Serves) == 1
@@ -92,12 +92,11 @@ func TestFollow(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			c, a := w.client("c"), w.api("https://api.test")
-			_, _, err := w.AddSecret(t.Context(), auth.Actor{}, c.ID, time.Time{})
-			w.must(err)
-			w.must(w.PutGrant(t.Context(), auth.Actor{}, c.ID, a.ID, auth.NewScopes("read", "write")))
-			w.must(w.SetServer(t.Context(), auth.Actor{}, a.ID, c.ID, true))
-			registry := prometheus.NewRegistry()
-			d := w.followed(memory.Config{Poll: time.Hour, Registerer: registry})
+			w.must(second(w.AddSecret(t.Context(), auth.Actor{}, c.ID, registry.NewSecretRequest{})))
+			w.must(w.grant(c, a, "read", "write"))
+			w.must(second(w.SetServer(t.Context(), auth.Actor{}, a.ID, c.ID, true)))
+			metrics := prometheus.NewRegistry()
+			d := w.followed(memory.Config{Poll: time.Hour, Registerer: metrics})
 			if tt.seen(d, c, a) {
 				t.Fatal("seen before it was changed")
 			}
@@ -124,7 +123,7 @@ func TestFollow(t *testing.T) {
 			if fresh.Position() != d.Position() {
 				t.Errorf("position: loaded %v, followed %v", fresh.Position(), d.Position())
 			}
-			if n := testutil.CollectAndCount(registry, "countersign_change_log_age_seconds", "countersign_directory_clients"); n != 2 {
+			if n := testutil.CollectAndCount(metrics, "countersign_change_log_age_seconds", "countersign_directory_clients"); n != 2 {
 				t.Errorf("%d metrics", n)
 			}
 		})

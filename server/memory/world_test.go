@@ -60,6 +60,14 @@ func (w *world) api(identifier string) *auth.API {
 	return a
 }
 
+func (w *world) grant(c *auth.Client, a *auth.API, scopes ...string) error {
+	_, _, err := w.PutGrant(w.Context(), auth.Actor{}, auth.Grant{Client: c.ID, API: a.ID, Scopes: auth.NewScopes(scopes...)}, registry.Any)
+	return err
+}
+
+// second leaves out what an operation answers besides its error.
+func second[T any](_ T, err error) error { return err }
+
 // must is for changes whose failure ends the test.
 func (w *world) must(err error) {
 	w.Helper()

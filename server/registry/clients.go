@@ -52,12 +52,7 @@ func (r *Registry) addClient(ctx context.Context, tx auth.Tx, actor auth.Actor, 
 	if c.ID == (auth.ClientID{}) {
 		c.ID = auth.NewClientID(now)
 	}
-	if c.Status == "" {
-		c.Status = auth.Active
-	}
-	if c.AuthMethod == "" {
-		c.AuthMethod = auth.SecretBasic
-	}
+	defaultClient(c)
 	if err := c.Validate(); err != nil {
 		return err
 	}
@@ -77,6 +72,15 @@ func (r *Registry) addClient(ctx context.Context, tx auth.Tx, actor auth.Actor, 
 		return err
 	}
 	return r.note(ctx, tx, record{actor, "client.create", c.ID.String(), nil, clientView(c)}, clientChanged(c.ID))
+}
+
+func defaultClient(c *auth.Client) {
+	if c.Status == "" {
+		c.Status = auth.Active
+	}
+	if c.AuthMethod == "" {
+		c.AuthMethod = auth.SecretBasic
+	}
 }
 
 func nameFree(ctx context.Context, tx auth.Tx, c *auth.Client) error {
@@ -266,22 +270,32 @@ func (r *Registry) DeleteClient(ctx context.Context, actor auth.Actor, id auth.C
 		return Hit{}, err
 	}
 	return update(ctx, r, func(tx auth.Tx) (Hit, error) {
-		c, err := tx.Clients().Client(ctx, id)
-		if err != nil {
-			return Hit{}, err
-		}
-		if err := r.outranks(ctx, tx, actor, id, powers{}); err != nil {
-			return Hit{}, err
-		}
-		if err := m.check(c.Revision); err != nil {
-			return Hit{}, err
-		}
-		if err := r.keeping(ctx, tx, actor, func() error { return tx.Clients().DeleteClient(ctx, id) }); err != nil {
-			return Hit{}, err
-		}
-		return hit, r.note(ctx, tx, record{actor, "client.delete", id.String(), clientView(c), hitView(hit)},
-			clientChanged(id), auth.Change{Kind: auth.RevokeClient, Subject: id})
+		return hit, r.keeping(ctx, tx, actor, func() error { return r.removeClient(ctx, tx, actor, id, removal{m, hit}) })
 	})
+}
+
+// removal is the precondition of a removal, and what it takes back.
+type removal struct {
+	match Match
+	hit   Hit
+}
+
+func (r *Registry) removeClient(ctx context.Context, tx auth.Tx, actor auth.Actor, id auth.ClientID, w removal) error {
+	c, err := tx.Clients().Client(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := r.outranks(ctx, tx, actor, id, powers{}); err != nil {
+		return err
+	}
+	if err := w.match.check(c.Revision); err != nil {
+		return err
+	}
+	if err := tx.Clients().DeleteClient(ctx, id); err != nil {
+		return err
+	}
+	return r.note(ctx, tx, record{actor, "client.delete", id.String(), clientView(c), hitView(w.hit)},
+		clientChanged(id), auth.Change{Kind: auth.RevokeClient, Subject: id})
 }
 
 // Client returns a client, or fault.NotFound. It needs clients:read.

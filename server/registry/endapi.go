@@ -17,26 +17,30 @@ func (r *Registry) DeleteAPI(ctx context.Context, actor auth.Actor, id auth.APII
 		return Hit{}, err
 	}
 	return update(ctx, r, func(tx auth.Tx) (Hit, error) {
-		a, err := tx.APIs().API(ctx, id)
-		if err != nil {
-			return Hit{}, err
-		}
-		if err := editable(a, m); err != nil {
-			return Hit{}, err
-		}
-		grants, err := tx.Grants().APIGrants(ctx, id)
-		if err != nil {
-			return Hit{}, err
-		}
-		if err := tx.APIs().DeleteAPI(ctx, id); err != nil {
-			return Hit{}, err
-		}
-		changes := []auth.Change{apiChanged(id), {Kind: auth.RevokeAPI, Subject: id, Audience: a.Identifier}}
-		for _, g := range grants {
-			changes = append(changes, clientChanged(g.Client))
-		}
-		return hit, r.note(ctx, tx, record{actor, "api.delete", id.String(), apiView(a), hitView(hit)}, changes...)
+		return hit, r.removeAPI(ctx, tx, actor, id, removal{m, hit})
 	})
+}
+
+func (r *Registry) removeAPI(ctx context.Context, tx auth.Tx, actor auth.Actor, id auth.APIID, w removal) error {
+	a, err := tx.APIs().API(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := editable(a, w.match); err != nil {
+		return err
+	}
+	grants, err := tx.Grants().APIGrants(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := tx.APIs().DeleteAPI(ctx, id); err != nil {
+		return err
+	}
+	changes := []auth.Change{apiChanged(id), {Kind: auth.RevokeAPI, Subject: id, Audience: a.Identifier}}
+	for _, g := range grants {
+		changes = append(changes, clientChanged(g.Client))
+	}
+	return r.note(ctx, tx, record{actor, "api.delete", id.String(), apiView(a), hitView(w.hit)}, changes...)
 }
 
 // SetServer says whether a client serves an API: whether it may introspect the API's tokens and read the revocation feed. It needs
@@ -53,26 +57,48 @@ func (r *Registry) SetServer(ctx context.Context, actor auth.Actor, id auth.APII
 		if _, err := tx.Clients().Client(ctx, client); err != nil {
 			return auth.API{}, err
 		}
+		servers := slices.DeleteFunc(slices.Clone(a.Servers), func(c auth.ClientID) bool { return c == client })
+		if serves {
+			servers = append(servers, client)
+		}
 		if err := r.outranks(ctx, tx, actor, client, powers{}); err != nil {
 			return auth.API{}, err
 		}
-		if err := editable(a, Any); err != nil || a.ServedBy(client) == serves {
-			return *a, err
-		}
-		before, action := apiView(a), "api.server.add"
-		if serves {
-			a.Servers = append(slices.Clone(a.Servers), client)
-		} else {
-			a.Servers, action = slices.DeleteFunc(slices.Clone(a.Servers), func(c auth.ClientID) bool { return c == client }), "api.server.remove"
-		}
-		a.Updated = r.now()
-		if err := tx.APIs().PutAPI(ctx, a); err != nil {
-			return auth.API{}, err
-		}
-		return *a, r.note(ctx, tx, record{actor, action, id.String(), before, apiView(a)}, apiChanged(id))
+		err = r.serve(ctx, tx, actor, a, servers)
+		return *a, err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &changed, nil
+}
+
+// serve sets which clients serve the API.
+func (r *Registry) serve(ctx context.Context, tx auth.Tx, actor auth.Actor, a *auth.API, servers []auth.ClientID) error {
+	if err := editable(a, Any); err != nil {
+		return err
+	}
+	before, after := apiView(a), *a
+	after.Servers, after.Updated = servers, r.now()
+	noted := func(ids []auth.ClientID, other *auth.API, action string) error {
+		for _, id := range ids {
+			if other.ServedBy(id) {
+				continue
+			}
+			if err := r.outranks(ctx, tx, actor, id, powers{}); err != nil {
+				return err
+			}
+			if err := r.note(ctx, tx, record{actor, action, a.ID.String(), before, apiView(&after)}, apiChanged(a.ID)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := noted(after.Servers, a, "api.server.add"); err != nil {
+		return err
+	}
+	if err := noted(a.Servers, &after, "api.server.remove"); err != nil {
+		return err
+	}
+	return nil
 }

@@ -40,7 +40,7 @@ func (r *Registry) ExpireSecret(ctx context.Context, actor auth.Actor, ref Secre
 	if err := needSecrets(actor, ref.Client); err != nil {
 		return nil, err
 	}
-	expires, err := ending(expires, r.Now())
+	expires, err := expiry(expires, r.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -146,32 +146,36 @@ func (r *Registry) DeleteGrant(ctx context.Context, actor auth.Actor, ref GrantR
 		return Hit{}, err
 	}
 	return update(ctx, r, func(tx auth.Tx) (Hit, error) {
-		c, a, err := parties(ctx, tx, ref.Client, ref.API)
-		if err != nil {
-			return Hit{}, err
-		}
-		g, err := tx.Grants().Grant(ctx, ref.Client, ref.API)
-		if err != nil {
-			return Hit{}, err
-		}
-		if err := r.mayGrant(ctx, tx, actor, a, &auth.Grant{Client: ref.Client}); err != nil {
-			return Hit{}, err
-		}
-		if err := ref.Match.check(g.Revision); err != nil {
-			return Hit{}, err
-		}
-		if c.DefaultResource == a.ID {
-			c.DefaultResource, c.Updated = auth.APIID{}, r.now()
-			if err := tx.Clients().PutClient(ctx, c); err != nil {
-				return Hit{}, err
-			}
-		}
-		if err := r.keeping(ctx, tx, actor, func() error { return tx.Grants().DeleteGrant(ctx, ref.Client, ref.API) }); err != nil {
-			return Hit{}, err
-		}
-		return hit, r.note(ctx, tx, record{actor, "grant.delete", grantTarget(ref.Client, ref.API), grantView(g), hitView(hit)},
-			clientChanged(ref.Client), grantRevoked(g, a))
+		return hit, r.keeping(ctx, tx, actor, func() error { return r.removeGrant(ctx, tx, actor, ref, hit) })
 	})
+}
+
+func (r *Registry) removeGrant(ctx context.Context, tx auth.Tx, actor auth.Actor, ref GrantRef, hit Hit) error {
+	c, a, err := parties(ctx, tx, ref.Client, ref.API)
+	if err != nil {
+		return err
+	}
+	g, err := tx.Grants().Grant(ctx, ref.Client, ref.API)
+	if err != nil {
+		return err
+	}
+	if err := r.mayGrant(ctx, tx, actor, a, &auth.Grant{Client: ref.Client}); err != nil {
+		return err
+	}
+	if err := ref.Match.check(g.Revision); err != nil {
+		return err
+	}
+	if c.DefaultResource == a.ID {
+		c.DefaultResource, c.Updated = auth.APIID{}, r.now()
+		if err := tx.Clients().PutClient(ctx, c); err != nil {
+			return err
+		}
+	}
+	if err := tx.Grants().DeleteGrant(ctx, ref.Client, ref.API); err != nil {
+		return err
+	}
+	return r.note(ctx, tx, record{actor, "grant.delete", grantTarget(ref.Client, ref.API), grantView(g), hitView(hit)},
+		clientChanged(ref.Client), grantRevoked(g, a))
 }
 
 // Grant returns a grant, or fault.NotFound. It needs grants:read.

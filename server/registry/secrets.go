@@ -65,15 +65,9 @@ func (r *Registry) AddSecret(ctx context.Context, actor auth.Actor, client auth.
 		return nil, err
 	}
 	done, err := update(ctx, r, func(tx auth.Tx) (NewSecret, error) {
-		if _, err := r.roomForSecret(ctx, tx, actor, client); err != nil {
-			return NewSecret{}, err
-		}
 		stored := made.Secret
-		if err := tx.Secrets().PutSecret(ctx, &stored); err != nil {
-			return NewSecret{}, err
-		}
-		rec := record{actor, "secret.create", stored.ID.String(), nil, secretView(&stored)}
-		return NewSecret{Secret: bare(&stored), Value: made.Value}, r.note(ctx, tx, rec, clientChanged(client))
+		err := r.addSecret(ctx, tx, actor, &stored)
+		return NewSecret{Secret: bare(&stored), Value: made.Value}, err
 	})
 	if err != nil {
 		return nil, err
@@ -81,10 +75,20 @@ func (r *Registry) AddSecret(ctx context.Context, actor auth.Actor, client auth.
 	return &done, nil
 }
 
+func (r *Registry) addSecret(ctx context.Context, tx auth.Tx, actor auth.Actor, s *auth.Secret) error {
+	if _, err := r.roomForSecret(ctx, tx, actor, s.Client); err != nil {
+		return err
+	}
+	if err := tx.Secrets().PutSecret(ctx, s); err != nil {
+		return err
+	}
+	return r.note(ctx, tx, record{actor, "secret.create", s.ID.String(), nil, secretView(s)}, clientChanged(s.Client))
+}
+
 // newSecret returns a secret that is not stored yet, with its hash.
 func (r *Registry) newSecret(actor auth.Actor, client auth.ClientID, n NewSecretRequest) (*NewSecret, error) {
 	now := r.now()
-	expires, err := ending(n.Expires, now)
+	expires, err := expiry(n.Expires, now)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +110,8 @@ func (r *Registry) newSecret(actor auth.Actor, client auth.ClientID, n NewSecret
 	return &NewSecret{Secret: s}, nil
 }
 
-// ending returns when a secret expires as the stores keep it. One that has ended already is to be disabled instead.
-func ending(expires, now time.Time) (time.Time, error) {
+// expiry returns when a secret expires as the stores keep it. One that has ended already is to be disabled instead.
+func expiry(expires, now time.Time) (time.Time, error) {
 	if expires.IsZero() {
 		return time.Time{}, nil
 	}
