@@ -70,6 +70,11 @@ func (d *Directory) CatchUp(ctx context.Context) error {
 	return nil
 }
 
+// Refresh returns once everything that was committed before it was called is applied, or fault.Unavailable. It is for those who
+// administer: whether they still may is judged by what is committed, not by what this instance happens to have read. No rate bounds
+// it, but all who call while a read is under way share the next one; so it is not for callers that have not authenticated.
+func (d *Directory) Refresh(ctx context.Context) error { return d.await(ctx, d.joinFlight()) }
+
 // Reach implements auth.Directory.
 func (d *Directory) Reach(ctx context.Context, sequence uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
