@@ -1,0 +1,247 @@
+package cli
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/countersign/countersign/admin/wire"
+)
+
+func newClientCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "client", Short: "Manage clients: the services that call others",
+		Long: "Manage clients: the services that call others. CLIENT is a client's name or its id (cl_…).",
+	}
+	cmd.AddCommand(newClientListCmd(a), newClientShowCmd(a), newClientCreateCmd(a), newClientUpdateCmd(a), newClientDeleteCmd(a),
+		newClientDisableCmd(a), newClientEnableCmd(a))
+	return cmd
+}
+
+func newClientListCmd(a *app) *cobra.Command {
+	var owner, status, prefix, label, sort string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "list", Short: "List clients", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  countersign client list\n  countersign client list --owner team-payments --label tier=1 -o json",
+	}
+	cmd.Flags().StringVar(&owner, "owner", "", "only those of this `owner`")
+	cmd.Flags().StringVar(&status, "status", "", "only those that are `active` or disabled")
+	cmd.Flags().StringVar(&prefix, "name-prefix", "", "only those whose name begins with `text`")
+	cmd.Flags().StringVar(&label, "label", "", "only those with the label `NAME` or NAME=VALUE")
+	cmd.Flags().StringVar(&sort, "sort", "name", "`order`: name, -name, created or -created")
+	cmd.Flags().IntVar(&limit, "limit", 0, "show at most this many; 0: all")
+	cmd.RunE = a.run(func(ctx context.Context, s *session, _ []string) error {
+		return show(ctx, s, listing{
+			path: "/clients", limit: limit,
+			query: where("owner", owner, "status", status, "name_prefix", prefix, "label", label, "sort", sort),
+		}, clientColumns(s.print))
+	})
+	return cmd
+}
+
+func clientColumns(p *printer) []column[wire.Client] {
+	return []column[wire.Client]{
+		{"NAME", func(c wire.Client) string { return c.Name }},
+		{"CLIENT ID", func(c wire.Client) string { return c.ID }},
+		{"STATUS", func(c wire.Client) string { return c.Status }},
+		{"OWNER", func(c wire.Client) string { return c.Owner }},
+		{"LAST USED", func(c wire.Client) string { return p.since(c.LastUsed, "never") }},
+		{"CREATED", func(c wire.Client) string { return p.ago(c.Created) }},
+	}
+}
+
+func clientRows(p *printer) func(wire.Client) []row {
+	return func(c wire.Client) []row {
+		return []row{
+			{"name", c.Name}, {"client_id", c.ID}, {"status", c.Status}, {"description", c.Description}, {"owner", c.Owner},
+			{"labels", labels(c.Labels)}, {"auth method", c.AuthMethod}, {"default resource", c.DefaultResource},
+			{"created", p.moment(c.Created)}, {"updated", p.moment(c.Updated)}, {"last used", p.momentOr(c.LastUsed, "never")},
+		}
+	}
+}
+
+func newClientShowCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "show CLIENT", Short: "Show a client", Args: arguments, ValidArgsFunction: a.complete(clientNames),
+		Example: "  countersign client show orders",
+		RunE: a.run(func(ctx context.Context, s *session, args []string) error {
+			id, err := s.api.client(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return get(ctx, s, path("clients", id), clientRows(s.print))
+		}),
+	}
+}
+
+// clientFlags are the members of a client as flags.
+type clientFlags struct {
+	name, description, owner, method, resource string
+	labels                                     []string
+}
+
+func (f *clientFlags) bind(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.description, "description", "", "`text` for people")
+	flags.StringVar(&f.owner, "owner", "", "who answers for it, such as a `team`")
+	flags.StringArrayVar(&f.labels, "label", nil, "a label as `NAME=VALUE`; may be repeated")
+	flags.StringVar(&f.method, "auth-method", "", "`client_secret_basic` or client_secret_post")
+	flags.StringVar(&f.resource, "default-resource", "", "`identifier` of the API for which a token is asked when a request names none")
+}
+
+func newClientCreateCmd(a *app) *cobra.Command {
+	var f clientFlags
+	cmd := &cobra.Command{
+		Use: "create NAME", Short: "Make a client", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
+		Long:    "Make a client. It has no secret yet (`countersign secret add`) and may call nobody (`countersign grant put`).",
+		Example: "  countersign client create orders --owner team-payments --label tier=1",
+	}
+	f.bind(cmd)
+	cmd.RunE = a.run(func(ctx context.Context, s *session, args []string) error {
+		set, err := labelMap(f.labels)
+		if err != nil {
+			return err
+		}
+		made, err := s.api.do(ctx, request{method: http.MethodPost, path: "/clients", body: wire.ClientBody{
+			Name: args[0], Description: f.description, Owner: f.owner, Labels: set, AuthMethod: f.method, DefaultResource: f.resource,
+		}})
+		if err != nil {
+			return err
+		}
+		return printOne(s.print, made.body, clientRows(s.print))
+	})
+	return cmd
+}
+
+func newClientUpdateCmd(a *app) *cobra.Command {
+	var f clientFlags
+	var removed []string
+	cmd := &cobra.Command{
+		Use: "update CLIENT", Short: "Change what is known of a client", Args: arguments, ValidArgsFunction: a.complete(clientNames),
+		Long:    "Change what is known of a client. What no flag names stays; an empty value takes a member away.",
+		Example: "  countersign client update orders --owner team-checkout --label tier=2 --remove-label beta",
+	}
+	f.bind(cmd)
+	cmd.Flags().StringVar(&f.name, "name", "", "a new `name`")
+	cmd.Flags().StringArrayVar(&removed, "remove-label", nil, "remove the label `NAME`; may be repeated")
+	cmd.RunE = a.run(func(ctx context.Context, s *session, args []string) error {
+		if err := wantsChange(cmd, "name", "description", "owner", "label", "remove-label", "auth-method", "default-resource"); err != nil {
+			return err
+		}
+		patch, err := f.patch(cmd, removed)
+		if err != nil {
+			return err
+		}
+		id, err := s.api.client(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		changed, err := s.api.change(ctx, path("clients", id), http.MethodPatch, patch)
+		if err != nil {
+			return err
+		}
+		return printOne(s.print, changed.body, clientRows(s.print))
+	})
+	return cmd
+}
+
+// patch makes a merge patch of the flags that are given. An empty value is null, which takes the member back to its default.
+func (f *clientFlags) patch(cmd *cobra.Command, removed []string) (map[string]any, error) {
+	patch := map[string]any{}
+	for flag, member := range map[string]struct{ name, value string }{
+		"name": {"name", f.name}, "description": {"description", f.description}, "owner": {"owner", f.owner},
+		"auth-method": {"token_endpoint_auth_method", f.method}, "default-resource": {"default_resource", f.resource},
+	} {
+		switch {
+		case !given(cmd, flag):
+		case member.value == "" && flag != "name":
+			patch[member.name] = nil
+		default:
+			patch[member.name] = member.value
+		}
+	}
+	set, err := labelMap(f.labels)
+	if err != nil {
+		return nil, err
+	}
+	if given(cmd, "label", "remove-label") {
+		changes := map[string]any{}
+		for _, name := range removed {
+			changes[name] = nil
+		}
+		for name, value := range set {
+			changes[name] = value
+		}
+		patch["labels"] = changes
+	}
+	return patch, nil
+}
+
+func newClientDeleteCmd(a *app) *cobra.Command {
+	return a.confirmable(&cobra.Command{
+		Use: "delete CLIENT", Short: "Delete a client, its secrets and grants, and take its tokens back", Args: arguments,
+		Long: "Delete a client, its secrets and grants, and take its tokens back. It cannot be undone: to be able to go\n" +
+			"back, disable the client first.",
+		Example: "  countersign client delete orders --yes", ValidArgsFunction: a.complete(clientNames),
+		RunE: a.run(func(ctx context.Context, s *session, args []string) error {
+			id, err := s.api.client(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return s.remove(ctx, path("clients", id), "delete client "+named(args[0], id)+" with its secrets and grants")
+		}),
+	})
+}
+
+func newClientDisableCmd(a *app) *cobra.Command {
+	return a.confirmable(&cobra.Command{
+		Use: "disable CLIENT", Short: "Shut a client out and take its tokens back", Args: arguments, ValidArgsFunction: a.complete(clientNames),
+		Long:    "Shut a client out and take its tokens back, until it is enabled again. Tokens do not come back then.",
+		Example: "  countersign client disable orders --yes",
+		RunE: a.run(func(ctx context.Context, s *session, args []string) error {
+			return s.setClient(ctx, args[0], "disable")
+		}),
+	})
+}
+
+func newClientEnableCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "enable CLIENT", Short: "Let a disabled client in again", Args: arguments, ValidArgsFunction: a.complete(clientNames),
+		Example: "  countersign client enable orders",
+		RunE:    a.run(func(ctx context.Context, s *session, args []string) error { return s.setClient(ctx, args[0], "enable") }),
+	}
+}
+
+func (s *session) setClient(ctx context.Context, name, verb string) error {
+	id, err := s.api.client(ctx, name)
+	if err != nil {
+		return err
+	}
+	if verb == "disable" {
+		if err := s.confirm("disable client %s: it is refused at once", named(name, id)); err != nil {
+			return err
+		}
+	}
+	done, err := s.api.do(ctx, request{method: http.MethodPost, path: path("clients", id, verb)})
+	if err != nil {
+		return err
+	}
+	return printDone(s.print, done.body, func(c wire.StatusChange) string {
+		text := "client " + named(c.Client.Name, c.Client.ID) + " is " + c.Client.Status
+		if verb == "disable" {
+			text += ", " + tookBack(c.Hit)
+		}
+		return text
+	})
+}
+
+// named tells a thing by name and id.
+func named(name, id string) string {
+	if name == id || name == "" {
+		return id
+	}
+	return strconv.Quote(name) + " (" + id + ")"
+}

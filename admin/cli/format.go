@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/admin/wire"
+)
+
+const day = 24 * time.Hour
+
+// ago tells how long ago at was, or how far ahead it is, in its largest unit.
+func (p *printer) ago(at time.Time) string {
+	passed := p.now.Sub(at)
+	if passed < 0 {
+		return "in " + span(-passed)
+	}
+	if passed < time.Second {
+		return "just now"
+	}
+	return span(passed) + " ago"
+}
+
+// since is ago for a time that may never have come.
+func (p *printer) since(at *time.Time, never string) string {
+	if at == nil {
+		return never
+	}
+	return p.ago(*at)
+}
+
+func span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return strconv.Itoa(int(d/time.Second)) + "s"
+	case d < time.Hour:
+		return strconv.Itoa(int(d/time.Minute)) + "m"
+	case d < 2*day:
+		return strconv.Itoa(int(d/time.Hour)) + "h"
+	}
+	return strconv.Itoa(int(d/day)) + "d"
+}
+
+// moment writes a time exactly, and how long ago that is.
+func (p *printer) moment(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.UTC().Format(time.RFC3339) + " (" + p.ago(at) + ")"
+}
+
+func (p *printer) momentOr(at *time.Time, never string) string {
+	if at == nil {
+		return never
+	}
+	return p.moment(*at)
+}
+
+func labels(of map[string]string) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		list = append(list, name+"="+of[name])
+	}
+	return strings.Join(list, ", ")
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// tookBack tells what a change did to living tokens.
+func tookBack(hit wire.Hit) string {
+	least := ""
+	if !hit.Exact {
+		least = "at least "
+	}
+	if hit.Tokens == 1 {
+		return least + "1 living token taken back"
+	}
+	return fmt.Sprintf("%s%d living tokens taken back", least, hit.Tokens)
+}
