@@ -135,8 +135,8 @@ type Changes interface {
 
 // Audit is the part of a Tx that holds the audit log.
 type Audit interface {
-	// Record chains the event to the one before and writes it. Number and Chain are set by it.
-	Record(ctx context.Context, e AuditEvent) error
+	// Record chains the events to those before and writes them. Number and Chain are set by it.
+	Record(ctx context.Context, events ...AuditEvent) error
 	// Event returns the event with this id, or fault.NotFound.
 	Event(ctx context.Context, id EventID) (*AuditEvent, error)
 	// ListEvents returns a page of the events that q selects, in order of Number.

@@ -73,32 +73,34 @@ func (r *Registry) SetServer(ctx context.Context, actor auth.Actor, id auth.APII
 	return &changed, nil
 }
 
-// serve sets which clients serve the API.
+// serve sets which clients serve an API, in place. Some are added or some removed, not both.
 func (r *Registry) serve(ctx context.Context, tx auth.Tx, actor auth.Actor, a *auth.API, servers []auth.ClientID) error {
 	if err := editable(a, Any); err != nil {
 		return err
 	}
-	before, after := apiView(a), *a
-	after.Servers, after.Updated = servers, r.now()
-	noted := func(ids []auth.ClientID, other *auth.API, action string) error {
-		for _, id := range ids {
-			if other.ServedBy(id) {
-				continue
-			}
-			if err := r.outranks(ctx, tx, actor, id, powers{}); err != nil {
-				return err
-			}
-			if err := r.note(ctx, tx, record{actor, action, a.ID.String(), before, apiView(&after)}, apiChanged(a.ID)); err != nil {
-				return err
-			}
-		}
+	was := *a
+	a.Servers, a.Updated = servers, r.now()
+	added, removed := servesToo(a, &was), servesToo(&was, a)
+	if len(added)+len(removed) == 0 {
+		*a = was
 		return nil
 	}
-	if err := noted(after.Servers, a, "api.server.add"); err != nil {
+	for _, id := range slices.Concat(added, removed) {
+		if err := r.outranks(ctx, tx, actor, id, powers{}); err != nil {
+			return err
+		}
+	}
+	if err := tx.APIs().PutAPI(ctx, a); err != nil {
 		return err
 	}
-	if err := noted(a.Servers, &after, "api.server.remove"); err != nil {
-		return err
+	action := "api.server.add"
+	if len(added) == 0 {
+		action = "api.server.remove"
 	}
-	return nil
+	return r.note(ctx, tx, record{actor, action, a.ID.String(), apiView(&was), apiView(a)}, apiChanged(a.ID))
+}
+
+// servesToo returns who serves the one API and not the other.
+func servesToo(one, other *auth.API) []auth.ClientID {
+	return slices.DeleteFunc(slices.Clone(one.Servers), other.ServedBy)
 }

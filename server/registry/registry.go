@@ -20,12 +20,13 @@ type Registry struct {
 	Peppers func() *auth.Peppers
 	Now     func() time.Time
 	// Ledger and Denied tell of tokens, AuditKeys check the audit log, Master seals signing keys, Import hashes secrets from
-	// outside: only what is called needs them.
+	// outside, Imported compares them: only what is called needs them.
 	Ledger    auth.Ledger
 	Denied    func(*auth.Token) bool
 	AuditKeys func() *auth.AuditKeys
 	Master    seal.Key
 	Import    func(auth.SecretValue) (phc string, err error)
+	Imported  auth.Imported
 
 	underWay flights
 	repeat   *Repeat

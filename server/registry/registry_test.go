@@ -231,9 +231,9 @@ func (e events) Update(ctx context.Context, change func(auth.Tx) error) error {
 
 func (e eventTx) Audit() auth.Audit { return e }
 
-func (e eventTx) Record(ctx context.Context, event auth.AuditEvent) error {
-	*e.seen = append(*e.seen, event)
-	return e.Tx.Audit().Record(ctx, event)
+func (e eventTx) Record(ctx context.Context, recorded ...auth.AuditEvent) error {
+	*e.seen = append(*e.seen, recorded...)
+	return e.Tx.Audit().Record(ctx, recorded...)
 }
 
 func TestAuditSaysWhatChangedButNoSecret(t *testing.T) {

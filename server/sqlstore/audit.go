@@ -37,8 +37,12 @@ func (s *Store) chainKeys() (*auth.AuditKeys, error) {
 }
 
 // Record implements auth.Audit.
-func (t *tx) Record(ctx context.Context, e auth.AuditEvent) error {
-	return t.recordAll(ctx, []*auth.AuditEvent{&e})
+func (t *tx) Record(ctx context.Context, events ...auth.AuditEvent) error {
+	all := make([]*auth.AuditEvent, len(events))
+	for i := range events {
+		all[i] = &events[i]
+	}
+	return t.recordAll(ctx, all)
 }
 
 // recordAll chains the events to the log and writes them. The transaction holds the lock on the change counter.
