@@ -101,14 +101,14 @@ func (e *explanation) findClient(ctx context.Context) error {
 	}
 	e.client, e.Verdict.Client = c, c.ID
 	if c.Status != auth.Active {
-		e.say("the client %s is disabled: countersign client enable %s", c.Name, c.Name)
+		e.say("the client %s is disabled: countersign client enable %s", c.Name, e.clientWord())
 	}
 	secrets, err := e.tx.Secrets().ClientSecrets(ctx, c.ID)
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(secrets, func(s *auth.Secret) bool { return s.Usable(e.now) }) {
-		e.say("the client %s cannot authenticate, since %s: countersign secret add %s", c.Name, lacking(secrets), c.Name)
+		e.say("the client %s cannot authenticate, since %s: countersign secret add %s", c.Name, lacking(secrets), e.clientWord())
 	}
 	return nil
 }
@@ -139,7 +139,8 @@ func (e *explanation) findAPI(ctx context.Context) error {
 	case asked == "" && e.client == nil:
 		return nil
 	case asked == "" && e.client.DefaultResource == (auth.APIID{}):
-		e.say("the client %s has no default resource, and no API is named: name one, or grant it one first", e.client.Name)
+		e.say("the client %s has no default resource, and no API is named: countersign client update %s --default-resource IDENTIFIER",
+			e.client.Name, e.clientWord())
 		return nil
 	case asked == "":
 		e.api, err = e.tx.APIs().API(ctx, e.client.DefaultResource)
@@ -195,7 +196,7 @@ func (e *explanation) findGrant(ctx context.Context) error {
 // offered says which of the scopes the API does not have at all.
 func (e *explanation) offered(asked auth.Scopes) {
 	if lacks := missing(e.api.ScopeNames(), asked); len(lacks) > 0 {
-		e.say("%s does not offer %s: countersign api get %s shows what it offers", e.api.Identifier, strings.Join(lacks, ", "), e.api.Identifier)
+		e.say("%s does not offer %s: countersign api show %s tells what it does", e.api.Identifier, strings.Join(lacks, ", "), e.apiWord())
 	}
 }
 
@@ -216,5 +217,24 @@ func (e *explanation) mend(scopes auth.Scopes) string {
 	if len(granted) == 0 {
 		granted = offered
 	}
-	return fmt.Sprintf("countersign grant put %s %s %s", e.client.Name, e.api.Identifier, strings.Join(granted, " "))
+	command := "countersign grant put " + e.clientWord() + " " + e.apiWord()
+	for _, scope := range granted {
+		command += " " + word(scope, "SCOPE")
+	}
+	return command
+}
+
+// clientWord is the client as a word of a command: its name, or its id if a shell could read the name as something else.
+func (e *explanation) clientWord() string { return word(e.client.Name, e.client.ID.String()) }
+
+func (e *explanation) apiWord() string { return word(e.api.Identifier, e.api.ID.String()) }
+
+func word(name, id string) string {
+	special := strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@%+-", r)
+	})
+	if special || strings.HasPrefix(name, "-") {
+		return id
+	}
+	return name
 }

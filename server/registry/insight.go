@@ -116,37 +116,42 @@ func (s *survey) credentials(ctx context.Context, tx auth.Tx) error {
 	if err != nil {
 		return err
 	}
-	active := map[auth.ClientID]string{}
+	names := map[auth.ClientID]string{} // of the active ones
 	err = tx.Clients().EachClient(ctx, func(c *auth.Client) error {
 		if s.stale(c.Created, clients[c.ID]) {
 			s.report.Clients = listed(s, s.report.Clients, UnusedClient{c.ID, c.Name, clients[c.ID]})
 		}
 		if c.Status == auth.Active {
-			active[c.ID] = c.Name
+			names[c.ID] = c.Name
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	var expiring []*auth.Secret
+	return s.secrets(ctx, tx, secrets, names)
+}
+
+func (s *survey) secrets(ctx context.Context, tx auth.Tx, used map[auth.SecretID]time.Time, names map[auth.ClientID]string) error {
+	var soon []*auth.Secret
 	longest := map[auth.ClientID]time.Time{} // when the last usable secret of the client ends
-	err = tx.Secrets().EachSecret(ctx, func(secret *auth.Secret) error {
-		if s.stale(secret.Created, secrets[secret.ID]) {
-			s.report.Secrets = listed(s, s.report.Secrets, UnusedSecret{secret.ID, secret.Client, secret.Hint, secrets[secret.ID]})
+	err := tx.Secrets().EachSecret(ctx, func(secret *auth.Secret) error {
+		if s.stale(secret.Created, used[secret.ID]) {
+			s.report.Secrets = listed(s, s.report.Secrets, UnusedSecret{secret.ID, secret.Client, secret.Hint, used[secret.ID]})
 		}
-		if _, on := active[secret.Client]; !on || !secret.Usable(s.now) {
+		if _, active := names[secret.Client]; !active || !secret.Usable(s.now) {
 			return nil
 		}
-		if end := s.end(secret); end.After(longest[secret.Client]) {
+		end := s.end(secret)
+		if end.After(longest[secret.Client]) {
 			longest[secret.Client] = end
 		}
-		if s.end(secret).Before(s.now.Add(ExpiringSoon)) {
-			expiring = append(expiring, secret)
+		if end.Before(s.now.Add(ExpiringSoon)) {
+			soon = append(soon, secret)
 		}
 		return nil
 	})
-	s.expiring(expiring, active, longest)
+	s.expiring(soon, names, longest)
 	return err
 }
 
