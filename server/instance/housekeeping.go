@@ -49,7 +49,7 @@ func (i *Instance) maintain(ctx context.Context, headroom prometheus.Gauge) {
 		if err != nil {
 			return err
 		}
-		done, err := i.store.Maintain(ctx, now)
+		done, err := i.store.Maintain(ctx, now, i.config.Settings.AuditRetention)
 		if err != nil {
 			return err
 		}

@@ -34,6 +34,8 @@ type Config struct {
 	DatabaseClock func(context.Context) (time.Time, error)
 	// MaintainEvery is how often clocks are compared and the database is maintained; 0 is every minute.
 	MaintainEvery time.Duration
+	// FirstAdmin is told the client that administers everything, and its secret, if this start made both. Nil: it makes none.
+	FirstAdmin func(auth.ClientID, auth.SecretValue)
 	// Listening is called with the addresses of the two listeners once requests are answered. May be nil.
 	Listening func(public, admin net.Addr)
 }
@@ -125,6 +127,9 @@ func (i *Instance) prepare(ctx context.Context) (err error) {
 		return fmt.Errorf("compare clocks: %w", err)
 	}
 	if i.registry, err = seed.System(ctx, i.store, i.master, i.config.Now); err != nil {
+		return err
+	}
+	if err := i.bootstrap(ctx); err != nil {
 		return err
 	}
 	if i.parts, err = wire(ctx, i, steady(now)); err != nil {

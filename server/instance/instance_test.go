@@ -98,6 +98,7 @@ func (d *deployment) run(c instance.Config) (public, admin string) {
 
 type answer struct {
 	AccessToken string `json:"access_token"`
+	Scope       string `json:"scope"`
 	Active      bool   `json:"active"`
 }
 

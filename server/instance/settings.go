@@ -20,23 +20,28 @@ import (
 
 // Settings are what an operator sets, by the names in the tags (package config).
 type Settings struct {
-	Listen           string        `name:"listen" default:"127.0.0.1:9001" help:"address of the public endpoints"`
-	AdminListen      string        `name:"admin-listen" default:"127.0.0.1:9091" help:"address of health, metrics and administration"`
-	Issuer           string        `name:"issuer" help:"issuer identifier, an https URL, or http on loopback; by default http:// and the listen address"`
-	Database         string        `name:"database" secret:"true" default:"sqlite:countersign.db" help:"mysql://user:password@host:port/database or sqlite:PATH"`
-	DatabaseTimeout  time.Duration `name:"database-timeout" default:"2s" help:"how long the database may be silent before a request fails"`
-	Migrate          bool          `name:"migrate" default:"true" help:"bring the schema up to date at start"`
-	TokenStore       string        `name:"token-store" secret:"true" default:"memory" help:"memory, redis://[user:password@]host:port/db, rediss://… or redis+sentinel://…"`
-	TokenStoreDirect bool          `name:"token-store-direct" default:"false" help:"sign token-store records so that services may read them themselves"`
-	MasterKeyFile    string        `name:"master-key-file" default:"master.key" help:"file with the master key, as master-key create writes it"`
-	KeyRotation      time.Duration `name:"key-rotation" default:"2160h" help:"time from one signing key to the next"`
-	TLSCert          string        `name:"tls-cert" help:"PEM file with the certificate chain of the public listener; reloaded when it changes"`
-	TLSKey           string        `name:"tls-key" help:"PEM file with its private key"`
-	TrustedProxies   []string      `name:"trusted-proxies" help:"addresses and networks whose X-Forwarded-For and X-Request-Id are believed"`
-	DrainDelay       time.Duration `name:"drain-delay" default:"0s" help:"how long requests are still accepted after a signal to end, for load balancers to notice"`
-	DrainTimeout     time.Duration `name:"drain-timeout" default:"10s" help:"how long requests in flight may take to finish"`
-	LogLevel         string        `name:"log-level" default:"info" oneof:"debug|info|warn|error" help:"debug, info, warn or error"`
+	Listen                   string        `name:"listen" default:"127.0.0.1:9001" help:"address of the public endpoints"`
+	AdminListen              string        `name:"admin-listen" default:"127.0.0.1:9091" help:"address of health, metrics and administration"`
+	Issuer                   string        `name:"issuer" help:"issuer identifier, an https URL, or http on loopback; by default http:// and the listen address"`
+	Database                 string        `name:"database" secret:"true" default:"sqlite:countersign.db" help:"mysql://user:password@host:port/database or sqlite:PATH"`
+	DatabaseTimeout          time.Duration `name:"database-timeout" default:"2s" help:"how long the database may be silent before a request fails"`
+	Migrate                  bool          `name:"migrate" default:"true" help:"bring the schema up to date at start"`
+	TokenStore               string        `name:"token-store" secret:"true" default:"memory" help:"memory, redis://[user:password@]host:port/db, rediss://… or redis+sentinel://…"`
+	TokenStoreDirect         bool          `name:"token-store-direct" default:"false" help:"sign token-store records so that services may read them themselves"`
+	MasterKeyFile            string        `name:"master-key-file" default:"master.key" help:"file with the master key, as master-key create writes it"`
+	KeyRotation              time.Duration `name:"key-rotation" default:"2160h" help:"time from one signing key to the next"`
+	AuditRetention           time.Duration `name:"audit-retention" default:"9600h" help:"how long the audit log is kept"`
+	BootstrapAdminSecretFile string        `name:"bootstrap-admin-secret-file" help:"file with the secret of the admin client that the first start makes; without it one is made and printed"`
+	TLSCert                  string        `name:"tls-cert" help:"PEM file with the certificate chain of the public listener; reloaded when it changes"`
+	TLSKey                   string        `name:"tls-key" help:"PEM file with its private key"`
+	TrustedProxies           []string      `name:"trusted-proxies" help:"addresses and networks whose X-Forwarded-For and X-Request-Id are believed"`
+	DrainDelay               time.Duration `name:"drain-delay" default:"0s" help:"how long requests are still accepted after a signal to end, for load balancers to notice"`
+	DrainTimeout             time.Duration `name:"drain-timeout" default:"10s" help:"how long requests in flight may take to finish"`
+	LogLevel                 string        `name:"log-level" default:"info" oneof:"debug|info|warn|error" help:"debug, info, warn or error"`
 }
+
+// minAuditRetention keeps a slip of the keyboard from emptying the audit log.
+const minAuditRetention = 24 * time.Hour
 
 // DefaultSettings returns the defaults.
 func DefaultSettings() (s Settings) {
@@ -66,6 +71,9 @@ func (s *Settings) Validate() error {
 	}
 	if least := 2 * keys.PublishAhead; s.KeyRotation < least {
 		errs = append(errs, fmt.Errorf("setting key_rotation is %v: at least %v is allowed, since a key is published %v before it signs", s.KeyRotation, least, keys.PublishAhead))
+	}
+	if s.AuditRetention < minAuditRetention {
+		errs = append(errs, fmt.Errorf("setting audit_retention is %v: at least %v is allowed", s.AuditRetention, minAuditRetention))
 	}
 	if s.TokenStore != inProcess {
 		redis, err := redisconn.Open(s.TokenStore, redisconn.Config{}) // does no I/O
