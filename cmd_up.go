@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/countersign/countersign/admin/cli"
 	"github.com/countersign/countersign/internal/config"
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/seal"
@@ -28,6 +29,9 @@ type upSettings struct {
 	Redis    string `name:"redis" secret:"true" help:"redis://host:port/db in place of the in-process token store"`
 	LogLevel string `name:"log-level" default:"info" oneof:"debug|info|warn|error" help:"of the parts: debug, info, warn or error"`
 }
+
+// profile is the one of the command line that `up` writes for itself.
+const profile = "up"
 
 // defaultDataDir is the default of data-dir.
 const defaultDataDir = "./countersign-data"
@@ -93,6 +97,10 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 	})
 	if err != nil {
 		return err
+	}
+	// The command line finds the system by it. Without it everything else works.
+	if err := cli.WriteProfile(env.environ, profile, cli.Profile{Bootstrap: folder.BootstrapPath()}); err != nil {
+		logger.Warn("the command line cannot find this system by itself", "error", err)
 	}
 	return attend(ctx, system, func() {
 		printScreen(env.stdout, screen{typed: typed, folder: folder, bootstrap: bootstrap, ports: ports, settings: settings})

@@ -97,11 +97,12 @@ Ask as service-b, which serves that API, what such a token is worth:
 
   %s
 
-In another terminal, `+"`%s`"+` shows the parts. Ctrl-C ends everything.
+In another terminal, `+"`%s`"+` shows the parts, and `+"`%s`"+`
+who may get tokens. Ctrl-C ends everything.
 
 `, s.bootstrap.Issuer, up.URL(s.ports.Auth[0]), up.URL(s.ports.AuthAdmin[0]), up.URL(s.ports.Auth[1]), up.URL(s.ports.AuthAdmin[1]),
 		s.bootstrap.AdminURL, database, store, s.folder.Path, s.folder.BootstrapPath(),
-		s.tokenLine(), s.introspectLine(), s.statusLine())
+		s.tokenLine(), s.introspectLine(), s.statusLine(), s.typed+" client list")
 	fmt.Fprintln(out, "countersign: ready", s.bootstrap.Issuer)
 }
 

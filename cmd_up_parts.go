@@ -31,6 +31,8 @@ type balancerListener struct {
 	Targets []lb.Target `json:"targets"`
 	// ResponseTimeout is how long a target may be silent before another is asked.
 	ResponseTimeout time.Duration `json:"response_timeout"`
+	// RetryUnsafe says that any request may be sent again, whatever its method (lb.TransportConfig).
+	RetryUnsafe bool `json:"retry_unsafe"`
 	// NotFound are paths that are not passed on.
 	NotFound []string `json:"not_found"`
 }
@@ -110,10 +112,8 @@ func newBalancer(listener balancerListener, logger *slog.Logger) (http.Handler, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	// What the authorization server is asked may be asked again: at worst a token that nobody bears has a row.
-	// A server bounds its own work by the time that its database may take, so one that is silent for longer hangs.
 	transport, err := lb.NewTransport(lb.TransportConfig{
-		Pool: pool, RetryUnsafe: true, RetryTimeouts: true, ResponseTimeout: listener.ResponseTimeout,
+		Pool: pool, RetryUnsafe: listener.RetryUnsafe, RetryTimeouts: true, ResponseTimeout: listener.ResponseTimeout,
 	})
 	if err != nil {
 		return nil, nil, nil, err
@@ -157,15 +157,19 @@ func topology(ports up.Ports, settings instance.Settings) []up.Part {
 		issuers = append(issuers, lb.Target{URL: up.Address(port)})
 		admins = append(admins, lb.Target{URL: up.Address(ports.AuthAdmin[i])})
 	}
+	// The public endpoints bound their own work by the time that the database may take, so a server that is silent for longer hangs.
+	// What they are asked may be asked again: at worst a token that nobody bears has a row. The admin API may have much to do, and
+	// who sent it a POST must know whether it was carried out once: only one that reached no server is sent to another.
 	silence := settings.DatabaseTimeout + time.Second
+	const work = 30 * time.Second
 	return append(parts, up.Part{
 		Name: "lb", Role: roleBalancer, Ready: up.URL(ports.Balancer) + "/readyz", URL: up.URL(ports.Issuer),
 		Settings: balancerSettings{
 			AdminListen: up.Address(ports.Balancer), LogLevel: settings.LogLevel,
 			Listeners: []balancerListener{
-				{Name: "issuer", Listen: up.Address(ports.Issuer), Targets: issuers, ResponseTimeout: silence},
+				{Name: "issuer", Listen: up.Address(ports.Issuer), Targets: issuers, ResponseTimeout: silence, RetryUnsafe: true},
 				{
-					Name: "admin", Listen: up.Address(ports.Admin), Targets: admins, ResponseTimeout: silence,
+					Name: "admin", Listen: up.Address(ports.Admin), Targets: admins, ResponseTimeout: work,
 					NotFound: []string{"/metrics"}, // those of one server or another would make no sense
 				},
 			},
