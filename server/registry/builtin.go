@@ -33,9 +33,15 @@ func builtIns() []auth.API {
 	}
 }
 
+// AdminScopes are the scopes of the admin API.
+func AdminScopes() []auth.ScopeDefinition { return builtIns()[0].Scopes }
+
 // EnsureBuiltIns stores the built-in APIs that are missing, and gives those that exist the scopes of this version. Who held every scope of
-// one goes on doing so.
+// one goes on doing so. Only the system may call it.
 func (r *Registry) EnsureBuiltIns(ctx context.Context, actor auth.Actor) error {
+	if err := system(actor); err != nil {
+		return err
+	}
 	now := r.now()
 	return r.Store.Update(ctx, func(tx auth.Tx) error {
 		for _, want := range builtIns() {

@@ -43,7 +43,7 @@ var clerk = auth.Actor{Name: "clerk", Source: "192.0.2.1", Request: "r-1"} //nol
 
 func (o office) client() *auth.Client {
 	o.Helper()
-	c, err := o.CreateClient(o.Context(), clerk, auth.Client{Name: "orders"})
+	c, err := o.CreateClient(o.Context(), clerk, auth.Client{Name: "orders " + auth.NewClientID(time.Now()).String()})
 	if err != nil {
 		o.Fatal(err)
 	}
@@ -61,6 +61,18 @@ func (o office) api() *auth.API {
 	}
 	return a
 }
+
+func (o office) grant(c *auth.Client, a *auth.API, scopes ...string) *auth.Grant {
+	o.Helper()
+	g, _, err := o.PutGrant(o.Context(), clerk, auth.Grant{Client: c.ID, API: a.ID, Scopes: scopes}, registry.Any)
+	if err != nil {
+		o.Fatal(err)
+	}
+	return g
+}
+
+// second leaves out what an operation answers besides its error.
+func second[T any](_ T, err error) error { return err }
 
 // kinds returns the kinds of the changes that do made, in order.
 func (o office) kinds(do func() error) (kinds []auth.ChangeKind) {
@@ -100,33 +112,42 @@ func (o office) position() (sequence uint64) {
 func TestWhatIsWrittenToTheChangeLog(t *testing.T) {
 	o := newOffice(t)
 	c, a := o.client(), o.api()
-	secret, _, err := o.AddSecret(t.Context(), clerk, c.ID, time.Time{})
+	made, err := o.AddSecret(t.Context(), clerk, c.ID, registry.NewSecretRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := t.Context()
+	ctx, secret := t.Context(), made.Secret
+	grant := func(scopes ...string) func() error {
+		return func() error {
+			_, _, err := o.PutGrant(ctx, clerk, auth.Grant{Client: c.ID, API: a.ID, Scopes: scopes}, registry.Any)
+			return err
+		}
+	}
 	for _, tt := range []struct {
 		name string
 		do   func() error
 		want []auth.ChangeKind
 	}{
-		{"first grant", func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("read")) }, []auth.ChangeKind{auth.ClientChanged}},
-		{"wider grant", func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("read", "write")) }, []auth.ChangeKind{auth.ClientChanged}},
-		{"narrower grant", func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("write")) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeGrant}},
-		{"other grant", func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("read")) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeGrant}},
-		{"no grant", func() error { return o.DeleteGrant(ctx, clerk, c.ID, a.ID) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeGrant}},
-		{"serve", func() error { return o.SetServer(ctx, clerk, a.ID, c.ID, true) }, []auth.ChangeKind{auth.APIChanged}},
-		{"serve again", func() error { return o.SetServer(ctx, clerk, a.ID, c.ID, true) }, nil},
-		{"serve no more", func() error { return o.SetServer(ctx, clerk, a.ID, c.ID, false) }, []auth.ChangeKind{auth.APIChanged}},
-		{"disabled secret", func() error { return o.DisableSecret(ctx, clerk, secret.ID, false) }, []auth.ChangeKind{auth.ClientChanged}},
-		{"leaked secret", func() error { return o.DisableSecret(ctx, clerk, secret.ID, true) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeCredential}},
-		{"disabled client", func() error { return o.SetClientStatus(ctx, clerk, c.ID, auth.Disabled) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeClient}},
-		{"disabled again", func() error { return o.SetClientStatus(ctx, clerk, c.ID, auth.Disabled) }, nil},
-		{"enabled client", func() error { return o.SetClientStatus(ctx, clerk, c.ID, auth.Active) }, []auth.ChangeKind{auth.ClientChanged}},
-		{"grant before the API goes", func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("read")) }, []auth.ChangeKind{auth.ClientChanged}},
-		{"deleted API", func() error { return o.DeleteAPI(ctx, clerk, a.ID) }, []auth.ChangeKind{auth.APIChanged, auth.RevokeAPI, auth.ClientChanged}},
+		{"first grant", grant("read"), []auth.ChangeKind{auth.ClientChanged}},
+		{"wider grant", grant("read", "write"), []auth.ChangeKind{auth.ClientChanged}},
+		{"narrower grant", grant("write"), []auth.ChangeKind{auth.ClientChanged, auth.RevokeGrant}},
+		{"other grant", grant("read"), []auth.ChangeKind{auth.ClientChanged, auth.RevokeGrant}},
+		{"no grant", func() error { return second(o.DeleteGrant(ctx, clerk, registry.GrantRef{Client: c.ID, API: a.ID})) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeGrant}},
+		{"serve", func() error { return second(o.SetServer(ctx, clerk, a.ID, c.ID, true)) }, []auth.ChangeKind{auth.APIChanged}},
+		{"serve again", func() error { return second(o.SetServer(ctx, clerk, a.ID, c.ID, true)) }, nil},
+		{"serve no more", func() error { return second(o.SetServer(ctx, clerk, a.ID, c.ID, false)) }, []auth.ChangeKind{auth.APIChanged}},
+		{"disabled secret", func() error { return second(o.DisableSecret(ctx, clerk, secret.ID, false)) }, []auth.ChangeKind{auth.ClientChanged}},
+		{"disabled again", func() error { return second(o.DisableSecret(ctx, clerk, secret.ID, false)) }, nil},
+		{"compromised secret", func() error { return second(o.DisableSecret(ctx, clerk, secret.ID, true)) }, []auth.ChangeKind{auth.RevokeCredential}},
+		{"enabled secret", func() error { return second(o.EnableSecret(ctx, clerk, secret.ID)) }, []auth.ChangeKind{auth.ClientChanged}},
+		{"leaked secret", func() error { return second(o.DisableSecret(ctx, clerk, secret.ID, true)) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeCredential}},
+		{"disabled client", func() error { return second(o.SetClientStatus(ctx, clerk, c.ID, auth.Disabled)) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeClient}},
+		{"disabled again", func() error { return second(o.SetClientStatus(ctx, clerk, c.ID, auth.Disabled)) }, nil},
+		{"enabled client", func() error { return second(o.SetClientStatus(ctx, clerk, c.ID, auth.Active)) }, []auth.ChangeKind{auth.ClientChanged}},
+		{"grant before the API goes", grant("read"), []auth.ChangeKind{auth.ClientChanged}},
+		{"deleted API", func() error { return second(o.DeleteAPI(ctx, clerk, a.ID, registry.Any)) }, []auth.ChangeKind{auth.APIChanged, auth.RevokeAPI, auth.ClientChanged}},
 		{"restored database", func() error { return o.Restored(ctx, clerk) }, []auth.ChangeKind{auth.RevokeAll}},
-		{"deleted client", func() error { return o.DeleteClient(ctx, clerk, c.ID) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeClient}},
+		{"deleted client", func() error { return second(o.DeleteClient(ctx, clerk, c.ID, registry.Any)) }, []auth.ChangeKind{auth.ClientChanged, auth.RevokeClient}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, o.kinds(tt.do)); diff != "" {
@@ -140,9 +161,7 @@ func TestDefaultResourceIsTheFirstGrants(t *testing.T) {
 	o := newOffice(t)
 	c, first, second := o.client(), o.api(), o.api()
 	for _, a := range []*auth.API{first, second} {
-		if err := o.PutGrant(t.Context(), clerk, c.ID, a.ID, auth.NewScopes("read")); err != nil {
-			t.Fatal(err)
-		}
+		o.grant(c, a, "read")
 	}
 	err := o.store.View(t.Context(), func(tx auth.Tx) error {
 		stored, err := tx.Clients().Client(t.Context(), c.ID)
@@ -164,11 +183,17 @@ func TestRefusedByTheRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	builtIn := o.builtIn(ctx)
+	grant := func(client auth.ClientID, api auth.APIID, scopes ...string) func() error {
+		return func() error {
+			_, _, err := o.PutGrant(ctx, clerk, auth.Grant{Client: client, API: api, Scopes: scopes}, registry.Any)
+			return err
+		}
+	}
 	for name, tt := range map[string]struct {
 		do   func() error
 		want fault.Code
 	}{
-		"nameless client": {func() error { _, err := o.CreateClient(ctx, clerk, auth.Client{}); return err }, fault.InvalidRequest},
+		"nameless client": {func() error { return second(o.CreateClient(ctx, clerk, auth.Client{})) }, fault.InvalidRequest},
 		"second API of a name": {func() error {
 			_, err := o.CreateAPI(ctx, clerk, auth.API{Identifier: a.Identifier, Name: "x"})
 			return err
@@ -177,15 +202,15 @@ func TestRefusedByTheRegistry(t *testing.T) {
 			_, err := o.CreateAPI(ctx, clerk, auth.API{Identifier: "urn:countersign:mine", Name: "x"})
 			return err
 		}, fault.InvalidRequest},
-		"built-in API deleted":    {func() error { return o.DeleteAPI(ctx, clerk, builtIn) }, fault.InvalidRequest},
-		"scope beyond the API":    {func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, auth.NewScopes("fly")) }, fault.InvalidScope},
-		"grant of nothing":        {func() error { return o.PutGrant(ctx, clerk, c.ID, a.ID, nil) }, fault.InvalidRequest},
-		"grant to nobody":         {func() error { return o.PutGrant(ctx, clerk, nobody, a.ID, auth.NewScopes("read")) }, fault.NotFound},
-		"grant of no API":         {func() error { return o.PutGrant(ctx, clerk, c.ID, nothing, auth.NewScopes("read")) }, fault.NotFound},
-		"grant that is not there": {func() error { return o.DeleteGrant(ctx, clerk, c.ID, a.ID) }, fault.NotFound},
-		"secret for nobody":       {func() error { _, _, err := o.AddSecret(ctx, clerk, nobody, time.Time{}); return err }, fault.NotFound},
-		"server that is nobody":   {func() error { return o.SetServer(ctx, clerk, a.ID, nobody, true) }, fault.NotFound},
-		"client deleted twice":    {func() error { return o.DeleteClient(ctx, clerk, nobody) }, fault.NotFound},
+		"built-in API deleted":    {func() error { return second(o.DeleteAPI(ctx, clerk, builtIn, registry.Any)) }, fault.InvalidRequest},
+		"scope beyond the API":    {grant(c.ID, a.ID, "fly"), fault.InvalidScope},
+		"grant of nothing":        {grant(c.ID, a.ID), fault.InvalidRequest},
+		"grant to nobody":         {grant(nobody, a.ID, "read"), fault.NotFound},
+		"grant of no API":         {grant(c.ID, nothing, "read"), fault.NotFound},
+		"grant that is not there": {func() error { return second(o.DeleteGrant(ctx, clerk, registry.GrantRef{Client: c.ID, API: a.ID})) }, fault.NotFound},
+		"secret for nobody":       {func() error { return second(o.AddSecret(ctx, clerk, nobody, registry.NewSecretRequest{})) }, fault.NotFound},
+		"server that is nobody":   {func() error { return second(o.SetServer(ctx, clerk, a.ID, nobody, true)) }, fault.NotFound},
+		"client deleted twice":    {func() error { return second(o.DeleteClient(ctx, clerk, nobody, registry.Any)) }, fault.NotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := o.position()
@@ -214,38 +239,19 @@ func (o office) builtIn(ctx context.Context) (id auth.APIID) {
 	return id
 }
 
-// events is a Store that keeps what the audit log is told.
-type events struct {
-	auth.Store
-	seen *[]auth.AuditEvent
-}
-
-type eventTx struct {
-	auth.Tx
-	seen *[]auth.AuditEvent
-}
-
-func (e events) Update(ctx context.Context, change func(auth.Tx) error) error {
-	return e.Store.Update(ctx, func(tx auth.Tx) error { return change(eventTx{tx, e.seen}) })
-}
-
-func (e eventTx) Audit() auth.Audit { return e }
-
-func (e eventTx) Record(ctx context.Context, recorded ...auth.AuditEvent) error {
-	*e.seen = append(*e.seen, recorded...)
-	return e.Tx.Audit().Record(ctx, recorded...)
-}
-
 func TestAuditSaysWhatChangedButNoSecret(t *testing.T) {
 	o := newOffice(t)
-	var seen []auth.AuditEvent
-	o.Store = events{o.store, &seen}
 	c := o.client()
-	_, value, err := o.AddSecret(t.Context(), clerk, c.ID, time.Time{})
+	made, err := o.AddSecret(t.Context(), clerk, c.ID, registry.NewSecretRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.SetClientStatus(t.Context(), clerk, c.ID, auth.Disabled); err != nil {
+	value := made.Value
+	if _, err := o.SetClientStatus(t.Context(), clerk, c.ID, auth.Disabled); err != nil {
+		t.Fatal(err)
+	}
+	seen, err := o.Events(t.Context(), clerk, auth.AuditQuery{Limit: 100})
+	if err != nil {
 		t.Fatal(err)
 	}
 	var actions []string
