@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/countersign/countersign/admin/cli"
 	"github.com/countersign/countersign/internal/config"
 	"github.com/countersign/countersign/internal/fault"
 )
@@ -26,23 +27,23 @@ var version = "dev"
 type environment struct {
 	args    []string // the program's name and its arguments
 	environ []string
+	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	env := environment{args: os.Args, environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}
+	env := environment{args: os.Args, environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	code := run(ctx, env)
 	stop()
 	os.Exit(code)
 }
 
-// Exit codes that scripts can use.
+// Exit codes that scripts can use. Commands that speak to the admin API have some more: cli.ExitCode.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK    = 0
+	exitUsage = cli.ExitUsage
 )
 
 // usageError is a mistake in how the command was called.
@@ -66,7 +67,7 @@ func run(ctx context.Context, env environment) int {
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
-	return exitFailed
+	return cli.ExitCode(err)
 }
 
 // message is what people read of err. The code of a failure is for programs.
@@ -83,7 +84,7 @@ func newRootCmd(env environment) *cobra.Command {
 		Use:   "countersign",
 		Short: "The identity server for services",
 		Long: "Countersign proves which service is calling, lets it call only what it may, and takes that permission\n" +
-			"back within a second. Start with `countersign up`: it runs the whole system on this machine.",
+			"back within a second. Start with `countersign up`: it runs the whole system on this machine.\n\n" + cli.ExitHelp,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -92,9 +93,20 @@ func newRootCmd(env environment) *cobra.Command {
 	})
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
 	asGroup(root)
-	root.AddCommand(newUpCmd(env), newServerCmd(env), newMigrateCmd(env), newKeyCmd(env), newMasterKeyCmd(env),
-		newVersionCmd(env), newPartCmd(env))
+	addGroup(root, "run", "Run it:", newUpCmd(env), newServerCmd(env))
+	addGroup(root, "administration", "Administer a running system:", newAPICmds(env)...)
+	addGroup(root, "data", "Look after its data:", newMigrateCmd(env), newMasterKeyCmd(env), newAdminCmd(env))
+	root.AddCommand(newVersionCmd(env), newPartCmd(env))
 	return root
+}
+
+// addGroup adds commands that the help shows together.
+func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: id, Title: title})
+	for _, cmd := range commands {
+		cmd.GroupID = id
+	}
+	root.AddCommand(commands...)
 }
 
 // asGroup makes parent a command that only holds others: by itself it shows its help, and it knows which it does not have.
@@ -133,7 +145,7 @@ func load(cmd *cobra.Command, env environment, settings any) error {
 }
 
 func flagsBelow(cmd *cobra.Command) []*pflag.FlagSet {
-	sets := []*pflag.FlagSet{cmd.Flags()}
+	sets := []*pflag.FlagSet{cmd.Flags(), cmd.PersistentFlags()}
 	for _, child := range cmd.Commands() {
 		sets = append(sets, flagsBelow(child)...)
 	}

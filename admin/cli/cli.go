@@ -13,9 +13,6 @@ import (
 	"github.com/countersign/countersign/internal/config"
 )
 
-// Group is the id of the group under which a root command lists these commands.
-const Group = "administration"
-
 // Environment is what the commands have of the process that they run in.
 type Environment struct {
 	// Environ is the environment, as os.Environ returns it.
@@ -32,8 +29,8 @@ type Environment struct {
 	Now     func() time.Time
 }
 
-// Commands returns the commands, to be added to a root that has the group Group. A command that only holds others has no RunE: the
-// caller says what it does by itself.
+// Commands returns the commands, to be added to a root. A command that only holds others has no RunE: the caller says what it does by
+// itself.
 func Commands(env Environment) []*cobra.Command {
 	a := &app{env: env}
 	all := []*cobra.Command{
@@ -43,11 +40,7 @@ func Commands(env Environment) []*cobra.Command {
 	for _, cmd := range all {
 		a.connects(cmd)
 	}
-	all = append(all, newProfileCmd(a))
-	for _, cmd := range all {
-		cmd.GroupID = Group
-	}
-	return all
+	return append(all, newProfileCmd(a))
 }
 
 // app is what the commands share while the command line is read. One command runs in a process.
@@ -63,6 +56,8 @@ func (a *app) connects(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	config.Bind(flags, &a.settings)
 	_ = flags.MarkHidden("client-secret") // exists, by Bind
+	flags.Lookup("client-secret-file").Usage = "`file` that holds the secret of that client\n" +
+		"COUNTERSIGN_CLIENT_SECRET_FILE, client_secret_file; or the secret itself in COUNTERSIGN_CLIENT_SECRET"
 	a.prints(cmd)
 }
 

@@ -28,7 +28,7 @@ func newClientListCmd(a *app) *cobra.Command {
 		Example: "  countersign client list\n  countersign client list --owner team-payments --label tier=1 -o json",
 	}
 	cmd.Flags().StringVar(&owner, "owner", "", "only those of this `owner`")
-	cmd.Flags().StringVar(&status, "status", "", "only those that are `active` or disabled")
+	cmd.Flags().StringVar(&status, "status", "", "only those of this `status`: active or disabled")
 	cmd.Flags().StringVar(&prefix, "name-prefix", "", "only those whose name begins with `text`")
 	cmd.Flags().StringVar(&label, "label", "", "only those with the label `NAME` or NAME=VALUE")
 	cmd.Flags().StringVar(&sort, "sort", "name", "`order`: name, -name, created or -created")
