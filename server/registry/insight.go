@@ -191,7 +191,7 @@ func (s *survey) grants(ctx context.Context, tx auth.Tx) error {
 				idle = append(idle, scope)
 			}
 		}
-		if len(idle) > 0 && !u.last.IsZero() {
+		if len(idle) > 0 {
 			s.report.Grants = listed(s, s.report.Grants, UnusedGrant{g.Client, g.API, idle, u.last})
 		}
 		return nil

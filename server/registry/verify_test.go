@@ -145,6 +145,10 @@ func TestAuditLogTamperedWith(t *testing.T) {
 	}{
 		{"one removed", "DELETE FROM audit_events WHERE number = 5", []registry.AuditDefect{{5, "the event is missing"}}},
 		{"some removed", "DELETE FROM audit_events WHERE number BETWEEN 5 AND 7", []registry.AuditDefect{{5, "the events 5 to 7 are missing"}}},
+		{
+			"one removed and a later one changed", "DELETE FROM audit_events WHERE number = 5; UPDATE audit_events SET action = 'x' WHERE number = 8",
+			[]registry.AuditDefect{{5, missing}, {8, misfit}},
+		},
 		{"the first removed", "DELETE FROM audit_events WHERE number = 1", []registry.AuditDefect{{1, missing}}},
 		{"the end removed", "DELETE FROM audit_events WHERE number > 10", []registry.AuditDefect{{11, "the events 11 to 12 are missing"}}},
 		{"all removed", "DELETE FROM audit_events", []registry.AuditDefect{{1, "the events 1 to 12 are missing"}}},
