@@ -12,7 +12,6 @@ import (
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/seal"
 	"github.com/countersign/countersign/internal/telemetry"
-	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/keys"
 	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/sqlstore"

@@ -25,11 +25,7 @@ func newAdminCmd(env environment) *cobra.Command {
 }
 
 func newRecoverCmd(env environment) *cobra.Command {
-	var settings struct {
-		databaseSettings
-
-		MasterKeyFile string `name:"master-key-file" default:"master.key" help:"file with the master key"`
-	}
+	var settings masterSettings
 	var client string
 	cmd := &cobra.Command{
 		Use: "recover", Short: "Make a client that may do everything by the admin API", Args: arguments(),
@@ -44,11 +40,7 @@ func newRecoverCmd(env environment) *cobra.Command {
 			if cmd.Flags().Changed("client") && client == "" {
 				return usageError{fmt.Errorf(`--client is "": allowed is the name or the id of a client`)}
 			}
-			master, err := seal.ReadKeyFile(settings.MasterKeyFile)
-			if err != nil {
-				return err
-			}
-			return withSchema(cmd, env, settings.databaseSettings, func(ctx context.Context, store *sqlstore.Store) error {
+			return withMaster(cmd, env, settings, func(ctx context.Context, store *sqlstore.Store, master seal.Key) error {
 				changed, err := seed.System(ctx, store, master, time.Now)
 				if err != nil {
 					return err

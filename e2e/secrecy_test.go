@@ -57,7 +57,7 @@ func (o *outputs) credentials() (found []string) {
 			continue // its purpose may be to show one
 		}
 		for line := range strings.Lines(p.out.String()) {
-			if match := credentialPattern.FindString(line); match != "" && !strings.HasPrefix(strings.TrimSpace(line), "client_secret") {
+			if match := credentialPattern.FindString(line); match != "" && !firstLine.MatchString(line) {
 				found = append(found, fmt.Sprintf("%s, %v: %.20s…", p.test, p.args, match))
 			}
 		}
