@@ -54,11 +54,11 @@ func (r *Registry) RotateKey(ctx context.Context, actor auth.Actor, rot keys.Rot
 		}
 		rot.Tokens = &hit.Tokens
 	}
-	next, err := keys.Prepare(r.Master, rot)
-	if err != nil {
-		return nil, err
-	}
+	next, refused := keys.Prepare(r.Master, rot)
 	key, err := update(ctx, r, func(tx auth.Tx) (auth.Key, error) {
+		if refused != nil { // not before: a repeated call gets its answer, though its time is no longer far enough ahead
+			return auth.Key{}, refused
+		}
 		return public(next.Key), next.Put(ctx, tx)
 	})
 	if err != nil {

@@ -39,12 +39,14 @@ func TestRotateKey(t *testing.T) {
 	repeat, err := registry.NewRepeat(officer(""), "POST /keys/rotate", "once and for all", nil)
 	d.must(err)
 	var made []auth.KeyID
+	begins := time.Now().Add(keys.MinPublishAhead + time.Minute)
 	changes := d.changes(func() {
 		for range 2 {
-			next, err := d.Once(repeat).RotateKey(t.Context(), officer("keys:write"), keys.Rotation{Algorithm: auth.ES256})
+			next, err := d.Once(repeat).RotateKey(t.Context(), officer("keys:write"), keys.Rotation{Algorithm: auth.ES256, ActiveAt: begins})
 			if err != nil {
 				t.Fatal(err)
 			}
+			d.Now = func() time.Time { return time.Now().Add(2 * time.Minute) } // too late for a new call
 			if made = append(made, next.ID); next.Sealed != nil {
 				t.Error("the answer has the private part")
 			}
@@ -60,7 +62,7 @@ func TestRotateKey(t *testing.T) {
 	if got := d.key(auth.ES256, auth.KeyNext).ID; got != made[0] {
 		t.Errorf("next key is %s, want %s", got, made[0])
 	}
-	if drop := d.key(auth.ES256, auth.KeyCurrent).SafeToDrop; drop.Before(time.Now().Add(keys.PublishAhead)) {
+	if drop := d.key(auth.ES256, auth.KeyCurrent).SafeToDrop; drop.Before(begins.Add(auth.MaxLifetime)) {
 		t.Errorf("the current key is safe to drop at %s", drop)
 	}
 	if _, err := d.RotateKey(t.Context(), auth.Actor{}, keys.Rotation{Algorithm: auth.ES256}); !errors.Is(err, fault.Conflict) {
