@@ -32,6 +32,7 @@ import (
 	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/seed"
 	"github.com/countersign/countersign/server/sqlstore"
+	"github.com/countersign/countersign/server/usage"
 )
 
 const (
@@ -53,6 +54,7 @@ type world struct {
 	public    *httptest.Server
 	admin     http.Handler
 	server    *server.Server
+	uses      *usage.Collector // flushed by the tests that look
 	log       *safeBuffer
 	metrics   *prometheus.Registry
 	offset    *atomic.Int64 // of the clock, nanoseconds
@@ -181,11 +183,14 @@ func newWorldAt(t testing.TB, issuer string) *world {
 	w.run(directory.Run, writer.Run)
 	proxies, err := httpx.ParseProxies([]string{"127.0.0.1"})
 	w.check(err)
+	w.uses, err = usage.New(usage.Config{Log: w.store, Now: now})
+	w.check(err)
 	w.server, err = server.New(server.Config{
 		Issuer: issuer, Directory: w.directory, Writer: writer, Keys: w.ring, Store: seen,
 		Authenticator: &auth.Authenticator{Directory: w.directory, Peppers: peppers.Load, Now: now},
 		Tokens:        &auth.Tokens{Directory: w.directory, Resolver: resolver, Revoker: writer, Now: now, Staleness: auth.DefaultStaleness},
 		Feed:          feed.New(feed.Config{Source: directory}),
+		Uses:          w.uses,
 		Ready: func(context.Context) error {
 			if w.unready.Load() {
 				return fault.New(fault.Unavailable, "not now")
