@@ -25,18 +25,21 @@ PREPARE change_table FROM @alter;
 EXECUTE change_table;
 DEALLOCATE PREPARE change_table;
 
--- The labels of clients once more, to find clients by them.
+-- The labels of clients once more, to find clients by them, in order of id or name.
 CREATE TABLE IF NOT EXISTS client_labels (
-  client_id BINARY(16)     NOT NULL,
-  name      VARBINARY(800) NOT NULL,
-  value     VARBINARY(800) NOT NULL,
+  client_id   BINARY(16)     NOT NULL,
+  name        VARBINARY(800) NOT NULL,
+  value       VARBINARY(800) NOT NULL,
+  client_name VARBINARY(800) NOT NULL,
   PRIMARY KEY (client_id, name),
-  KEY client_labels_name (name, client_id),
-  KEY client_labels_value (name, value, client_id),
+  KEY client_labels_id (name, client_id),
+  KEY client_labels_name (name, client_name),
+  KEY client_labels_value_id (name, value, client_id),
+  KEY client_labels_value_name (name, value, client_name),
   FOREIGN KEY (client_id) REFERENCES clients (id) ON DELETE CASCADE
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-INSERT IGNORE INTO client_labels (client_id, name, value)
-  SELECT c.id, n.name, v.value FROM clients c
+INSERT IGNORE INTO client_labels (client_id, name, value, client_name)
+  SELECT c.id, n.name, v.value, c.name FROM clients c
   JOIN JSON_TABLE(JSON_KEYS(c.labels), '$[*]' COLUMNS (nth FOR ORDINALITY, name VARCHAR(200) PATH '$')) n
   JOIN JSON_TABLE(JSON_EXTRACT(c.labels, '$.*'), '$[*]' COLUMNS (nth FOR ORDINALITY, value VARCHAR(200) PATH '$')) v ON v.nth = n.nth
   WHERE c.labels LIKE '{"%';

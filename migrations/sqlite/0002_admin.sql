@@ -14,17 +14,20 @@ CREATE INDEX clients_owner_name ON clients (owner, name);
 CREATE INDEX clients_status ON clients (status, id);
 CREATE INDEX clients_status_name ON clients (status, name);
 
--- The labels of clients once more, to find clients by them.
+-- The labels of clients once more, to find clients by them, in order of id or name.
 CREATE TABLE client_labels (
-  client_id BLOB NOT NULL REFERENCES clients (id) ON DELETE CASCADE,
-  name      TEXT NOT NULL,
-  value     TEXT NOT NULL,
+  client_id   BLOB NOT NULL REFERENCES clients (id) ON DELETE CASCADE,
+  name        TEXT NOT NULL,
+  value       TEXT NOT NULL,
+  client_name TEXT NOT NULL,
   PRIMARY KEY (client_id, name)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO client_labels (client_id, name, value)
-  SELECT c.id, label.key, label.value FROM clients c, json_each(c.labels) label WHERE label.type = 'text';
-CREATE INDEX client_labels_name ON client_labels (name, client_id);
-CREATE INDEX client_labels_value ON client_labels (name, value, client_id);
+INSERT INTO client_labels (client_id, name, value, client_name)
+  SELECT c.id, label.key, label.value, c.name FROM clients c, json_each(c.labels) label WHERE label.type = 'text';
+CREATE INDEX client_labels_id ON client_labels (name, client_id);
+CREATE INDEX client_labels_name ON client_labels (name, client_name);
+CREATE INDEX client_labels_value_id ON client_labels (name, value, client_id);
+CREATE INDEX client_labels_value_name ON client_labels (name, value, client_name);
 
 CREATE INDEX apis_name ON apis (name, id);
 

@@ -87,22 +87,25 @@ func (t *tx) Event(ctx context.Context, id auth.EventID) (*auth.AuditEvent, erro
 	return one(ctx, t, scanEvent, selectEvents+"WHERE id = ?", id[:])
 }
 
-// ListEvents implements auth.Audit.
+// ListEvents implements auth.Audit. Of several filters the one that is listed first here leads.
 func (t *tx) ListEvents(ctx context.Context, q auth.AuditQuery) ([]*auth.AuditEvent, error) {
-	var s selection
-	if q.Actor != (auth.ClientID{}) {
-		s.and("actor_client = ?", q.Actor[:])
-	}
+	s := t.selection()
+	by := s.lead
 	if q.Target != "" {
 		id, _, whole := strings.Cut(q.Target, "/")
-		if s.and("target_id = ?", id); whole {
-			s.and("target = ?", q.Target)
+		if by("target_id", id); whole {
+			s.equal("target", q.Target)
 		}
+		by = s.equal
+	}
+	if q.Actor != (auth.ClientID{}) {
+		by("actor_client", q.Actor[:])
+		by = s.equal
 	}
 	if q.Action != "" {
-		s.and("action = ?", q.Action)
+		by("action", q.Action)
 	}
-	if err := t.between(ctx, &s, q.From, q.Until); err != nil {
+	if err := t.between(ctx, s, q.From, q.Until); err != nil {
 		return nil, err
 	}
 	var at []any

@@ -10,10 +10,11 @@ import (
 )
 
 const (
-	selectClients = "SELECT c.id, c.revision, c.name, c.description, c.owner, c.labels, c.status, c.auth_method, c.default_resource, c.created, c.updated " +
-		"FROM clients c "
-	insertClient = "INSERT INTO clients (name, description, owner, labels, status, auth_method, default_resource, created, updated, revision, id) " +
+	clientColumns = "SELECT c.id, c.revision, c.name, c.description, c.owner, c.labels, c.status, c.auth_method, c.default_resource, c.created, c.updated "
+	selectClients = clientColumns + "FROM clients c "
+	insertClient  = "INSERT INTO clients (name, description, owner, labels, status, auth_method, default_resource, created, updated, revision, id) " +
 		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertLabels = "INSERT INTO client_labels (client_id, name, value, client_name) VALUES "
 	updateClient = "UPDATE clients SET name = ?, description = ?, owner = ?, labels = ?, status = ?, auth_method = ?, default_resource = ?, " +
 		"created = ?, updated = ?, revision = ? WHERE id = ? AND revision = ?"
 )
@@ -49,7 +50,7 @@ func (t *tx) PutClient(ctx context.Context, c *auth.Client) error {
 	return t.putLabels(ctx, c, isNew)
 }
 
-// putLabels keeps the table by which clients are found by their labels.
+// putLabels keeps the table in which clients are found by their labels. It has their names, too, to be read in order of them.
 func (t *tx) putLabels(ctx context.Context, c *auth.Client, isNew bool) error {
 	if !isNew {
 		if _, err := t.exec(ctx, "delete labels", "DELETE FROM client_labels WHERE client_id = ?", c.ID[:]); err != nil {
@@ -59,11 +60,11 @@ func (t *tx) putLabels(ctx context.Context, c *auth.Client, isNew bool) error {
 	if len(c.Labels) == 0 {
 		return nil
 	}
-	args := make([]any, 0, 3*len(c.Labels))
+	args := make([]any, 0, 4*len(c.Labels))
 	for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
-		args = append(args, c.ID[:], name, c.Labels[name])
+		args = append(args, c.ID[:], name, c.Labels[name], c.Name)
 	}
-	_, err := t.exec(ctx, "insert labels", values("INSERT INTO client_labels (client_id, name, value) VALUES ", "(?, ?, ?)", len(c.Labels)), args...)
+	_, err := t.exec(ctx, "insert labels", values(insertLabels, "(?, ?, ?, ?)", len(c.Labels)), args...)
 	return err
 }
 

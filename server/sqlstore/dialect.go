@@ -14,6 +14,11 @@ type dialect struct {
 	forUpdate string // ends a SELECT that locks its rows
 	now       string // the database's clock, in microseconds
 	tables    string // counts the tables of a name
+	// pinned selects a value of a column that leads an index, so that the index goes on to the next column. MariaDB takes "=" for a
+	// reason to read all that has the value, and to pass over what the next column does not select.
+	pinned func(column string) string
+	// join joins a table that is read second.
+	join string
 	// orUpdate goes between an INSERT and the assignments to the row that it finds under the key; added is the value that it was to add.
 	orUpdate func(key string) string
 	added    func(column string) string

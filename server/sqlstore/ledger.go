@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	selectRows = "SELECT jti, client, credential, api, scope, issued, expires, revision, proof FROM tokens WHERE "
+	selectRows = "SELECT jti, client, credential, api, scope, issued, expires, revision, proof FROM tokens "
 	insertRows = "INSERT INTO tokens (jti, client, credential, api, scope, issued, expires, revision, proof) VALUES "
 	rowGroup   = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	rowFields  = 9
@@ -78,7 +78,7 @@ func (s *Store) missing(ctx context.Context, conn connection, tokens []*auth.Tok
 	for i, t := range tokens {
 		ids[i] = t.ID[:]
 	}
-	rows, err := conn.QueryContext(ctx, values(selectRows+"jti IN (", "?", len(ids))+")", ids...)
+	rows, err := conn.QueryContext(ctx, values(selectRows+"WHERE jti IN (", "?", len(ids))+")", ids...)
 	if err != nil {
 		return nil, s.failed("select tokens", err)
 	}
@@ -115,7 +115,10 @@ func scanToken(row scanner) (*auth.Token, error) {
 
 // ClientTokens implements auth.Ledger.
 func (s *Store) ClientTokens(ctx context.Context, client auth.ClientID, after auth.TokenID, limit int) ([]*auth.Token, error) {
-	return s.tokens(ctx, "client = ? AND jti > ? ORDER BY jti LIMIT ?", client[:], after[:], limit)
+	of := &selection{dialect: &s.dialect}
+	of.lead("client", client[:])
+	query := of.page([]string{"jti"}, false, []any{after[:]}, limit)
+	return s.tokens(ctx, query, of.args...)
 }
 
 // EachToken implements auth.Ledger. It reads some tokens at a time: those that are issued or removed meanwhile may be among them or not.
@@ -124,14 +127,14 @@ func (s *Store) EachToken(ctx context.Context, after auth.TokenID, do func(*auth
 		if last != nil {
 			after = last.ID
 		}
-		return s.tokens(ctx, "jti > ? ORDER BY jti LIMIT ?", after[:], pageSize)
+		return s.tokens(ctx, "WHERE jti > ? ORDER BY jti LIMIT ?", after[:], pageSize)
 	}, do)
 }
 
-func (s *Store) tokens(ctx context.Context, where string, args ...any) (found []*auth.Token, err error) {
+func (s *Store) tokens(ctx context.Context, which string, args ...any) (found []*auth.Token, err error) {
 	defer count(s.metrics.token, &err)
 	err = s.view(ctx, func(t *tx) error {
-		found, err = list(ctx, t, scanToken, selectRows+where, args...)
+		found, err = list(ctx, t, scanToken, selectRows+which, args...)
 		return err
 	})
 	return found, err
@@ -145,7 +148,7 @@ func (s *Store) Token(ctx context.Context, id auth.TokenID) (t *auth.Token, err 
 		return nil, err
 	}
 	defer conn.release()
-	t, err = scanToken(conn.QueryRowContext(ctx, selectRows+"jti = ?", id[:]))
+	t, err = scanToken(conn.QueryRowContext(ctx, selectRows+"WHERE jti = ?", id[:]))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, errNotFound()

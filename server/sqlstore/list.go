@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -10,14 +11,31 @@ import (
 
 // A selection is the rest of a SELECT behind its FROM, in the making.
 type selection struct {
+	dialect    *dialect
+	leading    []string // columns that have one value in what is selected
 	conditions []string
 	args       []any
 }
+
+func (t *tx) selection() *selection { return &selection{dialect: &t.s.dialect} }
 
 func (s *selection) and(condition string, args ...any) {
 	s.conditions = append(s.conditions, condition)
 	s.args = append(s.args, args...)
 }
+
+// lead selects by the columns with which the index begins that is to answer.
+func (s *selection) lead(column string, value any) {
+	s.leading = append(s.leading, column)
+	condition := s.dialect.pinned(column)
+	s.conditions = append(s.conditions, condition)
+	for range strings.Count(condition, "?") {
+		s.args = append(s.args, value)
+	}
+}
+
+// equal selects by a column that leads no index, or does not matter.
+func (s *selection) equal(column string, value any) { s.and(column+" = ?", value) }
 
 // andPrefix selects what begins with a text, as a range, which an index answers.
 func (s *selection) andPrefix(column, prefix string) {
@@ -45,8 +63,8 @@ func behindPrefix(prefix string) string {
 	return ""
 }
 
-// page ends the SELECT: the rows behind a place, in an order, at most limit. The columns of the order, one or two, identify a row; at
-// holds their values in the last row of the page before, or nothing.
+// page ends the SELECT: the rows behind a place, in an order, at most limit. The columns of the order, one or two, identify a row among
+// those that the leading columns select; at holds their values in the last row of the page before, or nothing.
 func (s *selection) page(columns []string, descending bool, at []any, limit int) string {
 	behind, direction := ">", ""
 	if descending {
@@ -64,46 +82,38 @@ func (s *selection) page(columns []string, descending bool, at []any, limit int)
 	if len(s.conditions) > 0 {
 		where = "WHERE " + strings.Join(s.conditions, " AND ") + " "
 	}
-	return where + "ORDER BY " + strings.Join(columns, direction+", ") + direction + " LIMIT ?"
+	order := strings.Join(slices.Concat(s.leading, columns), direction+", ") + direction
+	return where + "ORDER BY " + order + " LIMIT ?"
 }
 
-// ListClients implements auth.Clients.
+// ListClients implements auth.Clients. Of several filters the one that is listed first here leads.
 func (t *tx) ListClients(ctx context.Context, q auth.ClientQuery) ([]*auth.Client, error) {
-	var s selection
-	query, columns := selectClients, []string{"c.id"}
-	if q.Order == auth.ByName {
-		columns = []string{"c.name"} // which is unique
-	}
-	if q.Status != "" {
-		s.and("c.status = ?", string(q.Status))
+	s, query, id, name := t.selection(), selectClients, "c.id", "c.name"
+	by := s.lead
+	if q.Label != "" {
+		query, id, name = clientColumns+"FROM client_labels l"+s.dialect.join+"clients c ON c.id = l.client_id ", "l.client_id", "l.client_name"
+		by("l.name", q.Label)
+		if q.LabelValue != "" {
+			by("l.value", q.LabelValue)
+		}
+		by = s.equal
 	}
 	if q.Owner != "" {
-		s.and("c.owner = ?", q.Owner)
+		by("c.owner", q.Owner)
+		by = s.equal
 	}
-	s.andPrefix("c.name", q.NamePrefix)
-	switch {
-	case q.Label == "":
-	case q.Order == auth.ByName: // clients are read in order of name, and their label is looked at
-		label := "SELECT 1 FROM client_labels l WHERE l.client_id = c.id AND l.name = ?"
-		if q.LabelValue == "" {
-			s.and("("+label+") = 1", q.Label)
-		} else {
-			s.and("("+label+" AND l.value = ?) = 1", q.Label, q.LabelValue)
-		}
-	default:
-		query, columns = selectClients+"JOIN client_labels l ON l.client_id = c.id ", []string{"l.client_id"}
-		s.and("l.name = ?", q.Label)
-		if q.LabelValue != "" {
-			s.and("l.value = ?", q.LabelValue)
-		}
+	if q.Status != "" {
+		by("c.status", string(q.Status))
 	}
-	var at []any
-	switch {
-	case q.After == nil:
-	case q.Order == auth.ByName:
-		at = []any{q.After.Key}
-	default:
+	s.andPrefix(name, q.NamePrefix)
+	columns, at := []string{id}, []any(nil)
+	if q.After != nil {
 		at = []any{q.After.ID[:]}
+	}
+	if q.Order == auth.ByName { // names are unique
+		if columns[0] = name; q.After != nil {
+			at[0] = q.After.Key
+		}
 	}
 	query += s.page(columns, q.Descending, at, q.Limit)
 	return list(ctx, t, scanClient, query, s.args...)
@@ -111,23 +121,21 @@ func (t *tx) ListClients(ctx context.Context, q auth.ClientQuery) ([]*auth.Clien
 
 // ListAPIs implements auth.APIs.
 func (t *tx) ListAPIs(ctx context.Context, q auth.APIQuery) ([]*auth.API, error) {
-	var s selection
-	query, columns := selectAPIs, []string{"a.id"}
+	s, query, columns := t.selection(), selectAPIs, []string{"a.id"}
+	if q.Server != (auth.ClientID{}) { // which serves few
+		query, columns = selectAPIs+"JOIN api_servers s ON s.api_id = a.id ", []string{"s.api_id"}
+		s.equal("s.client_id", q.Server[:])
+	}
 	if q.Identifier != "" {
-		s.and("a.identifier = ?", q.Identifier)
+		s.equal("a.identifier", q.Identifier)
 	}
 	s.andPrefix("a.name", q.NamePrefix)
-	if q.Server != (auth.ClientID{}) {
-		query, columns = selectAPIs+"JOIN api_servers s ON s.api_id = a.id ", []string{"s.api_id"}
-		s.and("s.client_id = ?", q.Server[:])
-	}
 	var at []any
 	if q.After != nil {
 		at = []any{q.After.ID[:]}
 	}
 	if q.Order == auth.ByName {
-		columns = []string{"a.name", "a.id"}
-		if q.After != nil {
+		if columns = []string{"a.name", "a.id"}; q.After != nil {
 			at = []any{q.After.Key, q.After.ID[:]}
 		}
 	}
@@ -141,20 +149,21 @@ func (t *tx) ListAPIs(ctx context.Context, q auth.APIQuery) ([]*auth.API, error)
 
 // ListGrants implements auth.Grants.
 func (t *tx) ListGrants(ctx context.Context, q auth.GrantQuery) ([]*auth.Grant, error) {
-	var s selection
-	columns, at := []string{"client_id", "api_id"}, []any(nil)
+	s, columns := t.selection(), []string{"client_id", "api_id"}
+	var at []any
 	if q.After != nil {
 		at = []any{q.After.ID[:], q.After.Second[:]}
 	}
-	if q.API != (auth.APIID{}) {
-		s.and("api_id = ?", q.API[:])
+	switch {
+	case q.Client != auth.ClientID{} && q.API != auth.APIID{}:
+		s.equal("client_id", q.Client[:])
+		s.equal("api_id", q.API[:])
+	case q.Client != auth.ClientID{}:
+		s.lead("client_id", q.Client[:])
+		columns, at = columns[1:], at[min(1, len(at)):]
+	case q.API != auth.APIID{}:
+		s.lead("api_id", q.API[:])
 		columns, at = columns[:1], at[:min(1, len(at))]
-	}
-	if q.Client != (auth.ClientID{}) {
-		s.and("client_id = ?", q.Client[:])
-		if q.API == (auth.APIID{}) {
-			columns, at = columns[1:], at[min(1, len(at)):]
-		}
 	}
 	query := selectGrants + s.page(columns, q.Descending, at, q.Limit)
 	return list(ctx, t, scanGrant, query, s.args...)

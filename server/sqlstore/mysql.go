@@ -23,6 +23,8 @@ func mysqlDialect() dialect {
 		forUpdate:  " FOR UPDATE",
 		now:        "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))", // NOW is ambiguous for an hour each autumn
 		tables:     "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?",
+		pinned:     func(column string) string { return column + " >= ? AND " + column + " <= ?" },
+		join:       " STRAIGHT_JOIN ",
 		orUpdate:   func(string) string { return "ON DUPLICATE KEY UPDATE " },
 		added:      func(column string) string { return "VALUES(" + column + ")" },
 		update:     sql.TxOptions{Isolation: sql.LevelReadCommitted},

@@ -25,6 +25,8 @@ func sqliteDialect() dialect {
 		goose:      goose.DialectSQLite3,
 		now:        "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
 		tables:     "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = ?",
+		pinned:     func(column string) string { return column + " = ?" },
+		join:       " CROSS JOIN ",
 		orUpdate:   func(key string) string { return "ON CONFLICT (" + key + ") DO UPDATE SET " },
 		added:      func(column string) string { return "excluded." + column },
 		view:       sql.TxOptions{ReadOnly: true},

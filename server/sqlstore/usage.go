@@ -70,9 +70,9 @@ func (t *tx) EachSecretUse(ctx context.Context, do func(auth.ClientID, auth.Secr
 // GrantUses implements auth.Usage.
 func (t *tx) GrantUses(ctx context.Context, client auth.ClientID, do func(auth.GrantUse) error) error {
 	return each(func(last *auth.GrantUse) ([]*auth.GrantUse, error) {
-		var s selection
+		s := t.selection()
 		if client != (auth.ClientID{}) {
-			s.and("client_id = ?", client[:])
+			s.equal("client_id", client[:])
 		}
 		if last != nil {
 			s.and("client_id >= ? AND (client_id > ? OR api_id > ? OR api_id = ? AND scope > ?)",
