@@ -161,8 +161,31 @@ func (p *planner) checkLostScopes() {
 	for _, a := range p.declaredAPIs {
 		if names := holders[a]; len(names) > 0 {
 			slices.Sort(names)
-			p.wrong.add(a.at.at("scopes"), fmt.Sprintf("a scope that is left out is held by grants which the document leaves as they are, of %d clients: %s",
-				len(names), strings.Join(names[:min(len(names), 5)], ", ")))
+			p.wrong.add(a.at.at("scopes"), "a scope that is left out is held by grants which the document leaves as they are: "+someOf(names))
+		}
+		if a.before != nil && len(a.wide()) > auth.MaxScopes {
+			p.wrong.add(a.at.at("scopes"), "together with those that are left out there are more than 256; leave them out by a document of its own first")
 		}
 	}
+}
+
+const shownNames = 5
+
+func someOf(names []string) string {
+	text := strings.Join(names[:min(len(names), shownNames)], ", ")
+	if more := len(names) - shownNames; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// wide returns the scopes that the API shall have, and those that it loses: it keeps them until nobody holds them any more.
+func (a *plannedAPI) wide() []auth.ScopeDefinition {
+	scopes, offered := slices.Clone(a.after.Scopes), a.after.ScopeNames()
+	for _, scope := range a.before.Scopes {
+		if !offered.Has(scope.Name) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
 }

@@ -69,13 +69,7 @@ func (p *planner) stepAPI(a *plannedAPI) {
 	}
 	s.Verb, s.Target, s.Revision = Modify, a.before.ID.String(), a.before.Revision
 	wide := *a.after
-	wide.Scopes = slices.Clone(wide.Scopes)
-	offered := a.after.ScopeNames()
-	for _, scope := range a.before.Scopes {
-		if !offered.Has(scope.Name) {
-			wide.Scopes = append(wide.Scopes, scope)
-		}
-	}
+	wide.Scopes = a.wide()
 	p.step(s, func(ctx context.Context, do *applying) error { return do.editAPI(ctx, &wide) })
 }
 
