@@ -155,11 +155,11 @@ func (r *Registry) removeGrant(ctx context.Context, tx auth.Tx, actor auth.Actor
 	if err != nil {
 		return err
 	}
-	g, err := tx.Grants().Grant(ctx, ref.Client, ref.API)
-	if err != nil {
+	if err := r.mayGrant(ctx, tx, actor, a, &auth.Grant{Client: ref.Client}); err != nil {
 		return err
 	}
-	if err := r.mayGrant(ctx, tx, actor, a, &auth.Grant{Client: ref.Client}); err != nil {
+	g, err := tx.Grants().Grant(ctx, ref.Client, ref.API)
+	if err != nil {
 		return err
 	}
 	if err := ref.Match.check(g.Revision); err != nil {
