@@ -1,0 +1,74 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/countersign/countersign/internal/up"
+	"github.com/countersign/countersign/lb"
+	"github.com/countersign/countersign/server/instance"
+)
+
+// listenerOf returns a listener of the load balancer of `up`.
+func listenerOf(t *testing.T, name string) balancerListener {
+	t.Helper()
+	for _, part := range topology(up.DefaultPorts(), instance.DefaultSettings()) {
+		settings, ok := part.Settings.(balancerSettings)
+		for _, listener := range settings.Listeners {
+			if ok && listener.Name == name {
+				return listener
+			}
+		}
+	}
+	t.Fatalf("there is no listener %s", name)
+	return balancerListener{}
+}
+
+// A server that breaks down with a request in its hands may have carried it out. At the issuer that does no harm, so another server is
+// asked. An administrator is told instead, unless to do it twice is to do it once.
+func TestWhichRequestsAreRepeated(t *testing.T) {
+	for _, tt := range []struct {
+		listener, method string
+		repeated         bool
+	}{
+		{"issuer", http.MethodPost, true},
+		{"admin", http.MethodPost, false},
+		{"admin", http.MethodPatch, false},
+		{"admin", http.MethodGet, true},
+		{"admin", http.MethodPut, true},
+		{"admin", http.MethodDelete, true},
+	} {
+		t.Run(tt.listener+" "+tt.method, func(t *testing.T) {
+			var asked, answered atomic.Int64
+			breaks := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+				asked.Add(1)
+				panic(http.ErrAbortHandler)
+			}))
+			defer breaks.Close()
+			answers := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { answered.Add(1) }))
+			defer answers.Close()
+			listener := listenerOf(t, tt.listener)
+			listener.Targets = []lb.Target{
+				{URL: strings.TrimPrefix(breaks.URL, "http://")}, {URL: strings.TrimPrefix(answers.URL, "http://")},
+			}
+			handler, transport, _, err := newBalancer(listener, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer transport.CloseIdleConnections()
+			for asked.Load() == 0 { // until the one that breaks has its turn
+				answered.Store(0)
+				request := httptest.NewRequestWithContext(t.Context(), tt.method, "/admin/v1/clients", strings.NewReader("{}"))
+				request.Header.Set("Idempotency-Key", "0123456789abcdef")
+				handler.ServeHTTP(httptest.NewRecorder(), request)
+			}
+			if got := answered.Load() == 1; asked.Load() != 1 || got != tt.repeated {
+				t.Errorf("asked once and %d times more, repeated: %t, want %t", asked.Load()-1, got, tt.repeated)
+			}
+		})
+	}
+}
