@@ -15,8 +15,8 @@ import (
 func newExportCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "export", Short: "Write APIs, clients and grants as a file for apply", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: "Write APIs, clients and grants as a file for `countersign apply`, as YAML or, with -o json, as JSON. It holds no\n" +
-			"secret: where a system is made anew from it, clients get new ones.",
+		Long: "Write APIs, clients and grants as a file for `countersign apply`, as YAML or, with -o json, as JSON. It\n" +
+			"holds no secret: where a system is made anew from it, clients get new ones.",
 		Example: "  countersign export > system.yaml",
 		RunE: a.run(func(ctx context.Context, s *session, _ []string) error {
 			got, err := s.api.do(ctx, request{method: http.MethodGet, path: "/export"})
@@ -36,13 +36,13 @@ func newApplyCmd(a *app) *cobra.Command {
 	var dry, prune bool
 	cmd := &cobra.Command{
 		Use: "apply -f FILE|FOLDER", Short: "Make APIs, clients and grants as files declare them", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: "Make APIs, clients and grants as files declare them, all or nothing. What will change is shown first, and just that\n" +
-			"is done after a question: + is added, ~ changed, - removed. What the files do not name stays, unless --prune says\n" +
-			"that it goes. A folder stands for its .yaml, .yml and .json files; - is standard input; several are taken together,\n" +
-			"and so are several documents in a file (---).\n\n" +
-			"Secrets never stand in these files. `value_file: PATH` gives a client the secret in that file; `generate_file: PATH`\n" +
-			"has a secret made, unless the client has one, and written to that file, for its owner alone. Paths are relative to\n" +
-			"the file that names them.",
+		Long: "Make APIs, clients and grants as files declare them, all or nothing. What will change is shown first,\n" +
+			"and just that is done after a question: + is added, ~ changed, - removed. What the files do not name\n" +
+			"stays, unless --prune says that it goes. A folder stands for its .yaml, .yml and .json files; - is\n" +
+			"standard input; several are taken together, and so are several documents in a file (---).\n\n" +
+			"Secrets never stand in these files. `value_file: PATH` gives a client the secret in that file;\n" +
+			"`generate_file: PATH` has a secret made, unless the client has one, and written to that file, for its\n" +
+			"owner alone. Paths are relative to the file that names them.",
 		Example: "  countersign apply -f system.yaml --dry-run\n  countersign apply -f teams/ -f shared.yaml --prune --yes",
 	}
 	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "`file` or folder, or - for standard input; may be repeated")

@@ -144,8 +144,9 @@ func newAuditVerifyCmd(a *app) *cobra.Command {
 	var head string
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Check that no event was changed, removed or reordered", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: "Check that no event was changed, removed or reordered. Without a head from earlier (`countersign audit head`) it\n" +
-			"cannot be seen that the newest events were cut off. It ends with exit code 1 if the log does not hold.",
+		Long: "Check that no event was changed, removed or reordered. Without a head from earlier (`countersign audit\n" +
+			"head`) it cannot be seen that the newest events were cut off. It ends with exit code 1 if the log does\n" +
+			"not hold.",
 		Example: "  countersign audit verify --head audit-head.json",
 	}
 	cmd.Flags().StringVar(&head, "head", "", "`file` with a head that must still hold; - is standard input")

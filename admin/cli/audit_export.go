@@ -22,8 +22,8 @@ func newAuditExportCmd(a *app) *cobra.Command {
 	var after uint64
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write events as JSON lines, the oldest first", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: "Write events as JSON lines, the oldest first. With --follow it goes on as new ones come, until it is interrupted,\n" +
-			"and over restarts of the server. --after goes on where an earlier export ended.",
+		Long: "Write events as JSON lines, the oldest first. With --follow it goes on as new ones come, until it is\n" +
+			"interrupted, and over restarts of the server. --after goes on where an earlier export ended.",
 		Example: "  countersign audit export > audit.jsonl\n  countersign audit export --follow --after 1207 | vector",
 	}
 	f.bind(cmd, a)

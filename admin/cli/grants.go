@@ -84,8 +84,8 @@ func newGrantShowCmd(a *app) *cobra.Command {
 func newGrantPutCmd(a *app) *cobra.Command {
 	return a.confirmable(&cobra.Command{
 		Use: "put CLIENT API SCOPE...", Short: "Let a client call an API with these scopes", Args: arguments,
-		Long: "Let a client call an API with these scopes, and no others: a scope that the grant held and that is not named is\n" +
-			"taken away, with the tokens of the grant, after a question.",
+		Long: "Let a client call an API with these scopes, and no others: a scope that the grant held and that is not\n" +
+			"named is taken away, with the tokens of the grant, after a question.",
 		Example:           "  countersign grant put orders https://inventory.example inventory:read inventory:write",
 		ValidArgsFunction: a.complete(clientNames, apiIdentifiers, scopesOf, scopesOf, scopesOf, scopesOf, scopesOf, scopesOf),
 		RunE: a.run(func(ctx context.Context, s *session, args []string) error {

@@ -18,8 +18,8 @@ func newExplainCmd(a *app) *cobra.Command {
 	var client, api, scope string
 	cmd := &cobra.Command{
 		Use: "explain", Short: "Tell whether a call would be allowed, and why", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: "Tell whether a client could get a token for an API with these scopes, by which grant, or what is missing. It ends\n" +
-			"with exit code 0 if it could, 1 if not.",
+		Long: "Tell whether a client could get a token for an API with these scopes, by which grant, or what is\n" +
+			"missing. It ends with exit code 0 if it could, 1 if not.",
 		Example: "  countersign explain --client orders --api https://inventory.example --scope inventory:write",
 	}
 	cmd.Flags().StringVar(&client, "client", "", "name or id of the `client` that calls")
@@ -118,7 +118,8 @@ func newUnusedCmd(a *app) *cobra.Command {
 	var days int
 	cmd := &cobra.Command{
 		Use: "unused", Short: "List what nobody used: clients, secrets, grants, scopes", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
-		Long:    "List what nobody used for some time, and so can perhaps go: clients, secrets, grants, and scopes of grants; and\nsecrets that end soon.",
+		Long: "List what nobody used for some time, and so can perhaps go: clients, secrets, grants, and scopes of\n" +
+			"grants; and secrets that end soon.",
 		Example: "  countersign unused --days 30",
 	}
 	cmd.Flags().IntVar(&days, "days", 90, "for how many days it was not used")

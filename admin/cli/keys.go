@@ -13,7 +13,8 @@ import (
 func newKeyCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "key", Short: "List, rotate and withdraw signing keys",
-		Long: "List, rotate and withdraw signing keys. Servers rotate keys by schedule without these commands (--key-rotation).",
+		Long: "List, rotate and withdraw signing keys. Servers rotate keys by schedule without these commands\n" +
+			"(--key-rotation).",
 	}
 	cmd.AddCommand(newKeyListCmd(a), newKeyRotateCmd(a), newKeyRevokeCmd(a))
 	return cmd

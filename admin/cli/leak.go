@@ -14,9 +14,10 @@ func newSecretRevokeCmd(a *app) *cobra.Command {
 	var leaked bool
 	cmd := &cobra.Command{
 		Use: "revoke --leaked [FILE]", Short: "Report a leaked secret or token: it is refused from now on", Args: oneFile,
-		Long: "Report a value that was found where it should not be: a client secret or an access token. It is read from FILE or\n" +
-			"standard input, never from the command line. A secret is disabled, its tokens are taken back, and the secrets that\n" +
-			"were made with it are disabled too; a token is taken back. There is no question: whoever has the value could use it.",
+		Long: "Report a value that was found where it should not be: a client secret or an access token. It is read\n" +
+			"from FILE or standard input, never from the command line. A secret is disabled, its tokens are taken\n" +
+			"back, and the secrets that were made with it are disabled too; a token is taken back. There is no\n" +
+			"question: whoever has the value could use it.",
 		Example: "  countersign secret revoke --leaked found.txt\n  pbpaste | countersign secret revoke --leaked",
 	}
 	cmd.Flags().BoolVar(&leaked, "leaked", false, "the value that follows is leaked")

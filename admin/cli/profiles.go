@@ -11,9 +11,10 @@ import (
 func newProfileCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "profile", Short: "Manage profiles: which system the commands speak to, and as whom",
-		Long: "Manage profiles: which system the commands speak to, and as whom. `countersign up` writes one for itself. They are\n" +
-			"in countersign/profiles.yaml in the user's configuration folder, and hold no secret, only where it is. A command\n" +
-			"takes the one of --profile, or COUNTERSIGN_PROFILE, or the current one, or the only one there is.",
+		Long: "Manage profiles: which system the commands speak to, and as whom. `countersign up` writes one for\n" +
+			"itself. They are in countersign/profiles.yaml in the user's configuration folder, and hold no secret,\n" +
+			"only where it is. A command takes the one of --profile, or COUNTERSIGN_PROFILE, or the current one, or\n" +
+			"the only one there is.",
 	}
 	cmd.AddCommand(newProfileListCmd(a), newProfileUseCmd(a), newProfileAddCmd(a), newProfileRemoveCmd(a))
 	return cmd

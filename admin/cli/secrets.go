@@ -13,9 +13,9 @@ import (
 func newSecretCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "secret", Short: "Manage the secrets of clients, and report leaked values",
-		Long: "Manage the secrets of clients, and report leaked values. A client may have several secrets that are valid at\n" +
-			"once, so that they can be rotated without downtime. A value is shown once, when it is made. CLIENT is a name or\n" +
-			"id, SECRET the id of a secret (sec_…).",
+		Long: "Manage the secrets of clients, and report leaked values. A client may have several secrets that are\n" +
+			"valid at once, so that they can be rotated without downtime. A value is shown once, when it is made.\n" +
+			"CLIENT is a name or id, SECRET the id of a secret (sec_…).",
 	}
 	cmd.AddCommand(newSecretListCmd(a), newSecretAddCmd(a), newSecretRotateCmd(a), newSecretExpireCmd(a), newSecretDisableCmd(a),
 		newSecretEnableCmd(a), newSecretDeleteCmd(a), newSecretRevokeCmd(a))
@@ -76,8 +76,9 @@ func newSecretAddCmd(a *app) *cobra.Command {
 	var valueFile, to string
 	cmd := &cobra.Command{
 		Use: "add CLIENT", Short: "Give a client a further secret", Args: arguments, ValidArgsFunction: a.complete(clientNames),
-		Long: "Give a client a further secret, beside those that it has. The server makes it, and its value is shown this once,\n" +
-			"or written to a file. A value of your own is slower to check and cannot be found when it leaks.",
+		Long: "Give a client a further secret, beside those that it has. The server makes it, and its value is shown\n" +
+			"this once, or written to a file. A value of your own is slower to check and cannot be found when it\n" +
+			"leaks.",
 		Example: "  countersign secret add orders --expires-in 2160h --to orders.secret",
 	}
 	ends.bind(cmd)
@@ -105,8 +106,9 @@ func newSecretRotateCmd(a *app) *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
 		Use: "rotate CLIENT", Short: "Make a new secret, and let the others go on for a while", Args: arguments, ValidArgsFunction: a.complete(clientNames),
-		Long: "Make a new secret, and let the client's other active secrets expire after the overlap, in one step. In that time\n" +
-			"bring the new one to every instance of the client. `countersign secret list` shows when the old one is used no more.",
+		Long: "Make a new secret, and let the client's other active secrets expire after the overlap, in one step. In\n" +
+			"that time bring the new one to every instance of the client. `countersign secret list` shows when the\n" +
+			"old one is used no more.",
 		Example: "  countersign secret rotate orders --overlap 48h --to orders.secret",
 	}
 	ends.bind(cmd)
@@ -126,7 +128,8 @@ func newSecretRotateCmd(a *app) *cobra.Command {
 				return err
 			}
 		}
-		body := wire.RotationBody{Overlap: int64(overlap / time.Second), Expires: expires}
+		seconds := int64(overlap / time.Second)
+		body := wire.RotationBody{Overlap: &seconds, Expires: expires}
 		return s.newSecret(ctx, newSecret{client: args[0], path: []string{"secrets", "rotate"}, body: body, to: to})
 	})
 	return cmd

@@ -13,8 +13,8 @@ import (
 func newTokenCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "token", Short: "Get a token; list and revoke the tokens of others",
-		Long: "Get a token as a client would; list and revoke the tokens of others. JTI is a token's id, never the token itself:\n" +
-			"for that there is `countersign secret revoke --leaked`.",
+		Long: "Get a token as a client would; list and revoke the tokens of others. JTI is a token's id, never the\n" +
+			"token itself: for that there is `countersign secret revoke --leaked`.",
 	}
 	cmd.AddCommand(newTokenGetCmd(a), newTokenListCmd(a), newTokenShowCmd(a), newTokenRevokeCmd(a))
 	return cmd
@@ -24,9 +24,9 @@ func newTokenGetCmd(a *app) *cobra.Command {
 	var resource, scope, method string
 	cmd := &cobra.Command{
 		Use: "get", Short: "Get an access token as a client would", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: "Get an access token as a client would, by the client credentials grant (RFC 6749 §4.4), and print it alone. The\n" +
-			"client is the one of --client-id and --client-secret-file, or the profile's; the issuer that of --issuer, or the\n" +
-			"profile's. -o json prints the whole answer of the token endpoint.",
+		Long: "Get an access token as a client would, by the client credentials grant (RFC 6749 §4.4), and print it\n" +
+			"alone. The client is the one of --client-id and --client-secret-file, or the profile's; the issuer that\n" +
+			"of --issuer, or the profile's. -o json prints the whole answer of the token endpoint.",
 		Example: "  countersign token get --client-id cl_0vN6d1hYQm3ZJ4cW8kXb2T --client-secret-file orders.secret --resource https://inventory.example\n" +
 			"  curl -H \"Authorization: Bearer $(countersign token get --resource urn:countersign:admin)\" http://127.0.0.1:9090/admin/v1/clients",
 	}
@@ -106,8 +106,9 @@ func newTokenRevokeCmd(a *app) *cobra.Command {
 	var of set
 	cmd := &cobra.Command{
 		Use: "revoke [JTI]", Short: "Take a token back, or a set of tokens", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: "Take a token back, or every token of a set that was issued until now: of a client, for an API, of a grant (--client\n" +
-			"with --api), of a secret, of a signing key, or all there are. Clients get new ones where they still may.",
+		Long: "Take a token back, or every token of a set that was issued until now: of a client, for an API, of a\n" +
+			"grant (--client with --api), of a secret, of a signing key, or all there are. Clients get new ones where\n" +
+			"they still may.",
 		Example: "  countersign token revoke 1JmXbU0a6dYw8cPz4kQe2r\n  countersign token revoke --client orders --api https://inventory.example --yes",
 	}
 	flags := cmd.Flags()

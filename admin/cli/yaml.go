@@ -48,7 +48,8 @@ func yamlNode(tokens *json.Decoder) (*yaml.Node, error) {
 		}
 		return nil, io.EOF
 	case string:
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value}, nil
+		node := &yaml.Node{}
+		return node, node.Encode(value) // quotes what older parsers take for something else, such as "no"
 	case json.Number:
 		tag := "!!int"
 		if strings.ContainsAny(value.String(), ".eE") {
