@@ -171,7 +171,7 @@ func TestConcurrently(t *testing.T) {
 	n := newNotebook()
 	broken := errors.New("broken")
 	n.fail = func(int) error {
-		if rand.IntN(2) == 0 { //nolint:gosec // no secret
+		if rand.IntN(2) == 0 {
 			return broken
 		}
 		return nil
