@@ -99,7 +99,7 @@ func (e *explanation) findClient(ctx context.Context) error {
 		e.say("there is no client %q: countersign client create makes one, countersign client list shows all", e.asked.Client)
 		return err
 	}
-	e.client, e.Verdict.Client = c, c.ID
+	e.client, e.Client = c, c.ID
 	if c.Status != auth.Active {
 		e.say("the client %s is disabled: countersign client enable %s", c.Name, e.clientWord())
 	}
@@ -154,13 +154,13 @@ func (e *explanation) findAPI(ctx context.Context) error {
 		e.say("there is no API %q: countersign api create makes one, countersign api list shows all", asked)
 		return err
 	}
-	e.Verdict.API = e.api.ID
+	e.API = e.api.ID
 	return nil
 }
 
 func (e *explanation) findGrant(ctx context.Context) error {
-	asked, err := auth.ParseScopes(e.asked.Scope)
-	if err != nil {
+	asked, malformed := auth.ParseScopes(e.asked.Scope)
+	if malformed != nil {
 		e.say("the scope is malformed: scopes are printable ASCII without quote and backslash, and stand apart by spaces")
 		return nil
 	}
@@ -217,11 +217,11 @@ func (e *explanation) mend(scopes auth.Scopes) string {
 	if len(granted) == 0 {
 		granted = offered
 	}
-	command := "countersign grant put " + e.clientWord() + " " + e.apiWord()
+	words := []string{"countersign grant put", e.clientWord(), e.apiWord()}
 	for _, scope := range granted {
-		command += " " + word(scope, "SCOPE")
+		words = append(words, word(scope, "SCOPE"))
 	}
-	return command
+	return strings.Join(words, " ")
 }
 
 // clientWord is the client as a word of a command: its name, or its id if a shell could read the name as something else.

@@ -34,41 +34,47 @@ func TestExplain(t *testing.T) {
 		want     registry.Verdict
 	}{
 		{
-			"by names", registry.Question{Client: "orders", API: stock.Identifier, Scope: "read"},
+			"by names",
+			registry.Question{Client: "orders", API: stock.Identifier, Scope: "read"},
 			registry.Verdict{
 				Allowed: true, Client: orders.ID, API: stock.ID, Scopes: auth.NewScopes("read"), Grant: grant,
 				Reasons: []string{"the grant of orders on https://stock.example holds read"},
 			},
 		},
 		{
-			"by ids, the whole grant", registry.Question{Client: orders.ID.String(), API: stock.ID.String()},
+			"by ids, the whole grant",
+			registry.Question{Client: orders.ID.String(), API: stock.ID.String()},
 			registry.Verdict{
 				Allowed: true, Client: orders.ID, API: stock.ID, Scopes: auth.NewScopes("read"), Grant: grant,
 				Reasons: []string{"the grant of orders on https://stock.example holds read"},
 			},
 		},
 		{
-			"a scope that is not granted", registry.Question{Client: "orders", API: stock.Identifier, Scope: "write read"},
+			"a scope that is not granted",
+			registry.Question{Client: "orders", API: stock.Identifier, Scope: "write read"},
 			registry.Verdict{
 				Client: orders.ID, API: stock.ID, Grant: grant,
 				Reasons: []string{"the grant of orders on https://stock.example lacks write: countersign grant put orders https://stock.example read write"},
 			},
 		},
 		{
-			"a scope that is not offered", registry.Question{Client: "orders", Scope: "fly"},
+			"a scope that is not offered",
+			registry.Question{Client: "orders", Scope: "fly"},
 			registry.Verdict{Client: orders.ID, API: stock.ID, Grant: grant, Reasons: []string{
 				"https://stock.example does not offer fly: countersign api show https://stock.example tells what it does",
 				"the grant of orders on https://stock.example lacks fly: countersign grant put orders https://stock.example read",
 			}},
 		},
 		{
-			"no grant", registry.Question{Client: "orders", API: parts.Identifier, Scope: "write"},
+			"no grant",
+			registry.Question{Client: "orders", API: parts.Identifier, Scope: "write"},
 			registry.Verdict{Client: orders.ID, API: parts.ID, Reasons: []string{
 				"the client orders has no grant on https://parts.example?$x: countersign grant put orders " + parts.ID.String() + " write",
 			}},
 		},
 		{
-			"disabled, without a secret, API or grant", registry.Question{Client: "off"},
+			"disabled, without a secret, API or grant",
+			registry.Question{Client: "off"},
 			registry.Verdict{Client: off.ID, Reasons: []string{
 				"the client off is disabled: countersign client enable off",
 				"the client off cannot authenticate, since it has no secret: countersign secret add off",
@@ -76,7 +82,8 @@ func TestExplain(t *testing.T) {
 			}},
 		},
 		{
-			"nothing that works", registry.Question{Client: "worn out", API: "https://nothing.example", Scope: `"`},
+			"nothing that works",
+			registry.Question{Client: "worn out", API: "https://nothing.example", Scope: `"`},
 			registry.Verdict{Client: worn.ID, Reasons: []string{
 				"the client worn out cannot authenticate, since every secret it has is disabled or expired: countersign secret add " + worn.ID.String(),
 				`there is no API "https://nothing.example": countersign api create makes one, countersign api list shows all`,
@@ -84,7 +91,8 @@ func TestExplain(t *testing.T) {
 			}},
 		},
 		{
-			"nobody", registry.Question{Client: "nobody", API: stock.Identifier},
+			"nobody",
+			registry.Question{Client: "nobody", API: stock.Identifier},
 			registry.Verdict{API: stock.ID, Reasons: []string{`there is no client "nobody": countersign client create makes one, countersign client list shows all`}},
 		},
 	} {

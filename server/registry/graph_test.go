@@ -30,7 +30,8 @@ func TestGraph(t *testing.T) {
 		"stock": {stock.ID, stock.Identifier, "stock", []auth.ClientID{warehouse.ID}}, "parts": {parts.ID, parts.Identifier, "stock", nil},
 	}
 	calls := []registry.GraphCall{
-		{orders.ID, stock.ID, auth.NewScopes("read", "write"), ago(2), 6}, {orders.ID, parts.ID, auth.NewScopes("read"), time.Time{}, 0},
+		{orders.ID, stock.ID, auth.NewScopes("read", "write"), ago(2), 6},
+		{orders.ID, parts.ID, auth.NewScopes("read"), time.Time{}, 0},
 		{billing.ID, stock.ID, auth.NewScopes("read"), time.Time{}, 0},
 	}
 	for _, tt := range []struct {

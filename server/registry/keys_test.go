@@ -13,8 +13,8 @@ import (
 	"github.com/countersign/countersign/server/registry"
 )
 
-// key returns the key of the algorithm that is in the state.
-func (d *desk) key(alg auth.Algorithm, state auth.KeyState) *registry.KeyDetail {
+// key returns the ES256 key that is in the state.
+func (d *desk) key(state auth.KeyState) *registry.KeyDetail {
 	d.Helper()
 	all, err := d.ListKeys(d.Context(), officer("keys:read"))
 	d.must(err)
@@ -22,17 +22,17 @@ func (d *desk) key(alg auth.Algorithm, state auth.KeyState) *registry.KeyDetail 
 		if all[i].Sealed != nil {
 			d.Error("the list of keys has a private part")
 		}
-		if all[i].Algorithm == alg && all[i].State == state {
+		if all[i].Algorithm == auth.ES256 && all[i].State == state {
 			return &all[i]
 		}
 	}
-	d.Fatalf("no %s key is %s", alg, state)
+	d.Fatalf("no ES256 key is %s", state)
 	return nil
 }
 
 func TestRotateKey(t *testing.T) {
 	d := newDesk(t)
-	old := d.key(auth.ES256, auth.KeyCurrent)
+	old := d.key(auth.KeyCurrent)
 	if !old.SafeToDrop.IsZero() {
 		t.Errorf("the only key is safe to drop at %s", old.SafeToDrop)
 	}
@@ -59,10 +59,10 @@ func TestRotateKey(t *testing.T) {
 	if event.Action != "key.rotate" || event.Target != made[0].String() || event.Actor.Name != "officer" || after["alg"] != "ES256" {
 		t.Errorf("event is %+v", event)
 	}
-	if got := d.key(auth.ES256, auth.KeyNext).ID; got != made[0] {
+	if got := d.key(auth.KeyNext).ID; got != made[0] {
 		t.Errorf("next key is %s, want %s", got, made[0])
 	}
-	if drop := d.key(auth.ES256, auth.KeyCurrent).SafeToDrop; drop.Before(begins.Add(auth.MaxLifetime)) {
+	if drop := d.key(auth.KeyCurrent).SafeToDrop; drop.Before(begins.Add(auth.MaxLifetime)) {
 		t.Errorf("the current key is safe to drop at %s", drop)
 	}
 	if _, err := d.RotateKey(t.Context(), auth.Actor{}, keys.Rotation{Algorithm: auth.ES256}); !errors.Is(err, fault.Conflict) {
@@ -76,7 +76,7 @@ func TestRotateKey(t *testing.T) {
 func TestRotateCompromisedKeySaysWhatItTookBack(t *testing.T) {
 	d := newDesk(t)
 	c, stock, other := d.client("orders"), d.api("https://stock.example"), d.api("https://other.example", func(a *auth.API) { a.Algorithm = auth.EdDSA })
-	old := d.key(auth.ES256, auth.KeyCurrent)
+	old := d.key(auth.KeyCurrent)
 	d.token(c, stock)
 	d.token(c, stock)
 	d.token(c, other)
@@ -93,7 +93,7 @@ func TestRotateCompromisedKeySaysWhatItTookBack(t *testing.T) {
 	if after["revoked_tokens"] != 2.0 || after["revoked"] != old.ID.String() {
 		t.Errorf("audit says %v", after)
 	}
-	if state := d.key(auth.ES256, auth.KeyRevoked); state.ID != old.ID {
+	if state := d.key(auth.KeyRevoked); state.ID != old.ID {
 		t.Errorf("revoked is %s", state.ID)
 	}
 }
@@ -102,7 +102,7 @@ func TestRevokeKey(t *testing.T) {
 	d := newDesk(t)
 	c, stock := d.client("orders"), d.api("https://stock.example")
 	d.token(c, stock)
-	current := d.key(auth.ES256, auth.KeyCurrent)
+	current := d.key(auth.KeyCurrent)
 	if _, err := d.RevokeKey(t.Context(), officer("keys:write"), current.ID); !errors.Is(err, fault.Conflict) {
 		t.Errorf("current key: %v", err)
 	}
@@ -142,7 +142,7 @@ func TestRevokeKey(t *testing.T) {
 func TestRevokeRetiredKeyCountsByTime(t *testing.T) {
 	d := newDesk(t)
 	c, stock := d.client("orders"), d.api("https://stock.example")
-	old := d.key(auth.ES256, auth.KeyCurrent)
+	old := d.key(auth.KeyCurrent)
 	next, err := d.RotateKey(t.Context(), auth.Actor{}, keys.Rotation{Algorithm: auth.ES256, ActiveAt: time.Now().Add(31 * time.Minute)})
 	d.must(err)
 	d.token(c, stock)
@@ -152,7 +152,7 @@ func TestRevokeRetiredKeyCountsByTime(t *testing.T) {
 		t.ID = auth.NewTokenID(t.Issued, t.Expires)
 	})
 	d.Now = func() time.Time { return time.Now().Add(33 * time.Minute) }
-	if got := d.key(auth.ES256, auth.KeyRetired).ID; got != old.ID {
+	if got := d.key(auth.KeyRetired).ID; got != old.ID {
 		t.Fatalf("retired is %s", got)
 	}
 	done, err := d.RevokeKey(t.Context(), officer("keys:write"), old.ID)

@@ -27,8 +27,10 @@ func TestLeakedSecretReachesWhatItMade(t *testing.T) {
 	grandchild, _ := d.secret(billing, by(child))
 	dead, _ := d.secret(orders, by(leaked), func(s *auth.Secret) { s.Status = auth.Disabled })
 	sound, _ := d.secret(orders)
-	refused := []*auth.Token{d.token(pipeline, stock, with(leaked)), d.token(orders, stock, with(child)), d.token(billing, stock, with(grandchild)),
-		d.token(orders, stock, with(dead))}
+	refused := []*auth.Token{
+		d.token(pipeline, stock, with(leaked)), d.token(orders, stock, with(child)), d.token(billing, stock, with(grandchild)),
+		d.token(orders, stock, with(dead)),
+	}
 	good := d.token(orders, stock, with(sound))
 
 	leak, err := d.ReportLeak(t.Context(), finder(), "\t"+value.Reveal()+" \n")

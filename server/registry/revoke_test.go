@@ -24,33 +24,38 @@ func TestRevokeTakesBackTheSetAndNothingElse(t *testing.T) {
 			"client", func(c *auth.Client, _ *auth.API, _ *auth.Secret) registry.Selector {
 				return registry.Selector{Client: c.ID}
 			},
-			[]bool{true, true, true, false}, auth.RevokeClient,
+			[]bool{true, true, true, false},
+			auth.RevokeClient,
 			func(c *auth.Client, _ *auth.API, _ *auth.Secret) string { return c.ID.String() },
 		},
 		{
 			"api", func(_ *auth.Client, a *auth.API, _ *auth.Secret) registry.Selector {
 				return registry.Selector{API: a.ID}
 			},
-			[]bool{true, true, false, true}, auth.RevokeAPI,
+			[]bool{true, true, false, true},
+			auth.RevokeAPI,
 			func(_ *auth.Client, a *auth.API, _ *auth.Secret) string { return a.ID.String() },
 		},
 		{
 			"grant", func(c *auth.Client, a *auth.API, _ *auth.Secret) registry.Selector {
 				return registry.Selector{Client: c.ID, API: a.ID}
 			},
-			[]bool{true, true, false, false}, auth.RevokeGrant,
+			[]bool{true, true, false, false},
+			auth.RevokeGrant,
 			func(c *auth.Client, a *auth.API, _ *auth.Secret) string { return c.ID.String() + "/" + a.ID.String() },
 		},
 		{
 			"credential", func(_ *auth.Client, _ *auth.API, s *auth.Secret) registry.Selector {
 				return registry.Selector{Credential: s.ID}
 			},
-			[]bool{true, false, false, false}, auth.RevokeCredential,
+			[]bool{true, false, false, false},
+			auth.RevokeCredential,
 			func(_ *auth.Client, _ *auth.API, s *auth.Secret) string { return s.ID.String() },
 		},
 		{
 			"all", func(*auth.Client, *auth.API, *auth.Secret) registry.Selector { return registry.Selector{All: true} },
-			[]bool{true, true, true, true}, auth.RevokeAll,
+			[]bool{true, true, true, true},
+			auth.RevokeAll,
 			func(*auth.Client, *auth.API, *auth.Secret) string { return "all" },
 		},
 	} {

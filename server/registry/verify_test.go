@@ -29,7 +29,7 @@ func newLog(t *testing.T) *desk {
 	t.Helper()
 	d := newDesk(t)
 	head := d.head()
-	d.happen(12 - int(head.Number)) //nolint:gosec // a small number
+	d.happen(12 - int(head.Number))
 	return d
 }
 
@@ -45,7 +45,7 @@ func (d *desk) tamper(statements string) {
 	d.Helper()
 	db, err := sql.Open("sqlite", "file:"+d.path+"?_pragma=busy_timeout(5000)")
 	d.must(err)
-	defer db.Close() //nolint:errcheck // everything was written
+	defer db.Close()
 	for statement := range strings.SplitSeq(statements, ";") {
 		_, err := db.ExecContext(d.Context(), statement)
 		d.must(err)
@@ -215,7 +215,7 @@ func TestExportedHeadThatIsFalse(t *testing.T) {
 	// It is no checkpoint either, for who would cut the log there.
 	db, err := sql.Open("sqlite", "file:"+d.path)
 	d.must(err)
-	defer db.Close() //nolint:errcheck // everything was written
+	defer db.Close()
 	_, err = db.ExecContext(t.Context(), "UPDATE audit_floor SET number = ?, chain = ?, seal = ?", head.Number, head.Chain[:], head.Seal[:])
 	d.must(err)
 	d.tamper("DELETE FROM audit_events WHERE number <= 12")
