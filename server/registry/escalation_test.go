@@ -153,6 +153,7 @@ func allowed(w who, a attempt, of subject, self bool) fault.Code {
 type escalation struct {
 	*desk
 	admin, server, stock *auth.API
+	keeper               subject // a full administrator, so that nobody is the last
 	subjects             int
 }
 
@@ -166,7 +167,7 @@ func newEscalation(t *testing.T) *escalation {
 		}
 		return err
 	})
-	e.subject("keeper", adminScopes(), nil) // so that nobody is the last
+	e.keeper = e.subject("keeper", adminScopes(), nil)
 	return e
 }
 
