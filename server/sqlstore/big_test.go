@@ -147,7 +147,7 @@ func (b *big) fillLogs(tb testing.TB) {
 		return []any{b.now.UnixMicro() - int64(i), b.clients[i%100][:], "wrong_secret", "192.0.2.1", "r-1", 1}
 	})
 	b.insert(tb, "replays (id, request, answer, at, sealed_at)", manyEvents/3, func(i int) []any {
-		return []any{b.hash(i), make([]byte, 32), "{}", b.now.UnixMicro() - int64(i), nil}
+		return []any{b.hash(i), make([]byte, 32), []byte("{}"), b.now.UnixMicro() - int64(i), nil}
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // raw opens the database without the store.
-func raw(t *testing.T, url string) *sql.DB {
+func raw(t testing.TB, url string) *sql.DB {
 	t.Helper()
 	path, isSQLite := strings.CutPrefix(url, "sqlite:")
 	if !isSQLite {
@@ -29,7 +29,7 @@ func raw(t *testing.T, url string) *sql.DB {
 	return db
 }
 
-func execute(t *testing.T, db *sql.DB, statements ...string) {
+func execute(t testing.TB, db *sql.DB, statements ...string) {
 	t.Helper()
 	for _, s := range statements {
 		if _, err := db.ExecContext(t.Context(), s); err != nil {

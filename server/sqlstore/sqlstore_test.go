@@ -14,7 +14,7 @@ import (
 )
 
 // open opens a store without touching its schema.
-func open(t *testing.T, url string) *sqlstore.Store {
+func open(t testing.TB, url string) *sqlstore.Store {
 	t.Helper()
 	s, err := sqlstore.Open(t.Context(), sqlstore.Config{URL: url, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
@@ -28,7 +28,7 @@ func open(t *testing.T, url string) *sqlstore.Store {
 	return s
 }
 
-func migrated(t *testing.T, url string) *sqlstore.Store {
+func migrated(t testing.TB, url string) *sqlstore.Store {
 	t.Helper()
 	s := open(t, url)
 	if err := s.Migrate(t.Context()); err != nil {
@@ -42,10 +42,10 @@ func migrated(t *testing.T, url string) *sqlstore.Store {
 func auditKeys() *auth.AuditKeys { return auth.NewAuditKeys(map[uint32][]byte{1: []byte("audit")}) }
 
 // databases are the places where everything must work alike.
-func databases() map[string]func(*testing.T) string {
-	return map[string]func(*testing.T) string{
-		"sqlite": func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "what? 100%#.db") },
-		"mysql":  func(t *testing.T) string { return testbed.MariaDB(t).New(t) },
+func databases() map[string]func(testing.TB) string {
+	return map[string]func(testing.TB) string{
+		"sqlite": func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "what? 100%#.db") },
+		"mysql":  func(t testing.TB) string { return testbed.MariaDB(t).New(t) },
 	}
 }
 
