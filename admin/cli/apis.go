@@ -79,8 +79,12 @@ func scopeNames(scopes []wire.Scope) (names []string) {
 func apiRows(p *printer) func(wire.API) []row {
 	return func(api wire.API) []row {
 		rows := []row{
-			{"name", api.Name}, {"identifier", api.Identifier}, {"api_id", api.ID}, {"token format", api.Format},
-			{"token lifetime", (time.Duration(api.Lifetime) * time.Second).String()}, {"signing algorithm", api.Algorithm},
+			{"name", api.Name},
+			{"identifier", api.Identifier},
+			{"api_id", api.ID},
+			{"token format", api.Format},
+			{"token lifetime", (time.Duration(api.Lifetime) * time.Second).String()},
+			{"signing algorithm", api.Algorithm},
 		}
 		if api.BuiltIn {
 			rows = append(rows, row{"built in", "yes"})

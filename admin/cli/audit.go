@@ -87,17 +87,17 @@ func newAuditListCmd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		order := "-number"
+		order := "newest"
 		if oldest {
-			order = "number"
+			order = "oldest"
 		}
-		query["sort"] = []string{order}
-		return show(ctx, s, listing{path: "/audit", query: query, limit: limit}, eventColumns(s.print))
+		query["order"] = []string{order}
+		return show(ctx, s, listing{path: "/audit", query: query, limit: limit}, eventColumns())
 	})
 	return cmd
 }
 
-func eventColumns(p *printer) []column[wire.Event] {
+func eventColumns() []column[wire.Event] {
 	return []column[wire.Event]{
 		{"NUMBER", func(e wire.Event) string { return strconv.FormatUint(e.Number, 10) }},
 		{"AT", func(e wire.Event) string { return e.At.UTC().Format(time.RFC3339) }},
@@ -116,9 +116,17 @@ func newAuditShowCmd(a *app) *cobra.Command {
 		RunE: a.run(func(ctx context.Context, s *session, args []string) error {
 			return get(ctx, s, path("audit", args[0]), func(e wire.Event) []row {
 				return []row{
-					{"event_id", e.ID}, {"number", strconv.FormatUint(e.Number, 10)}, {"at", s.print.moment(e.At)}, {"actor", named(e.Actor.Name, e.Actor.Client)},
-					{"secret_id", e.Actor.Secret}, {"from", e.Actor.Source}, {"request", e.Actor.Request}, {"action", e.Action}, {"target", e.Target},
-					{"changes", string(e.Changes)}, {"chain", e.Chain},
+					{"event_id", e.ID},
+					{"number", strconv.FormatUint(e.Number, 10)},
+					{"at", s.print.moment(e.At)},
+					{"actor", named(e.Actor.Name, e.Actor.Client)},
+					{"secret_id", e.Actor.Secret},
+					{"from", e.Actor.Source},
+					{"request", e.Actor.Request},
+					{"action", e.Action},
+					{"target", e.Target},
+					{"changes", string(e.Changes)},
+					{"chain", e.Chain},
 				}
 			})
 		}),

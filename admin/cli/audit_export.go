@@ -56,11 +56,15 @@ type eventLines struct {
 // maxEvent bounds one line of an export, in bytes.
 const maxEvent = 4 << 20
 
-// copy writes each line as it comes. Lines that are empty keep a stream alive.
-func (l *eventLines) copy(in io.Reader) error {
+// longestQuiet is how long a stream may say nothing: the server writes an empty line every 15 seconds.
+const longestQuiet = time.Minute
+
+// copy writes each line as it comes, and tells of it by heard. Lines that are empty keep a stream alive.
+func (l *eventLines) copy(in io.Reader, heard func()) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxEvent)
 	for lines.Scan() {
+		heard()
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
@@ -87,16 +91,23 @@ func (r *remote) export(ctx context.Context, query url.Values, lines *eventLines
 	if lines.last > 0 {
 		query.Set("after", fmt.Sprint(lines.last))
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	quiet := time.AfterFunc(longestQuiet, func() { cancel(context.DeadlineExceeded) })
+	defer quiet.Stop()
 	resp, err := r.send(ctx, request{method: http.MethodGet, path: "/audit/export", query: query}, nil, "")
 	if err == nil {
 		defer func() { _ = resp.Body.Close() }()
 		if resp.StatusCode != http.StatusOK {
 			_, err = read(resp)
 		} else {
-			err = lines.copy(resp.Body)
+			err = lines.copy(resp.Body, func() { quiet.Reset(longestQuiet) })
 		}
 	}
 	if silent, ok := errors.AsType[*silence](err); ok {
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			silent.err = context.DeadlineExceeded
+		}
 		silent.url = r.base
 		return silent.fault("the admin API")
 	}
@@ -111,7 +122,7 @@ func (s *session) followEvents(ctx context.Context, query url.Values, lines *eve
 		before := lines.last
 		err := s.api.export(ctx, query, lines)
 		if ctx.Err() != nil {
-			return nil // interrupted: that is how it ends
+			return nil //nolint:nilerr // interrupted: that is how it ends
 		}
 		if err != nil && ExitCode(err) != ExitUnavailable {
 			return err

@@ -56,9 +56,17 @@ func clientColumns(p *printer) []column[wire.Client] {
 func clientRows(p *printer) func(wire.Client) []row {
 	return func(c wire.Client) []row {
 		return []row{
-			{"name", c.Name}, {"client_id", c.ID}, {"status", c.Status}, {"description", c.Description}, {"owner", c.Owner},
-			{"labels", labels(c.Labels)}, {"auth method", c.AuthMethod}, {"default resource", c.DefaultResource},
-			{"created", p.moment(c.Created)}, {"updated", p.moment(c.Updated)}, {"last used", p.momentOr(c.LastUsed, "never")},
+			{"name", c.Name},
+			{"client_id", c.ID},
+			{"status", c.Status},
+			{"description", c.Description},
+			{"owner", c.Owner},
+			{"labels", labels(c.Labels)},
+			{"auth method", c.AuthMethod},
+			{"default resource", c.DefaultResource},
+			{"created", p.moment(c.Created)},
+			{"updated", p.moment(c.Updated)},
+			{"last used", p.momentOr(c.LastUsed, "never")},
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -155,17 +156,17 @@ func child(node *yaml.Node, name string) *yaml.Node {
 	for node.Kind == yaml.AliasNode {
 		node = node.Alias
 	}
-	switch node.Kind {
-	case yaml.MappingNode:
+	if node.Kind == yaml.SequenceNode {
+		if index, err := strconv.Atoi(name); err == nil && index >= 0 && index < len(node.Content) {
+			return node.Content[index]
+		}
+		return nil
+	}
+	if node.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			if node.Content[i].Value == name {
 				return node.Content[i+1]
 			}
-		}
-	case yaml.SequenceNode:
-		var index int
-		if _, err := fmt.Sscanf(name, "%d", &index); err == nil && index >= 0 && index < len(node.Content) {
-			return node.Content[index]
 		}
 	}
 	return nil
@@ -199,11 +200,11 @@ func (c *configuration) find(pointer string) (place, bool) {
 	pointer = strings.TrimPrefix(strings.TrimPrefix(pointer, "#"), "/document")
 	steps := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
 	lists := map[string][]place{"apis": c.apis, "clients": c.clients}
-	var index int
 	if len(steps) < 2 {
 		return place{}, false
 	}
-	if _, err := fmt.Sscanf(steps[1], "%d", &index); err != nil || index < 0 || index >= len(lists[steps[0]]) {
+	index, err := strconv.Atoi(steps[1])
+	if err != nil || index < 0 || index >= len(lists[steps[0]]) {
 		return place{}, false
 	}
 	found := lists[steps[0]][index]

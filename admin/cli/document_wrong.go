@@ -78,10 +78,10 @@ func members(part string) (list []string) {
 		if t.Name() != part {
 			continue
 		}
-		for i := range t.NumField() {
-			name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		for field := range t.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 			if name == "" {
-				name = strings.ToLower(t.Field(i).Name) // as the decoder does
+				name = strings.ToLower(field.Name) // as the decoder does
 			}
 			if name != "-" {
 				list = append(list, name)

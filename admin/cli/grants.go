@@ -61,8 +61,13 @@ func grantColumns(p *printer, known names) []column[wire.Grant] {
 func grantRows(p *printer) func(wire.Grant) []row {
 	return func(g wire.Grant) []row {
 		return []row{
-			{"client_id", g.Client}, {"api_id", g.API}, {"scopes", strings.Join(g.Scopes, " ")}, {"created", p.moment(g.Created)},
-			{"updated", p.moment(g.Updated)}, {"last used", p.momentOr(g.LastUsed, "never")}, {"issued tokens", strconv.FormatInt(g.Tokens, 10)},
+			{"client_id", g.Client},
+			{"api_id", g.API},
+			{"scopes", strings.Join(g.Scopes, " ")},
+			{"created", p.moment(g.Created)},
+			{"updated", p.moment(g.Updated)},
+			{"last used", p.momentOr(g.LastUsed, "never")},
+			{"issued tokens", strconv.FormatInt(g.Tokens, 10)},
 		}
 	}
 }

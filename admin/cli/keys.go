@@ -41,8 +41,12 @@ func newKeyListCmd(a *app) *cobra.Command {
 func keyRows(p *printer) func(wire.Key) []row {
 	return func(k wire.Key) []row {
 		return []row{
-			{"kid", k.ID}, {"algorithm", k.Algorithm}, {"state", k.State}, {"created", p.moment(k.Created)},
-			{"active from", p.moment(k.ActiveAt)}, {"revoked", p.momentOr(k.RevokedAt, "")},
+			{"kid", k.ID},
+			{"algorithm", k.Algorithm},
+			{"state", k.State},
+			{"created", p.moment(k.Created)},
+			{"active from", p.moment(k.ActiveAt)},
+			{"revoked", p.momentOr(k.RevokedAt, "")},
 		}
 	}
 }

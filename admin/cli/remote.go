@@ -175,7 +175,7 @@ func (r *remote) send(ctx context.Context, req request, body []byte, key string)
 	if req.absent {
 		h.Set("If-None-Match", "*")
 	}
-	resp, err := r.http.Do(sent) //nolint:bodyclose // the caller closes it
+	resp, err := r.http.Do(sent)
 	if err != nil {
 		return nil, &silence{url: r.base, err: err}
 	}

@@ -20,7 +20,7 @@ func (r *remote) client(ctx context.Context, named string) (string, error) {
 	if clientIDForm.MatchString(named) {
 		return named, nil
 	}
-	found, err := lookUp[wire.Client](ctx, r, "client", "/clients", "name", named)
+	found, err := lookUp[wire.Client](ctx, r, kind{"client", "/clients", "name"}, named)
 	return found.ID, err
 }
 
@@ -29,7 +29,7 @@ func (r *remote) apiID(ctx context.Context, named string) (string, error) {
 	if apiIDForm.MatchString(named) {
 		return named, nil
 	}
-	found, err := lookUp[wire.API](ctx, r, "API", "/apis", "identifier", named)
+	found, err := lookUp[wire.API](ctx, r, kind{"API", "/apis", "identifier"}, named)
 	return found.ID, err
 }
 
@@ -42,20 +42,27 @@ func (r *remote) pair(ctx context.Context, clientName, apiName string) (client, 
 	return client, api, err
 }
 
-// lookUp finds the one thing whose member has this value.
-func lookUp[T any](ctx context.Context, r *remote, kind, at, member, value string) (one T, err error) {
+// kind is a kind of thing that people know by other names than ids.
+type kind struct {
+	name   string
+	path   string // of the list
+	member string // by which it is known
+}
+
+// lookUp finds the one thing that is known as value.
+func lookUp[T any](ctx context.Context, r *remote, k kind, value string) (one T, err error) {
 	if value == "" {
-		return one, usagef("the %s is named by an empty word", kind)
+		return one, usagef("the %s is named by an empty word", k.name)
 	}
-	items, _, err := r.list(ctx, at, where(member, value), 2)
+	items, _, err := r.list(ctx, k.path, where(k.member, value), 2)
 	if denied, ok := errors.AsType[*remoteError](err); ok && denied.status == http.StatusForbidden {
-		return one, fmt.Errorf("look up %s %q: %w; named by its id it need not be looked up", kind, value, err)
+		return one, fmt.Errorf("look up %s %q: %w; named by its id it need not be looked up", k.name, value, err)
 	}
 	if err != nil {
 		return one, err
 	}
 	if len(items) != 1 {
-		return one, &remoteError{status: http.StatusNotFound, what: fmt.Sprintf("there is no %s %q", kind, value)}
+		return one, &remoteError{status: http.StatusNotFound, what: fmt.Sprintf("there is no %s %q", k.name, value)}
 	}
 	return decode[T](items[0])
 }

@@ -66,8 +66,12 @@ func hinted(hint string) string {
 
 func secretRows(p *printer, c wire.Secret) []row {
 	return []row{
-		{"secret_id", c.ID}, {"client_id", c.Client}, {"status", c.Status}, {"created", p.moment(c.Created)},
-		{"expires", p.momentOr(c.Expires, "never")}, {"last used", p.momentOr(c.LastUsed, "never")},
+		{"secret_id", c.ID},
+		{"client_id", c.Client},
+		{"status", c.Status},
+		{"created", p.moment(c.Created)},
+		{"expires", p.momentOr(c.Expires, "never")},
+		{"last used", p.momentOr(c.LastUsed, "never")},
 	}
 }
 

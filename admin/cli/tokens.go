@@ -88,8 +88,14 @@ func newTokenShowCmd(a *app) *cobra.Command {
 		RunE: a.run(func(ctx context.Context, s *session, args []string) error {
 			return get(ctx, s, path("tokens", args[0]), func(t wire.Token) []row {
 				return []row{
-					{"jti", t.ID}, {"status", t.Status}, {"client_id", t.Client}, {"secret_id", t.Secret}, {"api_id", t.API},
-					{"scope", t.Scope}, {"issued", s.print.moment(t.Issued)}, {"expires", s.print.moment(t.Expires)},
+					{"jti", t.ID},
+					{"status", t.Status},
+					{"client_id", t.Client},
+					{"secret_id", t.Secret},
+					{"api_id", t.API},
+					{"scope", t.Scope},
+					{"issued", s.print.moment(t.Issued)},
+					{"expires", s.print.moment(t.Expires)},
 				}
 			})
 		}),
