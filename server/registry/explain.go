@@ -159,12 +159,8 @@ func (e *explanation) findAPI(ctx context.Context) error {
 }
 
 func (e *explanation) findGrant(ctx context.Context) error {
-	asked, malformed := auth.ParseScopes(e.asked.Scope)
-	if malformed != nil {
-		e.say("the scope is malformed: scopes are printable ASCII without quote and backslash, and stand apart by spaces")
-		return nil
-	}
-	if e.api == nil {
+	asked, ok := e.scopes()
+	if !ok || e.api == nil {
 		return nil
 	}
 	e.offered(asked)
@@ -191,6 +187,15 @@ func (e *explanation) findGrant(ctx context.Context) error {
 			e.mend(auth.NewScopes(append(slices.Clone(g.Scopes), lacks...)...)))
 	}
 	return nil
+}
+
+// scopes reads the scopes that are asked for.
+func (e *explanation) scopes() (asked auth.Scopes, ok bool) {
+	asked, err := auth.ParseScopes(e.asked.Scope)
+	if err != nil {
+		e.say("the scope is malformed: scopes are printable ASCII without quote and backslash, and stand apart by spaces")
+	}
+	return asked, err == nil
 }
 
 // offered says which of the scopes the API does not have at all.
