@@ -100,7 +100,7 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 	}
 	// The command line finds the system by it. Without it everything else works.
 	if err := cli.WriteProfile(env.environ, profile, cli.Profile{Bootstrap: folder.BootstrapPath()}); err != nil {
-		logger.Warn("the command line cannot find this system by itself", "error", err)
+		logger.WarnContext(ctx, "the command line cannot find this system by itself", "error", err)
 	}
 	return attend(ctx, system, func() {
 		printScreen(env.stdout, screen{typed: typed, folder: folder, bootstrap: bootstrap, ports: ports, settings: settings})

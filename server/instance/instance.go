@@ -18,6 +18,7 @@ import (
 	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/server"
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/imported"
 	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/seed"
 	"github.com/countersign/countersign/server/sqlstore"
@@ -129,6 +130,7 @@ func (i *Instance) prepare(ctx context.Context) (err error) {
 	if i.registry, err = seed.System(ctx, i.store, i.master, i.config.Now); err != nil {
 		return err
 	}
+	i.registry.Import = imported.Hash
 	if err := i.bootstrap(ctx); err != nil {
 		return err
 	}

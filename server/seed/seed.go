@@ -7,7 +7,6 @@ import (
 
 	"github.com/countersign/countersign/internal/seal"
 	"github.com/countersign/countersign/server/auth"
-	"github.com/countersign/countersign/server/imported"
 	"github.com/countersign/countersign/server/keys"
 	"github.com/countersign/countersign/server/registry"
 )
@@ -43,7 +42,6 @@ func System(ctx context.Context, store auth.Store, master seal.Key, now func() t
 	}
 	made := &registry.Registry{
 		Store: store, Peppers: func() *auth.Peppers { return peppers }, AuditKeys: func() *auth.AuditKeys { return audit }, Master: master, Now: now,
-		Import: imported.Hash,
 	}
 	return made, made.EnsureBuiltIns(ctx, actor())
 }
