@@ -16,6 +16,7 @@ const (
 	revokePath     = "/oauth2/revoke"
 	feedPath       = "/oauth2/revocations"
 	jwksPath       = "/oauth2/jwks"
+	adminPath      = "/admin/v1"
 
 	authorizationServer = "/.well-known/oauth-authorization-server"
 	openidConfiguration = "/.well-known/openid-configuration"
@@ -62,7 +63,18 @@ func (s *Server) adminRoutes() []route {
 			return nil
 		}})
 	}
+	if s.config.AdminAPI != nil {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+			routes = append(routes, route{method, adminPath + "/*path", "admin", s.adminAPI})
+		}
+	}
 	return routes
+}
+
+// adminAPI leaves it to the admin API to name the route that matched.
+func (s *Server) adminAPI(w http.ResponseWriter, r *http.Request) error {
+	s.config.AdminAPI.ServeHTTP(w, r)
+	return nil
 }
 
 // handler routes by exact path, as it was sent: no cleaning, no decoding, no redirect. So there is one way to name an

@@ -62,6 +62,8 @@ type Config struct {
 	Store         oauth.Store
 	Feed          Feed // nil: there is none, and none is advertised
 	Uses          Uses // nil: nothing is taken down
+	// AdminAPI serves everything below /admin/v1 on the admin handler. Nil: there is nothing.
+	AdminAPI http.Handler
 	// Ready returns why this instance can neither issue nor verify, or nil. It must not take long.
 	Ready func(context.Context) error
 

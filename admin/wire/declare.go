@@ -31,9 +31,9 @@ type ClientDecl struct {
 	Description     string            `json:"description,omitempty" yaml:"description,omitempty"`
 	Owner           string            `json:"owner,omitempty" yaml:"owner,omitempty"`
 	Labels          map[string]string `json:"labels,omitempty" yaml:"labels,omitempty"`
-	Disabled        bool              `json:"disabled,omitempty" yaml:"disabled,omitempty"`
+	Disabled        *bool             `json:"disabled,omitempty" yaml:"disabled,omitempty" doc:"absent: it stays what it is"`
 	AuthMethod      string            `json:"token_endpoint_auth_method,omitempty" yaml:"token_endpoint_auth_method,omitempty" enum:"client_secret_basic,client_secret_post"`
-	DefaultResource string            `json:"default_resource,omitempty" yaml:"default_resource,omitempty" doc:"identifier of an API"`
+	DefaultResource *string           `json:"default_resource,omitempty" yaml:"default_resource,omitempty" doc:"identifier of an API that it is granted; empty: none; absent: what it is, or what its first grant makes it"`
 	Grants          []GrantDecl       `json:"grants,omitempty" yaml:"grants,omitempty"`
 	Secret          *SecretDecl       `json:"secret,omitempty" yaml:"secret,omitempty"`
 }

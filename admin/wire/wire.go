@@ -47,7 +47,7 @@ type ClientPatch struct {
 	Description     *string            `json:"description,omitempty" nullable:"true" maxLength:"2000"`
 	Owner           *string            `json:"owner,omitempty" nullable:"true" maxLength:"200"`
 	Labels          map[string]*string `json:"labels,omitempty" nullable:"true" doc:"a label that is null is removed"`
-	AuthMethod      *string            `json:"token_endpoint_auth_method,omitempty" nullable:"true" enum:"client_secret_basic,client_secret_post"`
+	AuthMethod      *string            `json:"token_endpoint_auth_method,omitempty" nullable:"true" doc:"client_secret_basic or client_secret_post"`
 	DefaultResource *string            `json:"default_resource,omitempty" nullable:"true"`
 }
 
@@ -88,13 +88,13 @@ type SecretBody struct {
 
 // RotationBody asks for a new secret in place of the others.
 type RotationBody struct {
-	Overlap int64      `json:"overlap_seconds" minimum:"0" maximum:"2592000" default:"86400" doc:"how long the other active secrets go on working"`
+	Overlap *int64     `json:"overlap_seconds,omitempty" minimum:"0" maximum:"2592000" doc:"how long the other active secrets go on working; absent: 86400, a day"`
 	Expires *time.Time `json:"expires_at,omitempty" doc:"of the new secret; absent: never"`
 }
 
 // SecretPatch is a merge patch of a secret.
 type SecretPatch struct {
-	Expires *time.Time `json:"expires_at,omitempty" nullable:"true" doc:"null: never"`
+	Expires *time.Time `json:"expires_at" nullable:"true" doc:"null: never"`
 }
 
 // NewSecret is a secret with its value, which is shown this once.
@@ -151,9 +151,9 @@ type APIBody struct {
 type APIPatch struct {
 	Name      *string  `json:"name,omitempty" minLength:"1" maxLength:"200"`
 	Scopes    *[]Scope `json:"scopes,omitempty" nullable:"true" maxItems:"256" doc:"the whole list. A scope that a grant holds cannot be left out"`
-	Format    *string  `json:"token_format,omitempty" nullable:"true" enum:"jwt,opaque"`
+	Format    *string  `json:"token_format,omitempty" nullable:"true" doc:"jwt or opaque"`
 	Lifetime  *int64   `json:"token_lifetime_seconds,omitempty" nullable:"true" minimum:"60" maximum:"86400"`
-	Algorithm *string  `json:"signing_algorithm,omitempty" nullable:"true" enum:"ES256,RS256,PS256,EdDSA"`
+	Algorithm *string  `json:"signing_algorithm,omitempty" nullable:"true" doc:"ES256, RS256, PS256 or EdDSA"`
 }
 
 // Grant lets a client call an API with some of its scopes.

@@ -44,12 +44,13 @@ type parts struct {
 	imported  *imported.Verifier
 	usage     *usage.Collector
 	feed      *feed.Feed
+	draining  chan struct{} // closed when the end begins
 }
 
 // wire makes the parts and loads the directory. The directory forgets by a clock of its own: a revocation that it forgot since
 // the system's clock was wrong for a while would be missing when that is right again.
 func wire(ctx context.Context, i *Instance, steady func() time.Time) (p *parts, err error) {
-	p = &parts{}
+	p = &parts{draining: make(chan struct{})}
 	c, s := i.config, i.config.Settings
 	if p.ring, err = keys.NewRing(keys.Config{Issuer: s.Issuer, Master: i.master, Now: c.Now}); err != nil {
 		return nil, err
@@ -224,10 +225,14 @@ func (p *parts) newServer(i *Instance) (*server.Server, error) {
 		return nil, fmt.Errorf("setting trusted_proxies: %w", err)
 	}
 	p.feed = feed.New(feed.Config{Source: p.directory, Registerer: i.metrics})
+	administration, err := p.adminAPI(i)
+	if err != nil {
+		return nil, err
+	}
 	return server.New(server.Config{
 		Issuer: i.config.Settings.Issuer, Directory: p.directory, Tokens: p.tokens, Writer: p.writer, Keys: p.ring, Store: p,
 		Authenticator: &auth.Authenticator{Directory: p.directory, Peppers: p.peppers.Load, Now: i.config.Now, Imported: p.imported},
-		Feed:          p.feed, Uses: p.usage, Ready: i.ready, Now: i.config.Now, Log: i.config.Logger, Proxies: proxies,
+		Feed:          p.feed, AdminAPI: administration, Uses: p.usage, Ready: i.ready, Now: i.config.Now, Log: i.config.Logger, Proxies: proxies,
 		Registerer: i.metrics, Gatherer: i.metrics, Middleware: i.tracing.Middleware,
 	})
 }
@@ -263,7 +268,10 @@ func (p *parts) run(ctx context.Context, i *Instance) *sync.WaitGroup {
 	return all
 }
 
-func (p *parts) drain() { p.feed.Close() }
+func (p *parts) drain() {
+	close(p.draining)
+	p.feed.Close()
+}
 
 func (p *parts) close() error {
 	const flush = 2 * time.Second

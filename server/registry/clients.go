@@ -102,7 +102,7 @@ func mayDefault(ctx context.Context, tx auth.Tx, c *auth.Client) error {
 	}
 	_, err := tx.Grants().Grant(ctx, c.ID, c.DefaultResource)
 	if errors.Is(err, fault.NotFound) {
-		return fault.New(fault.InvalidRequest, "the client has no grant for this API").At("default_resource")
+		return errNotGranted()
 	}
 	return err
 }

@@ -24,7 +24,12 @@ type Repeat struct {
 	key     [sha256.Size]byte
 	request [sha256.Size]byte
 	seal    cipher.AEAD
+
+	replayed bool
 }
+
+// Replayed reports whether the last call was answered with what an earlier one made.
+func (p *Repeat) Replayed() bool { return p.replayed }
 
 // NewRepeat returns the Repeat of an actor's call: its operation and what identifies its target, the Idempotency-Key, and the body.
 func NewRepeat(actor auth.Actor, call, key string, body []byte) (*Repeat, error) {
@@ -140,6 +145,7 @@ func (p *Repeat) remember(answer any, now time.Time) (*auth.Replay, error) {
 }
 
 func (p *Repeat) open(row *auth.Replay, now time.Time, answer any) error {
+	p.replayed = true
 	if err := json.Unmarshal(row.Answer, answer); err != nil {
 		return fmt.Errorf("decode remembered answer: %w", err)
 	}

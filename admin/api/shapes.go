@@ -1,0 +1,78 @@
+package api
+
+import (
+	"time"
+
+	"github.com/countersign/countersign/admin/wire"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/registry"
+)
+
+func apiOf(body *wire.APIBody) auth.API {
+	a := auth.API{
+		Identifier: body.Identifier, Name: body.Name, Format: auth.Format(body.Format), Lifetime: time.Duration(body.Lifetime) * time.Second,
+		Algorithm: auth.Algorithm(body.Algorithm),
+	}
+	for _, scope := range body.Scopes {
+		a.Scopes = append(a.Scopes, auth.ScopeDefinition(scope))
+	}
+	return a
+}
+
+func bodyOfAPI(a *auth.API) wire.APIBody {
+	shown := showAPI(a)
+	return wire.APIBody{
+		Identifier: shown.Identifier, Name: shown.Name, Scopes: shown.Scopes, Format: shown.Format, Lifetime: shown.Lifetime, Algorithm: shown.Algorithm,
+	}
+}
+
+func showAPI(a *auth.API) wire.API {
+	shown := wire.API{
+		ID: a.ID.String(), Identifier: a.Identifier, Name: a.Name, Scopes: []wire.Scope{}, Format: string(a.Format),
+		Lifetime: int64(a.Lifetime / time.Second), Algorithm: string(a.Algorithm), Servers: textOf(a.Servers), BuiltIn: a.BuiltIn(),
+		Created: a.Created.UTC(), Updated: a.Updated.UTC(),
+	}
+	for _, scope := range a.Scopes {
+		shown.Scopes = append(shown.Scopes, wire.Scope(scope))
+	}
+	return shown
+}
+
+func oneAPI(a *auth.API, status int, err error) (*single[wire.API], error) {
+	if err != nil {
+		return nil, err
+	}
+	return one(showAPI(a), a.Revision, status, "apis", a.ID.String()), nil
+}
+
+func showGrant(g *registry.GrantDetail) wire.Grant {
+	return wire.Grant{
+		Client: g.Client.String(), API: g.API.String(), Scopes: append([]string{}, g.Scopes...), Created: g.Created.UTC(), Updated: g.Updated.UTC(),
+		LastUsed: optional(g.LastUsed), Tokens: g.Tokens,
+	}
+}
+
+func oneGrant(g *registry.GrantDetail, status int) *single[wire.Grant] {
+	return one(showGrant(g), g.Revision, status, "clients", g.Client.String(), "grants", g.API.String())
+}
+
+func showToken(d *registry.TokenDetail) wire.Token {
+	return wire.Token{
+		ID: d.ID.String(), Client: d.Client.String(), Secret: textUnlessZero(d.Credential), API: d.API.String(), Scope: d.Scope,
+		Issued: d.Issued.UTC(), Expires: d.Expires.UTC(), Status: string(d.Status),
+	}
+}
+
+func showRevocation(done *registry.Revocation, err error) (*answer[wire.Revocation], error) {
+	if err != nil {
+		return nil, err
+	}
+	return answered(wire.Revocation{Hit: hitOf(done.Hit), Sequence: done.Sequence}, nil)
+}
+
+func showKey(d registry.KeyDetail) wire.Key {
+	return wire.Key{
+		ID: d.ID.String(), Algorithm: string(d.Algorithm), State: string(d.State), Created: d.Created.UTC(), ActiveAt: d.ActiveAt.UTC(),
+		RevokedAt: optional(d.RevokedAt), SafeAt: optional(d.SafeToDrop),
+	}
+}

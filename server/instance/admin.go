@@ -1,0 +1,66 @@
+package instance
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/countersign/countersign/admin/api"
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/memory"
+)
+
+// adminAPI is the admin API of the instance.
+func (p *parts) adminAPI(i *Instance) (http.Handler, error) {
+	r := i.registry
+	r.Store = announced{i.store, func() {
+		p.directory.Hint()
+		p.hints.publish()
+	}}
+	r.Ledger, r.Denied, r.Peppers, r.Imported = i.store, p.directory.Denied, p.peppers.Load, p.imported
+	return api.New(api.Config{
+		Registry: r, Authenticator: admins{p.tokens, p.directory}, Now: i.config.Now, Version: i.config.Version,
+		TokenURL: strings.TrimSuffix(i.config.Settings.Issuer, "/") + "/oauth2/token", Draining: p.draining,
+	})
+}
+
+// announced is a store whose changes this and the other instances look for at once.
+type announced struct {
+	auth.Store
+
+	news func()
+}
+
+// Update implements auth.Store.
+func (s announced) Update(ctx context.Context, change func(auth.Tx) error) error {
+	err := s.Store.Update(ctx, change)
+	s.news() // even if it failed: it may have been committed
+	return err
+}
+
+// admins lets in who holds a token for the admin API. It implements api.Authenticator.
+type admins struct {
+	tokens    *auth.Tokens
+	directory *memory.Directory
+}
+
+// Authenticate implements api.Authenticator. That the token is genuine is found out first, since the read of the change log that
+// follows is only for those who have authenticated.
+func (a admins) Authenticate(ctx context.Context, bearer string) (auth.Actor, error) {
+	if _, err := a.tokens.Verify(ctx, bearer, auth.AdminAPI); err != nil {
+		return auth.Actor{}, err
+	}
+	if err := a.directory.Refresh(ctx); err != nil {
+		return auth.Actor{}, err
+	}
+	t, err := a.tokens.Verify(ctx, bearer, auth.AdminAPI)
+	if err != nil {
+		return auth.Actor{}, err
+	}
+	record := a.directory.Client(t.Client)
+	if record == nil || record.Client.Status != auth.Active {
+		return auth.Actor{}, fault.New(fault.InvalidToken, "the client of the access token is disabled or gone")
+	}
+	return auth.Actor{Client: t.Client, Credential: t.Credential, Name: record.Client.Name, Scope: t.Scope}, nil
+}
