@@ -49,7 +49,10 @@ func (s *snapshot) declareAPI(a *auth.API) DeclaredAPI {
 
 func (s *snapshot) declareClient(c *auth.Client) DeclaredClient {
 	d := DeclaredClient{
-		ID: c.ID.String(), Name: c.Name, Description: c.Description, Owner: c.Owner, Labels: c.Labels, AuthMethod: c.AuthMethod,
+		ID: c.ID.String(), Name: c.Name, Description: c.Description, Owner: c.Owner, AuthMethod: c.AuthMethod,
+	}
+	if len(c.Labels) > 0 {
+		d.Labels = c.Labels
 	}
 	if c.Status == auth.Disabled {
 		d.Disabled = new(true)

@@ -118,16 +118,18 @@ func (p *planner) stepGrants(c *plannedClient) {
 		return 1
 	}
 	slices.SortStableFunc(c.grants, func(x, y *plannedGrant) int { return cmp.Compare(isDefault(x), isDefault(y)) })
+	unsettled := c.before == nil || c.before.DefaultResource != c.after.DefaultResource
 	for _, g := range c.grants {
 		s := Step{Verb: Add, Kind: KindGrant, Name: grantName(g), Fields: differ(grantFields(g.before), grantFields(g.after))}
 		if g.before != nil {
 			s.Verb, s.Target, s.Revision = Modify, grantTarget(g.before.Client, g.before.API), g.before.Revision
 		}
+		unsettled = unsettled || g.before == nil // the first grant may have become the default
 		if len(s.Fields) > 0 {
 			p.step(s, func(ctx context.Context, do *applying) error { return do.setGrant(ctx, g.after) })
 		}
 	}
-	if c.before == nil && len(c.grants) > 0 || c.before != nil && c.before.DefaultResource != c.after.DefaultResource {
+	if unsettled {
 		p.toDo(func(ctx context.Context, do *applying) error { return do.setDefault(ctx, c.after) })
 	}
 }
@@ -167,14 +169,12 @@ func (p *planner) stepServerRemovals() {
 		if a.before == nil {
 			continue
 		}
-		removed := false
-		for _, id := range a.before.Servers {
-			if !a.after.ServedBy(id) && p.clients[p.names[id]].after != nil {
-				p.step(p.serverStep(Remove, a, id), nil)
-				removed = true
-			}
+		removed := slices.DeleteFunc(servesToo(a.before, a.after), func(id auth.ClientID) bool { return p.clients[p.names[id]].after == nil })
+		slices.SortFunc(removed, func(x, y auth.ClientID) int { return cmp.Compare(p.names[x], p.names[y]) })
+		for _, id := range removed {
+			p.step(p.serverStep(Remove, a, id), nil)
 		}
-		if removed {
+		if len(removed) > 0 {
 			p.toDo(func(ctx context.Context, do *applying) error { return do.setServers(ctx, a.after.ID, a.after.Servers) })
 		}
 	}
