@@ -19,7 +19,7 @@ type APIDecl struct {
 	Name       string   `json:"name" yaml:"name"`
 	Scopes     []Scope  `json:"scopes,omitempty" yaml:"scopes,omitempty"`
 	Format     string   `json:"token_format,omitempty" yaml:"token_format,omitempty" enum:"jwt,opaque"`
-	Lifetime   int64    `json:"token_lifetime_seconds,omitempty" yaml:"token_lifetime_seconds,omitempty"`
+	Lifetime   int64    `json:"token_lifetime_seconds,omitempty" yaml:"token_lifetime_seconds,omitempty" minimum:"60" maximum:"86400"`
 	Algorithm  string   `json:"signing_algorithm,omitempty" yaml:"signing_algorithm,omitempty" enum:"ES256,RS256,PS256,EdDSA"`
 	Servers    []string `json:"servers,omitempty" yaml:"servers,omitempty" doc:"names of the clients that serve it"`
 }
