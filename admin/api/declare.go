@@ -16,7 +16,8 @@ type applyInput struct {
 }
 
 const (
-	maxDocument = 8 << 20 // bytes
+	schemaPath  = "/config.schema.json" // of the YAML that the command line reads; for editors, without a token
+	maxDocument = 8 << 20               // bytes
 	applyTime   = 5 * time.Minute
 )
 

@@ -105,6 +105,7 @@ func (s *service) publish(front *router) error {
 		"/openapi.json":     {openapi + ";version=3.1", "default-src 'none'", text},
 		"/openapi-3.0.json": {openapi + ";version=3.0", "default-src 'none'", older},
 		"/docs":             {"text/html; charset=utf-8", policy, page},
+		schemaPath:          {"application/schema+json", "default-src 'none'", []byte(wire.Schema())},
 	} {
 		front.add(http.MethodGet, path, made.serve)
 	}
@@ -149,10 +150,49 @@ func complete(document *huma.OpenAPI) {
 				content[patchType] = content[jsonType]
 			}
 		}
-		for _, answer := range op.Responses {
+		for status, answer := range op.Responses {
 			if content := answer.Content[jsonType]; content != nil && content.Schema != nil {
 				content.Example = example(document, content.Schema)
 			}
+			if status == "200" {
+				delete(answer.Headers, "Location")
+			}
+			if status[0] == '2' && op.Method == http.MethodPost {
+				answer.Headers["Idempotent-Replayed"] = &huma.Param{
+					Description: "true: an earlier request with this Idempotency-Key made what is answered.", Schema: &huma.Schema{Type: huma.TypeString},
+				}
+			}
+		}
+	}
+	open(document)
+}
+
+// open lets answers have members that later versions add. Those of requests are refused if they are not known.
+func open(document *huma.OpenAPI) {
+	sent := map[*huma.Schema]bool{}
+	var reach func(*huma.Schema)
+	reach = func(schema *huma.Schema) {
+		schema = resolve(document, schema)
+		if schema == nil || sent[schema] {
+			return
+		}
+		sent[schema] = true
+		reach(schema.Items)
+		if inner, ok := schema.AdditionalProperties.(*huma.Schema); ok {
+			reach(inner)
+		}
+		for _, member := range schema.Properties {
+			reach(member)
+		}
+	}
+	for _, op := range operations(document) {
+		if op.RequestBody != nil {
+			reach(op.RequestBody.Content[jsonType].Schema)
+		}
+	}
+	for _, schema := range document.Components.Schemas.Map() {
+		if closed, ok := schema.AdditionalProperties.(bool); ok && !closed && !sent[schema] {
+			schema.AdditionalProperties = nil
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 
@@ -33,7 +34,7 @@ func newExportCmd(a *app) *cobra.Command {
 
 func newApplyCmd(a *app) *cobra.Command {
 	var files []string
-	var dry, prune bool
+	var dry, prune, schema bool
 	cmd := &cobra.Command{
 		Use: "apply -f FILE|FOLDER", Short: "Make APIs, clients and grants as files declare them", Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Long: "Make APIs, clients and grants as files declare them, all or nothing. What will change is shown first,\n" +
@@ -55,7 +56,8 @@ func newApplyCmd(a *app) *cobra.Command {
 		}
 		return nil
 	}
-	cmd.RunE = a.run(func(ctx context.Context, s *session, _ []string) error {
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of these files, for editors, and do nothing else")
+	run := a.run(func(ctx context.Context, s *session, _ []string) error {
 		if len(files) == 0 {
 			return usagef("-f is missing: the file or folder with the configuration")
 		}
@@ -68,6 +70,13 @@ func newApplyCmd(a *app) *cobra.Command {
 		}
 		return s.apply(ctx, wanted, wire.ApplyBody{Document: wanted.document, DryRun: dry, Prune: prune})
 	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if schema {
+			_, err := io.WriteString(a.env.Stdout, wire.Schema())
+			return err
+		}
+		return run(cmd, args)
+	}
 	return cmd
 }
 
