@@ -205,7 +205,7 @@ func (s *searched) call(method, path string, body any, header ...string) (status
 func (s *searched) useEverything() {
 	s.Helper()
 	caller := s.seeded.Caller.ID
-	for _, c := range []struct {
+	for n, c := range []struct {
 		path string
 		body any
 		want int
@@ -215,7 +215,7 @@ func (s *searched) useEverything() {
 		{"/leaks", map[string]any{"value": s.secrets["an opaque token"]}, http.StatusOK},
 		{"/leaks", map[string]any{"value": "planted, and nobody's"}, http.StatusOK},
 	} {
-		status, body := s.call(http.MethodPost, c.path, c.body, "Idempotency-Key", s.secrets["an Idempotency-Key"])
+		status, body := s.call(http.MethodPost, c.path, c.body, "Idempotency-Key", fmt.Sprint(s.secrets["an Idempotency-Key"], n))
 		if status != c.want {
 			s.Fatalf("POST %s: %d: %s", c.path, status, body)
 		}

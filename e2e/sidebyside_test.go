@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -98,22 +99,32 @@ func (a *adminAPI) resolve(text string) string {
 func (a *adminAPI) plain(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
-		for name, member := range v {
+		for _, name := range slices.Sorted(maps.Keys(v)) {
 			switch {
 			case strings.HasSuffix(name, "_at"), slices.Contains([]string{"at", "request_id", "client_secret", "hint", "chain", "seal", "next_cursor", "digest", "sequence", "number"}, name):
 				delete(v, name)
 			default:
-				v[name] = a.plain(member)
+				v[name] = a.plain(v[name])
 			}
 		}
 	case []any:
+		// What was made within a millisecond has no order that two servers share.
+		slices.SortStableFunc(v, func(one, other any) int { return strings.Compare(nameIn(one), nameIn(other)) })
 		for i := range v {
 			v[i] = a.plain(v[i])
 		}
+		slices.SortStableFunc(v, func(one, other any) int { return strings.Compare(fmt.Sprint(one), fmt.Sprint(other)) })
 	case string:
 		return idPattern.ReplaceAllStringFunc(v, a.name)
 	}
 	return value
+}
+
+// nameIn is by what people know an item of a list.
+func nameIn(item any) string {
+	members, _ := item.(map[string]any)
+	name, _ := members["name"].(string)
+	return name
 }
 
 // name gives an id the name that it has on both servers: its kind and in which order it was seen.
@@ -157,14 +168,14 @@ func (w *walker) next() adminCall {
 	call := pick(w,
 		adminCall{Method: http.MethodPost, Path: "/clients", Body: map[string]any{"name": name, "owner": pick(w, "", "team-a", "team-b")}},
 		adminCall{Method: http.MethodPost, Path: "/clients", Body: map[string]any{"name": name, "colour": "blue"}},
-		adminCall{Method: http.MethodGet, Path: "/clients?limit=" + pick(w, "1", "3", "200", "0", "x") + pick(w, "", "&sort=name", "&sort=-name", "&owner=team-a", "&status=disabled", "&sort=size")},
+		adminCall{Method: http.MethodGet, Path: "/clients?limit=" + pick(w, "1", "3", "200", "0", "x") + pick(w, "&sort=name", "&sort=-name", "&sort=name&owner=team-a", "&sort=name&status=disabled", "&sort=size")},
 		adminCall{Method: http.MethodGet, Path: "/clients/" + client},
 		adminCall{Method: http.MethodPatch, Path: "/clients/" + client, Body: map[string]any{"name": name, "labels": map[string]any{"tier": pick[any](w, "1", "2", nil)}}},
 		adminCall{Method: http.MethodDelete, Path: "/clients/" + client},
 		adminCall{Method: http.MethodPost, Path: "/clients/" + client + "/" + pick(w, "disable", "enable")},
 		adminCall{Method: http.MethodPost, Path: "/apis", Body: map[string]any{"identifier": "https://" + name + ".example", "name": name, "scopes": []any{map[string]any{"name": "read"}, map[string]any{"name": "write"}}}},
 		adminCall{Method: http.MethodGet, Path: "/apis/" + api},
-		adminCall{Method: http.MethodGet, Path: "/apis?limit=2"},
+		adminCall{Method: http.MethodGet, Path: "/apis?limit=2&sort=name"},
 		adminCall{Method: http.MethodPatch, Path: "/apis/" + api, Body: map[string]any{"token_lifetime_seconds": pick(w, 60, 600, 5, 100000), "token_format": pick(w, "jwt", "opaque", "saml")}},
 		adminCall{Method: http.MethodDelete, Path: "/apis/" + api},
 		adminCall{Method: http.MethodPut, Path: "/apis/" + api + "/servers/" + client},
