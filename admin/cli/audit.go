@@ -46,11 +46,11 @@ func (f *auditFlags) query(ctx context.Context, s *session) (query map[string][]
 			return nil, err
 		}
 	}
-	since, err := pastTime("since", f.since, s.print.now)
+	since, err := pastTime("since", f.since, s.print.now())
 	if err != nil {
 		return nil, err
 	}
-	until, err := pastTime("until", f.until, s.print.now)
+	until, err := pastTime("until", f.until, s.print.now())
 	if err != nil {
 		return nil, err
 	}
@@ -106,30 +106,6 @@ func eventColumns() []column[wire.Event] {
 		{"TARGET", func(e wire.Event) string { return e.Target }},
 		{"FROM", func(e wire.Event) string { return e.Actor.Source }},
 		{"EVENT ID", func(e wire.Event) string { return e.ID }},
-	}
-}
-
-func newAuditShowCmd(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "show EVENT", Short: "Show an event, with what was before and after", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
-		Example: "  countersign audit show evt_0vN6d1hYQm3ZJ4cW8kXb2T",
-		RunE: a.run(func(ctx context.Context, s *session, args []string) error {
-			return get(ctx, s, path("audit", args[0]), func(e wire.Event) []row {
-				return []row{
-					{"event_id", e.ID},
-					{"number", strconv.FormatUint(e.Number, 10)},
-					{"at", s.print.moment(e.At)},
-					{"actor", named(e.Actor.Name, e.Actor.Client)},
-					{"secret_id", e.Actor.Secret},
-					{"from", e.Actor.Source},
-					{"request", e.Actor.Request},
-					{"action", e.Action},
-					{"target", e.Target},
-					{"changes", string(e.Changes)},
-					{"chain", e.Chain},
-				}
-			})
-		}),
 	}
 }
 

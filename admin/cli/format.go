@@ -15,12 +15,12 @@ const day = 24 * time.Hour
 
 // ago tells how long ago at was, or how far ahead it is, in its largest unit.
 func (p *printer) ago(at time.Time) string {
-	passed := p.now.Sub(at)
-	if passed < 0 {
-		return "in " + span(-passed)
-	}
-	if passed < time.Second {
+	passed := p.now().Sub(at)
+	switch {
+	case passed.Abs() < time.Second:
 		return "just now"
+	case passed < 0:
+		return "in " + span(-passed)
 	}
 	return span(passed) + " ago"
 }
@@ -33,16 +33,18 @@ func (p *printer) since(at *time.Time, never string) string {
 	return p.ago(*at)
 }
 
+// span rounds to the unit in which the time is one or more.
 func span(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return strconv.Itoa(int(d/time.Second)) + "s"
-	case d < time.Hour:
-		return strconv.Itoa(int(d/time.Minute)) + "m"
-	case d < 2*day:
-		return strconv.Itoa(int(d/time.Hour)) + "h"
+	for _, unit := range []struct {
+		below time.Duration
+		of    time.Duration
+		name  string
+	}{{time.Minute, time.Second, "s"}, {time.Hour, time.Minute, "m"}, {2 * day, time.Hour, "h"}} {
+		if rounded := d.Round(unit.of); rounded < unit.below {
+			return strconv.Itoa(int(rounded/unit.of)) + unit.name
+		}
 	}
-	return strconv.Itoa(int(d/day)) + "d"
+	return strconv.Itoa(int(d.Round(day)/day)) + "d"
 }
 
 // moment writes a time exactly, and how long ago that is.

@@ -41,7 +41,7 @@ func newGrantListCmd(a *app) *cobra.Command {
 			return err
 		}
 		ids := func(g wire.Grant) []string { return []string{g.Client, g.API} }
-		return showNamed(ctx, s, listing{path: "/grants", limit: limit, query: query}, ids, func(known names) []column[wire.Grant] {
+		return showNamed(ctx, s, listing{path: "/grants", limit: limit, query: query, sorted: true}, ids, func(known names) []column[wire.Grant] {
 			return grantColumns(s.print, known)
 		})
 	})
@@ -52,9 +52,9 @@ func grantColumns(p *printer, known names) []column[wire.Grant] {
 	return []column[wire.Grant]{
 		{"CLIENT", func(g wire.Grant) string { return known.of(g.Client) }},
 		{"API", func(g wire.Grant) string { return known.of(g.API) }},
-		{"SCOPES", func(g wire.Grant) string { return strings.Join(g.Scopes, " ") }},
 		{"LAST USED", func(g wire.Grant) string { return p.since(g.LastUsed, "never") }},
 		{"ISSUED", func(g wire.Grant) string { return strconv.FormatInt(g.Tokens, 10) }},
+		{"SCOPES", func(g wire.Grant) string { return strings.Join(g.Scopes, " ") }},
 	}
 }
 

@@ -100,14 +100,16 @@ func (s *session) printGraph(graph wire.Graph) error {
 		}
 		servers[api.ID] = strings.Join(list, ", ")
 	}
-	err := printTable(s.print.out, graph.Calls, []column[wire.GraphCall]{
+	columns := []column[wire.GraphCall]{
 		{"CLIENT", func(c wire.GraphCall) string { return known.of(c.Client) }},
 		{"CALLS", func(c wire.GraphCall) string { return known.of(c.API) }},
 		{"SERVED BY", func(c wire.GraphCall) string { return servers[c.API] }},
-		{"SCOPES", func(c wire.GraphCall) string { return strings.Join(c.Scopes, " ") }},
 		{"LAST USED", func(c wire.GraphCall) string { return s.print.since(c.LastUsed, "never") }},
 		{"ISSUED", func(c wire.GraphCall) string { return strconv.FormatInt(c.Tokens, 10) }},
-	})
+		{"SCOPES", func(c wire.GraphCall) string { return strings.Join(c.Scopes, " ") }},
+	}
+	sortRows(graph.Calls, columns)
+	err := printTable(s.print.out, graph.Calls, columns)
 	if graph.Truncated {
 		s.note("there is more than is shown: `countersign grant list` shows all")
 	}

@@ -71,7 +71,7 @@ func newKeyRotateCmd(a *app) *cobra.Command {
 			if compromised {
 				return usagef("--compromised replaces the key at once: it goes without --publish-ahead")
 			}
-			at := s.print.now.Add(ahead).UTC()
+			at := s.print.now().Add(ahead).UTC()
 			body.ActiveAt = &at
 		}
 		if compromised {

@@ -69,6 +69,8 @@ type listing struct {
 	path  string
 	query url.Values
 	limit int // 0: all
+	// sorted puts a table in order of its first two columns, where the server knows only ids.
+	sorted bool
 }
 
 // where makes a query of names and values; what is empty is left out.

@@ -82,22 +82,29 @@ func showNamed[T any](ctx context.Context, s *session, q listing, ids func(T) []
 		return err
 	}
 	var all []string
-	for _, item := range items {
-		one, err := decode[T](item)
-		if err != nil {
+	rows := make([]T, len(items))
+	for i, item := range items {
+		if rows[i], err = decode[T](item); err != nil {
 			return err
 		}
-		all = append(all, ids(one)...)
+		all = append(all, ids(rows[i])...)
 	}
 	known, err := s.names(ctx, slices.DeleteFunc(all, func(id string) bool { return id == "" }))
 	if err != nil {
 		return err
 	}
-	if err := printList(s.print, items, columns(known)); err != nil {
-		return err
+	if q.sorted {
+		sortRows(rows, columns(known))
 	}
-	s.noteMore(more, len(items))
-	return nil
+	if s.print.machine() {
+		err = printList(s.print, items, columns(known))
+	} else {
+		err = printTable(s.print.out, rows, columns(known))
+	}
+	if err == nil {
+		s.noteMore(more, len(items))
+	}
+	return err
 }
 
 // filter makes a query of a client and an API, each named as the user does, or empty.

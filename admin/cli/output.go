@@ -2,9 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,7 +24,7 @@ const (
 type printer struct {
 	out  io.Writer
 	form string
-	now  time.Time
+	now  func() time.Time
 }
 
 func newPrinter(env Environment, form string) (*printer, error) {
@@ -33,7 +35,7 @@ func newPrinter(env Environment, form string) (*printer, error) {
 	default:
 		return nil, usagef("--output is %q: allowed is table, json, yaml", form)
 	}
-	return &printer{out: env.Stdout, form: form, now: env.Now()}, nil
+	return &printer{out: env.Stdout, form: form, now: env.Now}, nil
 }
 
 // machine reports whether a program reads the output.
@@ -121,6 +123,13 @@ func printTable[T any](out io.Writer, rows []T, columns []column[T]) error {
 		fmt.Fprintln(grid, strings.Join(cells, "\t"))
 	}
 	return flush(grid)
+}
+
+// sortRows puts rows in order of their first two columns.
+func sortRows[T any](rows []T, columns []column[T]) {
+	slices.SortStableFunc(rows, func(a, b T) int {
+		return cmp.Or(strings.Compare(columns[0].cell(a), columns[0].cell(b)), strings.Compare(columns[1].cell(a), columns[1].cell(b)))
+	})
 }
 
 // row is a member of one thing and its value.

@@ -48,10 +48,14 @@ func secretColumns(p *printer) []column[wire.Secret] {
 		{"LAST USED", func(c wire.Secret) string { return p.since(c.LastUsed, "never") }},
 		{"FROM", func(c wire.Secret) string { return c.LastUsedFrom }},
 		{"SAFE TO DELETE", func(c wire.Secret) string {
-			if c.Why == "" {
-				return yesNo(c.SafeToDelete)
+			text := "not yet"
+			if c.SafeToDelete {
+				text = "yes"
 			}
-			return yesNo(c.SafeToDelete) + ": " + c.Why
+			if c.Why != "" {
+				text += ": " + c.Why
+			}
+			return text
 		}},
 	}
 }
@@ -91,7 +95,7 @@ func newSecretAddCmd(a *app) *cobra.Command {
 	cmd.RunE = a.run(func(ctx context.Context, s *session, args []string) error {
 		body := wire.SecretBody{}
 		var err error
-		if body.Expires, err = ends.at(cmd, s.print.now); err != nil {
+		if body.Expires, err = ends.at(cmd, s.print.now()); err != nil {
 			return err
 		}
 		if valueFile != "" {
@@ -123,7 +127,7 @@ func newSecretRotateCmd(a *app) *cobra.Command {
 		if overlap < 0 || overlap%time.Second != 0 {
 			return usagef("--overlap is %v: allowed are whole seconds, not below 0", overlap)
 		}
-		expires, err := ends.at(cmd, s.print.now)
+		expires, err := ends.at(cmd, s.print.now())
 		if err != nil {
 			return err
 		}
@@ -152,11 +156,11 @@ func newSecretExpireCmd(a *app) *cobra.Command {
 		if err := apart(cmd, "expires-in", "expires-at", "never"); err != nil {
 			return err
 		}
-		expires, err := ends.at(cmd, s.print.now)
+		expires, err := ends.at(cmd, s.print.now())
 		if err != nil {
 			return err
 		}
-		if expires != nil && !expires.After(s.print.now) {
+		if expires != nil && !expires.After(s.print.now()) {
 			if err := s.confirm("end secret %s at once", args[1]); err != nil {
 				return err
 			}
