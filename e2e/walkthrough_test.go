@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/countersign/countersign/internal/up"
+)
+
+// block is one of the fenced blocks of a page: commands, and what they print if the page says so.
+type block struct {
+	line     int
+	commands string
+	printed  string
+}
+
+// TestWalkThrough runs every command of docs/admin.md, in its order, in one shell, against a system that `up` runs, and compares with
+// what the page says is printed.
+func TestWalkThrough(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"bash", "curl", "jq"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("no %s here", tool)
+		}
+	}
+	blocks := readBlocks(t, filepath.Join("..", "docs", "admin.md"))
+	folder := t.TempDir()
+	s := startUpIn(t, filepath.Join(folder, "countersign-data"), freeBase(t))
+	here := strings.NewReplacer(up.URL(up.DefaultPorts().Issuer), s.Issuer, up.URL(up.DefaultPorts().Admin), s.AdminURL)
+	var script strings.Builder
+	script.WriteString("set -euo pipefail\n")
+	for i, b := range blocks {
+		fmt.Fprintf(&script, "exec > block-%d 2>&1\n%s\n", i, here.Replace(b.commands))
+	}
+	bin := t.TempDir()
+	if err := os.Symlink(binary(), filepath.Join(bin, "countersign")); err != nil {
+		t.Fatal(err)
+	}
+	shell := exec.CommandContext(t.Context(), "bash", "-c", script.String())
+	shell.Dir, shell.Env = folder, append(outerEnvironment(folder), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	failed := shell.Run()
+	for i, b := range blocks {
+		text, err := os.ReadFile(filepath.Join(folder, fmt.Sprintf("block-%d", i)))
+		if err != nil {
+			t.Fatalf("docs/admin.md:%d was not reached (%v)", b.line, failed)
+		}
+		t.Logf("docs/admin.md:%d printed\n%s", b.line, text)
+		if b.printed != "" && !b.matches(string(text)) {
+			t.Errorf("docs/admin.md:%d says that it prints\n%s", b.line, b.printed)
+		}
+	}
+	if failed != nil {
+		t.Errorf("the last block: %v", failed)
+	}
+}
+
+// readBlocks returns the blocks of a page.
+func readBlocks(t *testing.T, page string) (blocks []block) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind := ""
+	for i, line := range strings.Split(string(text), "\n") {
+		switch {
+		case kind == "" && strings.HasPrefix(line, "```"):
+			if kind = strings.TrimPrefix(line, "```"); kind != "sh" && (kind != "text" || len(blocks) == 0) {
+				t.Fatalf("%s:%d: a block of %q", page, i+1, kind)
+			}
+			if kind == "sh" {
+				blocks = append(blocks, block{line: i + 2})
+			}
+		case line == "```":
+			kind = ""
+		case kind == "sh":
+			blocks[len(blocks)-1].commands += line + "\n"
+		case kind == "text":
+			blocks[len(blocks)-1].printed += line + "\n"
+		}
+	}
+	if len(blocks) == 0 {
+		t.Fatalf("%s has no commands", page)
+	}
+	return blocks
+}
+
+// matches reports whether text is what the page says: an ellipsis stands for anything in its line, one that stands alone for any lines,
+// and it does not matter how wide a column is, nor how far a line is indented.
+func (b block) matches(text string) bool {
+	var pattern strings.Builder
+	pattern.WriteString(`(?s)^`)
+	for line := range strings.Lines(b.printed) {
+		if line == "…\n" {
+			pattern.WriteString(`.*?`)
+			continue
+		}
+		pattern.WriteString(`[ \t]*`)
+		for i, word := range strings.Fields(line) {
+			if i > 0 {
+				pattern.WriteString(`[ \t]+`)
+			}
+			pattern.WriteString(strings.ReplaceAll(regexp.QuoteMeta(word), "…", `[^\n]*`))
+		}
+		pattern.WriteString(`[ \t]*\n`)
+	}
+	return regexp.MustCompile(pattern.String() + `$`).MatchString(strings.TrimRight(text, "\n") + "\n")
+}
