@@ -64,7 +64,8 @@ func (s *service) apis() {
 	add(s, operation{
 		id: "patchAPI", method: http.MethodPatch, path: each, tag: tagAPIs, scopes: needs(auth.ScopeAPIsWrite), summary: "Change an API",
 		about: "Format, lifetime and algorithm are for tokens to come. `scopes` is the whole list; one that a grant holds cannot be left out.",
-		body:  true, matches: matchChange, faults: codes{fault.NotFound, fault.Conflict},
+		body:  true, sent: map[string]any{"token_lifetime_seconds": 900, "token_format": "opaque"},
+		matches: matchChange, faults: codes{fault.NotFound, fault.Conflict},
 	}, s.patchAPI)
 	add(s, operation{
 		id: "deleteAPI", method: http.MethodDelete, path: each, tag: tagAPIs, scopes: needs(auth.ScopeAPIsWrite), summary: "Delete an API",

@@ -175,4 +175,3 @@ func showEvent(e *auth.AuditEvent) wire.Event {
 }
 
 func binary(b [32]byte) string { return base64.RawURLEncoding.EncodeToString(b[:]) }
-

@@ -25,8 +25,8 @@ type call struct {
 	// registry is what a change is asked of: under an Idempotency-Key, repeat, it is carried out once.
 	registry *registry.Registry
 	repeat   *registry.Repeat // nil: without a key
-	header http.Header      // of the answer
-	url    string           // of the request: path and query
+	header   http.Header      // of the answer
+	url      string           // of the request: path and query
 }
 
 type callKey struct{}

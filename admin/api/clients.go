@@ -48,7 +48,7 @@ func (s *service) clients() {
 	add(s, operation{
 		id: "createClient", method: http.MethodPost, path: "/clients", tag: tagClients, scopes: needs(auth.ScopeClientsWrite),
 		summary: "Create a client", about: "It has neither a secret nor a grant yet: add both, and it can ask for tokens.",
-		status: http.StatusCreated, body: true,
+		status: http.StatusCreated, body: true, sent: wire.ClientBody{Name: "orders", Owner: "team-payments", Labels: map[string]string{"tier": "1"}},
 	}, s.createClient)
 	add(s, operation{
 		id: "getClient", method: http.MethodGet, path: "/clients/{client_id}", tag: tagClients, scopes: needs(auth.ScopeClientsRead),
@@ -63,7 +63,8 @@ func (s *service) clients() {
 	add(s, operation{
 		id: "patchClient", method: http.MethodPatch, path: "/clients/{client_id}", tag: tagClients, scopes: needs(auth.ScopeClientsWrite),
 		summary: "Change a client", about: "Members that are absent stay as they are; null takes one back to its default.",
-		body: true, matches: matchChange, faults: codes{fault.NotFound, fault.Conflict},
+		body: true, sent: map[string]any{"owner": "team-payments", "labels": map[string]any{"tier": "1", "draft": nil}},
+		matches: matchChange, faults: codes{fault.NotFound, fault.Conflict},
 	}, s.patchClient)
 	add(s, operation{
 		id: "deleteClient", method: http.MethodDelete, path: "/clients/{client_id}", tag: tagClients, scopes: needs(auth.ScopeClientsWrite),

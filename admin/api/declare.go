@@ -32,7 +32,7 @@ func (s *service) declarations() {
 		id: "applyConfiguration", method: http.MethodPost, path: "/apply", tag: tagDeclared, scopes: all, summary: "Apply a configuration",
 		about: "Makes true what the document declares, all of it or nothing. With `dry_run` the answer is the plan. Besides the scopes for reading, it " +
 			"needs those of every single change it comes to. With the `digest` of a plan nothing else than that plan is carried out.",
-		body: true, maxBody: maxDocument, patience: applyTime, faults: codes{fault.PreconditionFailed},
+		body: true, sent: exampleDocument(), maxBody: maxDocument, patience: applyTime, faults: codes{fault.PreconditionFailed},
 	}, s.applyConfiguration)
 }
 
@@ -79,4 +79,18 @@ func (s *service) showPlan(p *registry.Plan) wire.Plan {
 		out.Steps = append(out.Steps, shown)
 	}
 	return out
+}
+
+func exampleDocument() wire.ApplyBody {
+	return wire.ApplyBody{DryRun: true, Document: wire.Document{
+		Version: wire.DocumentVersion,
+		APIs: []wire.APIDecl{{
+			Identifier: "https://inventory.example", Name: "Inventory", Scopes: []wire.Scope{{Name: "inventory:read", Description: "see what is in stock"}},
+			Servers: []string{"inventory"},
+		}},
+		Clients: []wire.ClientDecl{
+			{Name: "inventory"},
+			{Name: "orders", Grants: []wire.GrantDecl{{API: "https://inventory.example", Scopes: []string{"inventory:read"}}}},
+		},
+	}}
 }

@@ -145,7 +145,10 @@ func complete(document *huma.OpenAPI) {
 		}
 		if op.RequestBody != nil {
 			content := op.RequestBody.Content
-			content[jsonType].Example = example(document, content[jsonType].Schema)
+			content[jsonType].Example = op.Metadata[metadata].(*operation).sent //nolint:errcheck,forcetypeassert,revive // as the router
+			if content[jsonType].Example == nil {
+				content[jsonType].Example = example(document, content[jsonType].Schema)
+			}
 			if op.Method == http.MethodPatch {
 				content[patchType] = content[jsonType]
 			}

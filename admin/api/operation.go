@@ -27,6 +27,7 @@ type operation struct {
 	stream bool  // of JSON lines
 	faults codes // beyond those that every operation has
 	body   bool
+	sent   any // an example of the body; nil: one that follows from its type
 	matches
 	maxBody  int64         // bytes; 0: maxBody
 	patience time.Duration // how long the answer may take; 0: as long as any
@@ -51,10 +52,14 @@ func add[I, O any](s *service, op operation, handle func(context.Context, *I) (*
 		from(ctx).replayed()
 		return out, nil
 	})
+	if op.stream {
+		answers := s.huma.OpenAPI().Paths[op.path].Get.Responses
+		answers["200"].Content = map[string]*huma.MediaType{linesType: {Schema: &huma.Schema{Type: huma.TypeString, Description: "One Event a line."}}}
+	}
 	if op.put {
 		answers := s.huma.OpenAPI().Paths[op.path].Put.Responses
 		created := *answers["200"]
-		created.Description = "It was not there, and is now."
+		created.Description, created.Headers = "It was not there, and is now.", maps.Clone(created.Headers)
 		answers["200"].Description = "It is replaced."
 		answers["201"] = &created
 	}

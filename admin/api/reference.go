@@ -134,6 +134,9 @@ func describeOperation(document *huma.OpenAPI, op *huma.Operation) referenceOper
 			if good && r.Answer == nil {
 				r.Answer = describeContent(document, mediaType, content)
 				r.Answer.Status = status
+				for i := range r.Answer.Fields {
+					r.Answer.Fields[i].Required = false // which is the caller's business in requests alone
+				}
 			}
 		}
 		if answer.Ref != "" {
@@ -184,7 +187,7 @@ func curl(op *huma.Operation) string {
 	if op.Method == http.MethodPatch {
 		mediaType = patchType
 	}
-	text, err := json.Marshal(op.RequestBody.Content[mediaType].Example)
+	text, err := json.MarshalIndent(op.RequestBody.Content[mediaType].Example, "  ", "  ")
 	if err != nil {
 		return line
 	}

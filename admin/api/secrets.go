@@ -58,14 +58,14 @@ func (s *service) secrets() {
 	add(s, operation{
 		id: "addSecret", method: http.MethodPost, path: all, tag: tagSecrets, scopes: write, summary: "Add a secret to a client",
 		about:  "The answer shows its value, this once. A client can have ten." + ownSecrets,
-		status: http.StatusCreated, body: true, faults: codes{fault.NotFound},
+		status: http.StatusCreated, body: true, sent: wire.SecretBody{Expires: new(exampleTime("expires_at"))}, faults: codes{fault.NotFound},
 	}, s.addSecret)
 	add(s, operation{
 		id: "rotateSecrets", method: http.MethodPost, path: all + "/rotate", tag: tagSecrets, scopes: write,
 		summary: "Replace the secrets of a client",
 		about: "Makes a new secret, whose value the answer shows this once, and lets every other that can be used expire after the overlap, " +
 			"unless it does so sooner." + ownSecrets,
-		status: http.StatusCreated, body: true, faults: codes{fault.NotFound},
+		status: http.StatusCreated, body: true, sent: wire.RotationBody{Overlap: new(int64(86400))}, faults: codes{fault.NotFound},
 	}, s.rotateSecrets)
 	add(s, operation{
 		id: "getSecret", method: http.MethodGet, path: each, tag: tagSecrets, scopes: read, summary: "Read a secret",
@@ -83,7 +83,7 @@ func (s *service) secrets() {
 	add(s, operation{
 		id: "disableSecret", method: http.MethodPost, path: each + "/disable", tag: tagSecrets, scopes: write, summary: "Disable a secret",
 		about: "It can be enabled again. With `compromised`, what was done with it is undone as well." + ownSecrets,
-		body:  true, faults: codes{fault.NotFound},
+		body:  true, sent: wire.DisableBody{Compromised: true}, faults: codes{fault.NotFound},
 	}, s.disableSecret)
 	add(s, operation{
 		id: "enableSecret", method: http.MethodPost, path: each + "/enable", tag: tagSecrets, scopes: write, summary: "Enable a secret",

@@ -52,7 +52,7 @@ func (s *service) tokens() {
 		summary: "Revoke a set of tokens",
 		about: "Every token of the set that was issued up to now is refused within a second. To revoke by `kid` is to withdraw the key, which needs " +
 			"`keys:write` too.",
-		body: true, faults: codes{fault.NotFound},
+		body: true, sent: wire.RevocationBody{Client: exampleClient, API: exampleAPI}, faults: codes{fault.NotFound},
 	}, s.revokeTokens)
 	add(s, operation{
 		id: "reportLeak", method: http.MethodPost, path: "/leaks", tag: tagTokens, scopes: needs(auth.ScopeSecretsWrite), summary: "Report a leaked value",

@@ -47,7 +47,7 @@ type ClientPatch struct {
 	Description     *string            `json:"description,omitempty" nullable:"true" maxLength:"2000"`
 	Owner           *string            `json:"owner,omitempty" nullable:"true" maxLength:"200"`
 	Labels          map[string]*string `json:"labels,omitempty" nullable:"true" doc:"a label that is null is removed"`
-	AuthMethod      *string            `json:"token_endpoint_auth_method,omitempty" nullable:"true" doc:"client_secret_basic or client_secret_post"`
+	AuthMethod      *string            `json:"token_endpoint_auth_method,omitempty" nullable:"true" doc:"one of client_secret_basic and client_secret_post"`
 	DefaultResource *string            `json:"default_resource,omitempty" nullable:"true"`
 }
 
@@ -151,9 +151,9 @@ type APIBody struct {
 type APIPatch struct {
 	Name      *string  `json:"name,omitempty" minLength:"1" maxLength:"200"`
 	Scopes    *[]Scope `json:"scopes,omitempty" nullable:"true" maxItems:"256" doc:"the whole list. A scope that a grant holds cannot be left out"`
-	Format    *string  `json:"token_format,omitempty" nullable:"true" doc:"jwt or opaque"`
+	Format    *string  `json:"token_format,omitempty" nullable:"true" doc:"one of jwt and opaque"`
 	Lifetime  *int64   `json:"token_lifetime_seconds,omitempty" nullable:"true" minimum:"60" maximum:"86400"`
-	Algorithm *string  `json:"signing_algorithm,omitempty" nullable:"true" doc:"ES256, RS256, PS256 or EdDSA"`
+	Algorithm *string  `json:"signing_algorithm,omitempty" nullable:"true" doc:"one of ES256, RS256, PS256 and EdDSA"`
 }
 
 // Grant lets a client call an API with some of its scopes.
