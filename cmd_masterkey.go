@@ -71,6 +71,12 @@ func newMasterKeyRotateCmd(env environment) *cobra.Command {
 				return err
 			}
 			return withSchema(cmd, env, settings.databaseSettings, func(ctx context.Context, store *sqlstore.Store) error {
+				// The audit log is sealed under the old key, or under the new one where this ran before.
+				if keys.ChainAudit(ctx, store, fresh) != nil {
+					if err := keys.ChainAudit(ctx, store, old); err != nil {
+						return err
+					}
+				}
 				if err := keys.Reseal(ctx, store, keys.Resealing{Old: old, New: fresh, Actor: commandActor(cmd), Now: time.Now()}); err != nil {
 					return err
 				}
