@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -75,9 +76,7 @@ func third[T, U any](_ T, _ U, err error) error { return err }
 func (w things) calls(ctx context.Context) map[string]call {
 	all := map[string]call{}
 	for _, part := range []map[string]call{w.clientCalls(ctx), w.secretCalls(ctx), w.apiCalls(ctx), w.otherCalls(ctx), w.declareCalls(ctx)} {
-		for name, c := range part {
-			all[name] = c
-		}
+		maps.Copy(all, part)
 	}
 	return all
 }
@@ -257,8 +256,8 @@ func TestEveryOperationNeedsItsScopes(t *testing.T) {
 	calls := w.calls(t.Context())
 	for method := range reflect.TypeFor[*registry.Registry]().Methods() {
 		takesActor := false
-		for i := range method.Type.NumIn() {
-			takesActor = takesActor || method.Type.In(i) == reflect.TypeFor[auth.Actor]()
+		for in := range method.Type.Ins() {
+			takesActor = takesActor || in == reflect.TypeFor[auth.Actor]()
 		}
 		if takesActor && calls[method.Name].do == nil && system[method.Name] == nil {
 			t.Errorf("%s is not tested", method.Name)

@@ -77,8 +77,9 @@ func (r *Registry) DisableSecret(ctx context.Context, actor auth.Actor, id auth.
 	if err := needAny(actor, auth.ScopeSecretsWrite, auth.ScopeSecretsOwn); err != nil {
 		return nil, err
 	}
-	hit, err := none(), error(nil)
+	hit := none()
 	if compromised {
+		var err error
 		if hit, err = r.countCompromised(ctx, id); err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -178,9 +179,7 @@ func TestConcurrentEditsLoseNothing(t *testing.T) {
 				}
 				return second(o.UpdateClient(ctx, clerk, c.ID, registry.Match(seen.Revision), rename(func(c *auth.Client) {
 					labels := map[string]string{own: "was here"}
-					for name, value := range seen.Labels {
-						labels[name] = value
-					}
+					maps.Copy(labels, seen.Labels)
 					c.Labels = labels
 				})))
 			})
