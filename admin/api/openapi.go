@@ -43,9 +43,17 @@ const introduction = `Everything that can be administered: clients, their secret
 
 **Errors** are problem documents (RFC 9457) with a ` + "`code`" + ` that programs can rely on, the ` + "`request_id`" + ` of the log, and ` + "`errors`" + ` that point at members of the body. Unknown members, unknown parameters and members that stand there twice are refused. Times are RFC 3339 in UTC, durations whole seconds.`
 
+// schemaName names a schema by its type. Generators make a Client of their own from every document, so ours has another name there.
+func schemaName(t reflect.Type, hint string) string {
+	if t == reflect.TypeFor[wire.Client]() || t == reflect.TypeFor[*wire.Client]() {
+		return "ServiceClient"
+	}
+	return huma.DefaultSchemaNamer(t, hint)
+}
+
 // describe is the OpenAPI document without its operations.
 func (s *service) describe() huma.Config {
-	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	schemas := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	problem := schemas.Schema(reflect.TypeFor[wire.Problem](), true, "")
 	scopes := map[string]string{}
 	for _, scope := range registry.AdminScopes() {
@@ -160,7 +168,7 @@ func complete(document *huma.OpenAPI) {
 			if status == "200" {
 				delete(answer.Headers, "Location")
 			}
-			if status[0] == '2' && op.Method == http.MethodPost {
+			if status[0] == '2' && slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == idempotencyKey }) {
 				answer.Headers["Idempotent-Replayed"] = &huma.Param{
 					Description: "true: an earlier request with this Idempotency-Key made what is answered.", Schema: &huma.Schema{Type: huma.TypeString},
 				}
