@@ -71,7 +71,8 @@ func newSecretValueCmd(env environment) *cobra.Command {
 	return &cobra.Command{
 		Use: "secret-value", Short: "Print a new secret that no client has yet", Args: arguments(),
 		Long: "Print a new secret that no client has yet, such as for `countersign server --bootstrap-admin-secret-file`:\n" +
-			"256 random bits in the form that servers make. Nothing is stored. Write it to a file that only its owner may read.",
+			"256 random bits in the form that servers make. Nothing is stored. Write it to a file that only its owner\n" +
+			"may read.",
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(env.stdout, auth.NewSecretValue().Reveal())
 			return err //nolint:wrapcheck // standard output is gone

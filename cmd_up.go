@@ -79,12 +79,12 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
-	if err := ports.Free(ctx); err != nil {
-		return err
-	}
 	parts := partSettings(folder, settings)
 	if err := parts.Validate(); err != nil {
 		return usageError{fmt.Errorf("--redis: %w", err)} // the others are not the user's
+	}
+	if err := ports.Free(ctx); err != nil {
+		return err
 	}
 	bootstrap, err := prepareSystem(ctx, folder, parts, ports, logger)
 	if err != nil {
