@@ -61,7 +61,7 @@ func (s *service) audit() {
 	add(s, operation{
 		id: "verifyAudit", method: http.MethodPost, path: "/audit/verify", tag: tagAudit, scopes: read, summary: "Check the log",
 		about: "Against its chain and, if one is sent, a head from earlier. A log that does not hold is a report with `ok` false.",
-		body:  true, patience: verifyTime,
+		body:  true, reads: true, patience: verifyTime,
 	}, s.verifyAudit)
 	add(s, operation{
 		id: "exportAudit", method: http.MethodGet, path: "/audit/export", tag: tagAudit, scopes: read, summary: "Export the log",

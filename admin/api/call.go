@@ -57,7 +57,7 @@ func (s *service) admit(w http.ResponseWriter, r *http.Request, op *operation) (
 		return nil, err
 	}
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
-	if err := c.once(r); err != nil {
+	if err := c.once(r, op); err != nil {
 		return nil, err
 	}
 	if op.patience > 0 {

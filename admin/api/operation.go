@@ -24,6 +24,7 @@ type operation struct {
 	scopes [][]string
 	status int   // of success; 0: 200, or 204 where nothing is answered
 	put    bool  // 201 too
+	reads  bool  // a POST that changes nothing, and so takes no Idempotency-Key
 	stream bool  // of JSON lines
 	faults codes // beyond those that every operation has
 	body   bool
@@ -99,14 +100,20 @@ func (op *operation) codes() codes {
 	if op.body {
 		all = append(all, fault.TooLarge, fault.UnsupportedMedia)
 	}
-	if op.method == http.MethodPost {
-		all = append(all, fault.Conflict, fault.Mismatch) // by the Idempotency-Key
+	if op.repeatable() {
+		all = append(all, fault.Conflict)
+		if op.body {
+			all = append(all, fault.Mismatch)
+		}
 	}
 	if op.matches != 0 {
 		all = append(all, fault.PreconditionFailed, fault.PreconditionRequired)
 	}
 	return append(all, op.faults...)
 }
+
+// repeatable reports whether op takes an Idempotency-Key.
+func (op *operation) repeatable() bool { return op.method == http.MethodPost && !op.reads }
 
 // problems are the refusals of the OpenAPI document, by status.
 func problems() map[int]string {

@@ -1,16 +1,13 @@
 package api
 
 import (
-	"net/http"
-	"regexp"
-
 	"github.com/danielgtaylor/huma/v2"
 )
 
 // parameters are those that follow from what kind of operation it is. What handlers read themselves is described beside their types.
 func (op *operation) parameters() (all []*huma.Param) {
 	text := &huma.Schema{Type: huma.TypeString}
-	if op.method == http.MethodPost {
+	if op.repeatable() {
 		low, high := minKey, maxKey
 		all = append(all, &huma.Param{
 			Name: idempotencyKey, In: "header", Schema: &huma.Schema{Type: huma.TypeString, MinLength: &low, MaxLength: &high},
@@ -54,5 +51,3 @@ const (
 	exampleEvent  = "evt_00Qy3mLs8NwHa5tZyRjFpc"
 	exampleToken  = "00ZbT4kPq9mXsWv2LcRy7d"
 )
-
-var inPath = regexp.MustCompile(`\{([a-z_]+)\}`) //nolint:gochecknoglobals // compiled constant

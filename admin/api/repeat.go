@@ -14,9 +14,9 @@ const (
 )
 
 // once makes the same POST under the same Idempotency-Key one.
-func (c *call) once(r *http.Request) (err error) {
+func (c *call) once(r *http.Request, op *operation) (err error) {
 	given := r.Header[idempotencyKey]
-	if r.Method != http.MethodPost || len(given) == 0 {
+	if !op.repeatable() || len(given) == 0 {
 		return nil
 	}
 	if len(given) > 1 || len(given[0]) < minKey || len(given[0]) > maxKey || strings.ContainsFunc(given[0], notPrintable) {

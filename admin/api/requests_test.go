@@ -1,0 +1,183 @@
+package api_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/countersign/countersign/admin/wire"
+	"github.com/countersign/countersign/server/auth"
+)
+
+// any forces a change.
+func forced() http.Header { return ifMatch("*") }
+
+func (w *world) newClient() wire.Client {
+	w.Helper()
+	made, _ := want[wire.Client](w, http.StatusCreated, call{method: http.MethodPost, path: "/clients", body: wire.ClientBody{Name: "client-" + rand.Text()}})
+	return made
+}
+
+func (w *world) newAPI() wire.API {
+	w.Helper()
+	made, _ := want[wire.API](w, http.StatusCreated, call{method: http.MethodPost, path: "/apis", body: wire.APIBody{
+		Identifier: "https://" + rand.Text() + ".test", Name: "Inventory", Scopes: []wire.Scope{{Name: "read"}, {Name: "write"}},
+	}})
+	return made
+}
+
+func (w *world) newSecret(client string) wire.NewSecret {
+	w.Helper()
+	made, _ := want[wire.NewSecret](w, http.StatusCreated, call{method: http.MethodPost, path: "/clients/" + client + "/secrets"})
+	return made
+}
+
+// newGrant makes a client, an API and a grant, and returns the path of the grant.
+func (w *world) newGrant() (client, api, path string) {
+	w.Helper()
+	client, api = w.newClient().ID, w.newAPI().ID
+	path = "/clients/" + client + "/grants/" + api
+	want[wire.Grant](w, http.StatusCreated, call{
+		method: http.MethodPut, path: path, body: wire.GrantBody{Scopes: []string{"read", "write"}}, header: header("If-None-Match", "*"),
+	})
+	return client, api, path
+}
+
+// newToken returns the id of a token that root was issued.
+func (w *world) newToken() string {
+	w.Helper()
+	w.ask(w.root, auth.AdminAPI, "keys:read")
+	page, _ := want[wire.List[wire.Token]](w, http.StatusOK, call{method: http.MethodGet, path: "/clients/" + w.root.ID.String() + "/tokens?limit=200"})
+	for _, t := range page.Items {
+		if t.Scope == "keys:read" {
+			return t.ID
+		}
+	}
+	w.Fatal("the token that was issued is not listed")
+	return ""
+}
+
+// newKey returns the id of a key that does not sign yet.
+func (w *world) newKey() string {
+	w.Helper()
+	keys, _ := want[wire.List[wire.Key]](w, http.StatusOK, call{method: http.MethodGet, path: "/keys"})
+	for _, k := range keys.Items {
+		if k.State == "next" && k.Algorithm == "ES256" {
+			return k.ID
+		}
+	}
+	made, _ := want[wire.Key](w, http.StatusCreated, call{method: http.MethodPost, path: "/keys/rotate", body: wire.KeyRotationBody{Algorithm: "ES256"}})
+	return made.ID
+}
+
+// valid returns, for each operation, a request that succeeds for whoever holds its scopes. It makes what the request needs.
+func (w *world) valid() map[string]func() call {
+	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+	fixed := func(method, path string) func() call { return func() call { return call{method: method, path: path} } }
+	client := func(method, suffix string, body any, h http.Header) func() call {
+		return func() call {
+			return call{method: method, path: "/clients/" + w.newClient().ID + suffix, body: body, header: h}
+		}
+	}
+	secret := func(method, suffix string, body any, h http.Header) func() call {
+		return func() call {
+			s := w.newSecret(w.newClient().ID)
+			return call{method: method, path: "/clients/" + s.Client + "/secrets/" + s.ID + suffix, body: body, header: h}
+		}
+	}
+	api := func(method string, body func(wire.API) any, h http.Header) func() call {
+		return func() call {
+			a := w.newAPI()
+			return call{method: method, path: "/apis/" + a.ID, body: body(a), header: h}
+		}
+	}
+	server := func(method string) func() call {
+		return func() call {
+			return call{method: method, path: "/apis/" + w.newAPI().ID + "/servers/" + w.newClient().ID}
+		}
+	}
+	grant := func(method string, body any, h http.Header) func() call {
+		return func() call {
+			_, _, path := w.newGrant()
+			return call{method: method, path: path, body: body, header: h}
+		}
+	}
+	none := func(wire.API) any { return nil }
+	document := wire.Document{Version: wire.DocumentVersion}
+	return map[string]func() call{
+		"listClients":   fixed(get, "/clients"),
+		"createClient":  func() call { return call{method: post, path: "/clients", body: wire.ClientBody{Name: rand.Text()}} },
+		"getClient":     client(get, "", nil, nil),
+		"putClient":     client(put, "", wire.ClientBody{Name: "put-" + rand.Text()}, forced()),
+		"patchClient":   client(patch, "", `{"owner":"me"}`, forced()),
+		"deleteClient":  client(del, "", nil, forced()),
+		"disableClient": client(post, "/disable", nil, nil),
+		"enableClient":  client(post, "/enable", nil, nil),
+
+		"listSecrets":   client(get, "/secrets", nil, nil),
+		"addSecret":     client(post, "/secrets", wire.SecretBody{Expires: new(time.Now().Add(time.Hour))}, nil),
+		"rotateSecrets": client(post, "/secrets/rotate", wire.RotationBody{Overlap: new(int64(60))}, nil),
+		"getSecret":     secret(get, "", nil, nil),
+		"patchSecret":   secret(patch, "", `{"expires_at":null}`, forced()),
+		"deleteSecret": func() call {
+			s := w.newSecret(w.newClient().ID)
+			path := "/clients/" + s.Client + "/secrets/" + s.ID
+			want[wire.SecretChange](w, http.StatusOK, call{method: post, path: path + "/disable"})
+			return call{method: del, path: path, header: forced()}
+		},
+		"disableSecret": secret(post, "/disable", wire.DisableBody{Compromised: true}, nil),
+		"enableSecret":  secret(post, "/enable", nil, nil),
+
+		"listAPIs": fixed(get, "/apis"),
+		"createAPI": func() call {
+			return call{method: post, path: "/apis", body: wire.APIBody{Identifier: "https://" + rand.Text() + ".test", Name: "x"}}
+		},
+		"getAPI":       api(get, none, nil),
+		"putAPI":       api(put, func(a wire.API) any { return wire.APIBody{Identifier: a.Identifier, Name: "renamed", Scopes: a.Scopes} }, forced()),
+		"patchAPI":     api(patch, func(wire.API) any { return `{"token_lifetime_seconds":900}` }, forced()),
+		"deleteAPI":    api(del, none, forced()),
+		"putServer":    server(put),
+		"deleteServer": server(del),
+
+		"listGrants":  fixed(get, "/grants"),
+		"getGrant":    grant(get, nil, nil),
+		"putGrant":    grant(put, wire.GrantBody{Scopes: []string{"read"}}, forced()),
+		"deleteGrant": grant(del, nil, forced()),
+
+		"listTokens":         client(get, "/tokens", nil, nil),
+		"revokeClientTokens": client(del, "/tokens", nil, nil),
+		"getToken":           func() call { return call{method: get, path: "/tokens/" + w.newToken()} },
+		"revokeToken":        func() call { return call{method: del, path: "/tokens/" + w.newToken()} },
+		"revokeTokens": func() call {
+			return call{method: post, path: "/revocations", body: wire.RevocationBody{Client: w.newClient().ID}}
+		},
+		"reportLeak": func() call {
+			return call{method: post, path: "/leaks", body: wire.LeakBody{Value: w.newSecret(w.newClient().ID).Value}}
+		},
+
+		"listKeys": fixed(get, "/keys"),
+		"rotateKey": func() call { // makes room for the next key first
+			want[wire.Revocation](w, http.StatusOK, call{method: post, path: "/keys/" + w.newKey() + "/revoke"})
+			return call{method: post, path: "/keys/rotate", body: wire.KeyRotationBody{Algorithm: "ES256"}}
+		},
+		"revokeKey": func() call { return call{method: post, path: "/keys/" + w.newKey() + "/revoke"} },
+
+		"listEvents":   fixed(get, "/audit"),
+		"getAuditHead": fixed(get, "/audit/head"),
+		"verifyAudit":  func() call { return call{method: post, path: "/audit/verify", body: wire.AuditVerification{}} },
+		"exportAudit":  fixed(get, "/audit/export"),
+		"listFailures": fixed(get, "/audit/failures"),
+		"getEvent": func() call {
+			page, _ := want[wire.List[wire.Event]](w, http.StatusOK, call{method: get, path: "/audit?limit=1"})
+			return call{method: get, path: "/audit/" + page.Items[0].ID}
+		},
+
+		"listUnused": fixed(get, "/insights/unused?days=1"),
+		"getGraph":   fixed(get, "/graph"),
+		"explain":    func() call { return call{method: get, path: fmt.Sprintf("/explain?client=%s", w.root.ID)} },
+
+		"exportConfiguration": fixed(get, "/export"),
+		"applyConfiguration":  func() call { return call{method: post, path: "/apply", body: wire.ApplyBody{Document: document}} },
+	}
+}
