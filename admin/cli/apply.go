@@ -115,7 +115,7 @@ func (s *session) apply(ctx context.Context, wanted *configuration, body wire.Ap
 }
 
 func (s *session) plan(ctx context.Context, wanted *configuration, body wire.ApplyBody) (plan wire.Plan, raw json.RawMessage, err error) {
-	got, err := s.api.do(ctx, request{method: http.MethodPost, path: "/apply", body: body})
+	got, err := s.api.do(ctx, request{method: http.MethodPost, path: "/apply", body: body, large: true})
 	if err != nil {
 		return plan, nil, wanted.located(err)
 	}

@@ -143,7 +143,7 @@ func newAuditVerifyCmd(a *app) *cobra.Command {
 			}
 			body.Head = known
 		}
-		done, err := s.api.do(ctx, request{method: http.MethodPost, path: "/audit/verify", body: body})
+		done, err := s.api.do(ctx, request{method: http.MethodPost, path: "/audit/verify", body: body, large: true})
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,14 +24,18 @@ type fake struct {
 	Issuer string                                   // what the metadata says; the URL unless set
 	Token  http.HandlerFunc                         // in place of a token for everybody
 	Admin  func(http.ResponseWriter, *http.Request) // answers what is below /admin/v1
-	asked  []string                                 // method and path of each request, in order; commands send one at a time
+
+	mu    sync.Mutex
+	asked []string // method and path of each request, in order
 }
 
 func newFake(t *testing.T, admin http.HandlerFunc) *fake {
 	t.Helper()
 	f := &fake{Admin: admin}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
 		f.asked = append(f.asked, r.Method+" "+r.URL.RequestURI())
+		f.mu.Unlock()
 		switch {
 		case r.URL.Path == "/.well-known/oauth-authorization-server":
 			answer(w, 200, fmt.Sprintf(`{"issuer": %q, "token_endpoint": %q}`, f.Issuer, f.URL+"/token"))
@@ -58,6 +63,8 @@ func answer(w http.ResponseWriter, status int, body string) {
 
 // calls returns how often the admin API was asked.
 func (f *fake) calls() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, request := range f.asked {
 		if strings.Contains(request, "/admin/v1/") {
 			n++

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,10 +95,10 @@ func hangUp(w http.ResponseWriter) {
 
 // What might have been done already is not sent again: whoever repeats a DELETE would be told that there is nothing.
 func TestDeleteIsNotRepeated(t *testing.T) {
-	var deletes int
+	var deletes atomic.Int32
 	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodDelete {
-			deletes++
+			deletes.Add(1)
 			if r.Header.Get("If-Match") != `"4"` {
 				t.Errorf("If-Match is %q", r.Header.Get("If-Match"))
 			}
@@ -108,8 +109,8 @@ func TestDeleteIsNotRepeated(t *testing.T) {
 		answer(w, 200, `{"client_id": "cl_0000000000000000000000"}`)
 	})
 	got := run(t, call{environ: f.environ(), args: []string{"client", "delete", "cl_0000000000000000000000", "--yes"}})
-	if got.code != cli.ExitUnavailable || deletes != 1 {
-		t.Errorf("%d times; %+v", deletes, got)
+	if got.code != cli.ExitUnavailable || deletes.Load() != 1 {
+		t.Errorf("%d times; %+v", deletes.Load(), got)
 	}
 }
 

@@ -122,6 +122,7 @@ func TestChoice(t *testing.T) {
 		{name: "two targets", args: []string{"--issuer", f.URL, "--profile", "one"}, want: "--profile goes without"},
 		{name: "admin URL alone", args: []string{"--admin-url", f.URL}, want: "--issuer"},
 		{name: "plain http", args: []string{"--issuer", f.URL, "--admin-url", "http://192.0.2.1", "--client-id", "x", "--client-secret-file", secret}, want: "loopback"},
+		{name: "no time", args: []string{"--request-timeout", "0s"}, want: "above zero"},
 		{name: "client without secret", args: []string{"--client-id", "cl_other"}, want: "--client-secret-file"},
 		{name: "secret in the command line", args: []string{"--client-id", "x", "--client-secret", "y"}, want: "everybody"},
 	} {

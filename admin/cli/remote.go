@@ -33,6 +33,9 @@ type remote struct {
 }
 
 func newRemote(at target, timeout time.Duration, env Environment) (*remote, error) {
+	if timeout <= 0 {
+		return nil, usagef("--request-timeout is %v: allowed is a time above zero", timeout)
+	}
 	// A redirect is not followed: it would take the token along.
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	r := &remote{http: client, timeout: timeout, agent: "countersign/" + env.Version, now: env.Now}
@@ -63,6 +66,7 @@ type request struct {
 	body   any    // sent as JSON, if not nil
 	match  string // If-Match
 	absent bool   // If-None-Match: *
+	large  bool   // the answer takes up to ten times as long as others
 }
 
 // answer is a successful one. body is valid JSON, or empty.
@@ -81,9 +85,12 @@ func (r *remote) do(ctx context.Context, req request) (got answer, err error) {
 	if err != nil {
 		return answer{}, err
 	}
-	key := rand.Text()
+	key, timeout := rand.Text(), r.timeout
+	if req.large {
+		timeout *= 10
+	}
 	err = again(ctx, func() (time.Duration, error) {
-		ctx, cancel := context.WithTimeout(ctx, r.timeout)
+		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		resp, err := r.send(ctx, req, body, key)
 		if err != nil {

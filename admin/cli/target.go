@@ -21,7 +21,7 @@ type connection struct {
 	ClientID     string `name:"client-id" help:"client to act as, in place of the profile's; its secret is needed too"`
 	ClientSecret string `name:"client-secret" secret:"true" help:"secret of that client"`
 
-	RequestTimeout time.Duration `name:"request-timeout" default:"30s" help:"how long to wait for one answer"`
+	RequestTimeout time.Duration `name:"request-timeout" default:"30s" help:"how long to wait for one answer; for those of apply and audit verify, ten times as long"`
 }
 
 // target is where the commands go and as whom.
