@@ -119,7 +119,8 @@ func (o office) must(err error) {
 
 func TestMatch(t *testing.T) {
 	failed := fault.PreconditionFailed
-	for name := range newOffice(t).matchedChanges(t.Context()) {
+	o := newOffice(t)
+	for name := range o.matchedChanges(t.Context()) {
 		t.Run(name, func(t *testing.T) {
 			for _, tt := range []struct {
 				match registry.Match
@@ -133,7 +134,6 @@ func TestMatch(t *testing.T) {
 				{2, "", failed},
 				{3, failed, failed},
 			} {
-				o := newOffice(t)
 				change := o.matchedChanges(t.Context())[name]
 				if change.missing != nil {
 					want := tt.new
