@@ -16,9 +16,9 @@ import (
 
 // planned is what the log of slow queries, here of all, tells of one: how it was carried out, not how it might be.
 type planned struct {
-	sql      string
-	examined int
-	steps    []step
+	statement string
+	examined  int
+	steps     []step
 }
 
 // step is a line of EXPLAIN with what really was read.
@@ -82,7 +82,7 @@ func (p planned) check(t *testing.T, q query) {
 		bad = bad || s.access == "ALL" && !small || sorts && int(s.rows) > most
 	}
 	if bad {
-		t.Errorf("%s: %d rows are examined\n%+v\n%.300q", q.name, p.examined, p.steps, p.sql)
+		t.Errorf("%s: %d rows are examined\n%+v\n%.300q", q.name, p.examined, p.steps, p.statement)
 	}
 	if testing.Verbose() {
 		t.Logf("%s: %d rows, %+v", q.name, p.examined, p.steps)
@@ -95,11 +95,11 @@ func parsePlans(log string) (plans []planned) {
 	for entry := range strings.SplitSeq(log, "# User@Host:") {
 		_, rest, _ := strings.Cut(entry, "\nSET timestamp=")
 		_, rest, _ = strings.Cut(rest, ";\n")
-		sql, _, complete := strings.Cut(rest, ";\n")
-		if !complete || !strings.HasPrefix(sql, "SELECT") && !strings.HasPrefix(sql, "INSERT") {
+		statement, _, complete := strings.Cut(rest, ";\n")
+		if !complete || !strings.HasPrefix(statement, "SELECT") && !strings.HasPrefix(statement, "INSERT") {
 			continue
 		}
-		p := planned{sql: sql}
+		p := planned{statement: statement}
 		if m := examined.FindStringSubmatch(entry); m != nil {
 			p.examined, _ = strconv.Atoi(m[1])
 		}

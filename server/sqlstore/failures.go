@@ -30,7 +30,7 @@ func (t *tx) ListFailures(ctx context.Context, client *auth.ClientID, limit int)
 	return list(ctx, t, scanFailure, selectFailures+"WHERE client = ? ORDER BY at DESC, id DESC LIMIT ?", client[:], limit)
 }
 
-// RecordFailures implements auth.UsageLog. The bound for each client is kept at once, that in all by Maintain too.
+// RecordFailures implements auth.UsageLog.
 func (s *Store) RecordFailures(ctx context.Context, failures []auth.AuthFailure) (err error) {
 	defer count(s.metrics.usage, &err)
 	var clients []auth.ClientID
@@ -51,34 +51,27 @@ func (s *Store) RecordFailures(ctx context.Context, failures []auth.AuthFailure)
 			}
 		}
 		for _, client := range clients {
-			if _, err := t.trimFailures(ctx, "client = ? AND ", failuresPerClient, client[:]); err != nil {
+			if err := t.trimFailures(ctx, "client = ? AND ", failuresPerClient, client[:]); err != nil {
 				return err
 			}
 		}
-		_, err := t.trimFailures(ctx, "", failuresInAll)
-		return err
+		return t.trimFailures(ctx, "", failuresInAll)
 	})
 }
 
-// trimFailures removes the oldest failures that a condition selects until no more than keep are left, some at a time.
-func (t *tx) trimFailures(ctx context.Context, condition string, keep int, args ...any) (removed int64, err error) {
+// trimFailures removes the oldest failures that a condition selects until no more than keep are left. That is as many as were written
+// just now.
+func (t *tx) trimFailures(ctx context.Context, condition string, keep int, args ...any) error {
 	var at, id int64
-	err = t.QueryRowContext(ctx, "SELECT at, id FROM auth_failures WHERE "+condition+"1 = 1 ORDER BY at DESC, id DESC LIMIT 1 OFFSET ?",
-		append(args[:len(args):len(args)], keep)...).Scan(&at, &id)
+	err := t.QueryRowContext(ctx, "SELECT at, id FROM auth_failures WHERE "+condition+"1 = 1 ORDER BY at DESC, id DESC LIMIT 1 OFFSET ?",
+		append(slices.Clip(args), keep)...).Scan(&at, &id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
+		return nil
 	}
 	if err != nil {
-		return 0, t.s.failed("count failures", err)
+		return t.s.failed("count failures", err)
 	}
-	return t.exec(ctx, "delete old failures", "DELETE FROM auth_failures WHERE "+condition+"at <= ? AND (at < ? OR id <= ?)",
-		append(args[:len(args):len(args)], at, at, id)...)
-}
-
-// deleteFailures keeps the bound in all.
-func (s *Store) deleteFailures(ctx context.Context) error {
-	return s.writing(ctx, func(t *tx) error {
-		_, err := t.trimFailures(ctx, "", failuresInAll)
-		return err
-	})
+	_, err = t.exec(ctx, "delete old failures", "DELETE FROM auth_failures WHERE "+condition+"at <= ? AND (at < ? OR id <= ?)",
+		append(slices.Clip(args), at, at, id)...)
+	return err
 }

@@ -56,10 +56,7 @@ func (s *Store) maintain(ctx context.Context, now time.Time, keepAudit time.Dura
 			return err
 		}
 	}
-	if err := s.deleteReplays(ctx, now); err != nil {
-		return err
-	}
-	return s.deleteFailures(ctx)
+	return s.deleteReplays(ctx, now)
 }
 
 func (s *Store) maintainTokens(ctx context.Context, now time.Time, m *auth.Maintenance) error {

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"github.com/countersign/countersign/server/auth"
@@ -38,7 +39,10 @@ func (s *Store) deleteEvents(ctx context.Context, before time.Time) (removed int
 
 // cutEvents removes the oldest events, at most rowsPerDelete. Events from before the floor, which were never chained, leave it where it is.
 func (t *tx) cutEvents(ctx context.Context, before time.Time) (removed int64, err error) {
-	oldest, err := list(ctx, t, scanEvent, selectEvents+"ORDER BY number LIMIT ?", rowsPerDelete)
+	oldest, err := list(ctx, t, func(row scanner) (*auth.AuditEvent, error) {
+		e := new(auth.AuditEvent)
+		return e, row.Scan(&e.Number, micros{&e.At}, fixed(e.Chain[:]))
+	}, "SELECT number, at, chain FROM audit_events ORDER BY number LIMIT ?", rowsPerDelete)
 	if err != nil {
 		return 0, err
 	}
@@ -89,7 +93,7 @@ func (s *Store) inSteps(ctx context.Context, query, change string, args ...any) 
 			found, err := list(ctx, t, func(row scanner) (*any, error) {
 				key := new(any)
 				return key, row.Scan(key)
-			}, query, append(args[:len(args):len(args)], rowsPerDelete)...)
+			}, query, append(slices.Clip(args), rowsPerDelete)...)
 			for _, key := range found {
 				keys = append(keys, *key)
 			}

@@ -229,17 +229,18 @@ func testRetention(t *testing.T, o *Opened) {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {
-		keep          time.Duration
-		removed, left int
+		keep    time.Duration
+		removed int64
+		left    uint64
 	}{{0, 0, old + young}, {5 * time.Hour, 0, old + young}, {2 * time.Hour, old, young}, {2 * time.Hour, 0, young}, {time.Minute, young, 0}} {
 		m, err := o.Ledger.Maintain(t.Context(), at, step.keep)
-		if err != nil || m.EventsRemoved != int64(step.removed) {
+		if err != nil || m.EventsRemoved != step.removed {
 			t.Errorf("keeping %s: %d events were removed, %v, want %d", step.keep, m.EventsRemoved, err, step.removed)
 		}
-		if n := o.chained(t); n != uint64(step.left) {
+		if n := o.chained(t); n != step.left {
 			t.Errorf("keeping %s: %d events are left, want %d", step.keep, n, step.left)
 		}
-		if got := o.events(t, auth.AuditQuery{Limit: 2 * old}); len(got) != step.left {
+		if got := o.events(t, auth.AuditQuery{Limit: 2 * old}); uint64(len(got)) != step.left {
 			t.Errorf("keeping %s: %d events are listed, want %d", step.keep, len(got), step.left)
 		}
 	}

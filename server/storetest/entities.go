@@ -249,7 +249,13 @@ func testGrants(t *testing.T, o *Opened) {
 	wantError(t, "grant of an unknown api", o.tryPut(t, newGrant(c.ID, auth.NewAPIID(now()), "read")), fault.Conflict)
 
 	all := []*auth.Grant{g, newGrant(c.ID, b.ID, "read"), newGrant(d.ID, a.ID, "read"), newGrant(d.ID, b.ID, "read")}
-	o.put(t, all[3], all[2], all[1])
+	g.Scopes = auth.NewScopes("write")
+	several := func(grants ...*auth.Grant) func(context.Context, auth.Tx) error {
+		return func(ctx context.Context, tx auth.Tx) error { return tx.Grants().PutGrant(ctx, grants...) }
+	}
+	o.update(t, several(all[3], g, all[2], all[1]))
+	o.update(t, several())
+	wantError(t, "several with one that is there", o.try(t, several(newGrant(d.ID, auth.NewAPIID(now()), "read"), newGrant(d.ID, b.ID, "read"))), fault.Conflict)
 	slices.SortFunc(all, func(x, y *auth.Grant) int { return compareIDs(x.API, y.API) })
 	slices.SortStableFunc(all, func(x, y *auth.Grant) int { return compareIDs(x.Client, y.Client) })
 	keep := func(keep func(*auth.Grant) bool) []*auth.Grant {

@@ -108,32 +108,26 @@ func testListClients(t *testing.T, o *Opened) {
 		c := newClient()
 		c.Name = names()[i*7%len(names())] + strings.Repeat("x", i%3+1)
 		c.Owner = []string{"", "team", "team "}[i%3]
+		c.Labels = map[string]string{"old": "1"}
+		all = append(all, c)
+		o.put(t, c)
 		c.Status = []auth.Status{auth.Active, auth.Disabled}[i%2]
 		c.Labels = []map[string]string{nil, {"tier": "1"}, {"tier": "2", "x": ""}, {"tier ": "1"}, {"ключ": "\"<&>\\"}}[i%5]
-		all = append(all, c)
+		o.put(t, c)
 	}
-	o.update(t, func(ctx context.Context, tx auth.Tx) error {
-		for _, i := range []int{0, 1} { // the second time they are replaced by themselves
-			for _, c := range all {
-				if c.Revision = int64(i); i == 0 {
-					c.Labels, c.Status = map[string]string{"old": "1"}, auth.Active
-				}
-			}
-			for j, c := range all {
-				if i == 1 {
-					c.Status = []auth.Status{auth.Active, auth.Disabled}[j%2]
-					c.Labels = []map[string]string{nil, {"tier": "1"}, {"tier": "2", "x": ""}, {"tier ": "1"}, {"ключ": "\"<&>\\"}}[j%5]
-				}
-				if err := put(ctx, tx, c); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
 	filters := []auth.ClientQuery{
-		{}, {Status: auth.Disabled}, {Owner: "team"}, {Owner: "team "}, {Owner: "nobody"}, {Status: auth.Active, Owner: "team"},
-		{Label: "tier"}, {Label: "tier", LabelValue: "2"}, {Label: "tier "}, {Label: "x"}, {Label: "old"}, {Label: "ключ", LabelValue: "\"<&>\\"},
+		{},
+		{Status: auth.Disabled},
+		{Owner: "team"},
+		{Owner: "team "},
+		{Owner: "nobody"},
+		{Status: auth.Active, Owner: "team"},
+		{Label: "tier"},
+		{Label: "tier", LabelValue: "2"},
+		{Label: "tier "},
+		{Label: "x"},
+		{Label: "old"},
+		{Label: "ключ", LabelValue: "\"<&>\\"},
 		{Label: "tier", Status: auth.Disabled, Owner: "team", NamePrefix: "a"},
 	}
 	for _, name := range names() {
@@ -200,8 +194,14 @@ func testListAPIs(t *testing.T, o *Opened) {
 		o.put(t, a)
 	}
 	for _, q := range []auth.APIQuery{
-		{}, {Identifier: all[3].Identifier}, {Identifier: "none"}, {NamePrefix: "a"}, {NamePrefix: "\U0010ffff"}, {Server: server.ID},
-		{Server: server.ID, NamePrefix: "a"}, {Server: auth.ClientID{1}},
+		{},
+		{Identifier: all[3].Identifier},
+		{Identifier: "none"},
+		{NamePrefix: "a"},
+		{NamePrefix: "\U0010ffff"},
+		{Server: server.ID},
+		{Server: server.ID, NamePrefix: "a"},
+		{Server: auth.ClientID{1}},
 	} {
 		for _, q.Order = range []auth.Order{"", auth.ByCreation, auth.ByName} {
 			for _, q.Descending = range []bool{false, true} {
