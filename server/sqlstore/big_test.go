@@ -59,16 +59,20 @@ func fill(tb testing.TB, db *sql.DB) *big {
 	}
 	at := b.now.UnixMicro()
 	b.insert(tb, "apis (id, revision, identifier, name, scopes, format, lifetime, algorithm, created, updated)", manyAPIs, func(i int) []any {
-		return []any{b.apis[i][:], 1, fmt.Sprintf("https://api-%d.example", i), fmt.Sprintf("API %03d", i*7%manyAPIs), `[{"Name":"read","Description":""}]`,
-			"jwt", int64(time.Hour / time.Microsecond), "ES256", at, at}
+		return []any{
+			b.apis[i][:], 1, fmt.Sprintf("https://api-%d.example", i), fmt.Sprintf("API %03d", i*7%manyAPIs), `[{"Name":"read","Description":""}]`,
+			"jwt", int64(time.Hour / time.Microsecond), "ES256", at, at,
+		}
 	})
 	b.insert(tb, "clients (id, revision, name, description, owner, labels, status, auth_method, created, updated)", manyClients, func(i int) []any {
 		status := "active"
 		if i%50 == 49 {
 			status = "disabled"
 		}
-		return []any{b.clients[i][:], 1, name(i), "a service of a big deployment", owner(i),
-			fmt.Sprintf(`{"tier":"%d","zone":"%d"}`, i%3, i%500), status, "client_secret_basic", at, at}
+		return []any{
+			b.clients[i][:], 1, name(i), "a service of a big deployment", owner(i),
+			fmt.Sprintf(`{"tier":"%d","zone":"%d"}`, i%3, i%500), status, "client_secret_basic", at, at,
+		}
 	})
 	b.insert(tb, "client_labels (client_id, name, value, client_name)", 2*manyClients, func(i int) []any {
 		if i%2 == 0 {
@@ -139,9 +143,11 @@ func (b *big) fillLogs(tb testing.TB) {
 		manyEvents, func(i int) []any {
 			at := b.now.Add(-time.Duration(manyEvents-i) * time.Minute)
 			id, target := auth.NewEventID(at), b.clients[i*3%manyClients]
-			return []any{i + 1, id[:], at.UnixMicro(), b.clients[i%20][:], make([]byte, 16), "console", "192.0.2.1", "r-1",
+			return []any{
+				i + 1, id[:], at.UnixMicro(), b.clients[i%20][:], make([]byte, 16), "console", "192.0.2.1", "r-1",
 				[]string{"grant.put", "client.update", "secret.create"}[i%3], target.String() + "/" + b.apis[i%manyAPIs].String(), "{}",
-				make([]byte, 32), target.String()}
+				make([]byte, 32), target.String(),
+			}
 		})
 	b.insert(tb, "auth_failures (at, client, reason, source, request, number)", manyEvents/3, func(i int) []any {
 		return []any{b.now.UnixMicro() - int64(i), b.clients[i%100][:], "wrong_secret", "192.0.2.1", "r-1", 1}

@@ -125,8 +125,16 @@ func (b *big) auditQueries() (all []query) {
 	target := b.clients[3*3000%manyClients].String()
 	hours := func(n int) time.Time { return b.now.Add(-time.Duration(n) * time.Hour) }
 	for _, q := range []auth.AuditQuery{
-		{}, {Actor: b.clients[3]}, {Action: "grant.put"}, {Action: "none"}, {Target: target}, {Target: target + "/" + b.apis[0].String()},
-		{From: hours(100)}, {Until: hours(100)}, {From: hours(101), Until: hours(100)}, {Actor: b.clients[3], From: hours(100)},
+		{},
+		{Actor: b.clients[3]},
+		{Action: "grant.put"},
+		{Action: "none"},
+		{Target: target},
+		{Target: target + "/" + b.apis[0].String()},
+		{From: hours(100)},
+		{Until: hours(100)},
+		{From: hours(101), Until: hours(100)},
+		{Actor: b.clients[3], From: hours(100)},
 		{Actor: b.clients[3], Action: "grant.put", Until: hours(400)},
 	} {
 		all = append(all, both(fmt.Sprintf("audit %+v", q), 0, func(ctx context.Context, tx auth.Tx, descending, further bool) error {
