@@ -98,8 +98,8 @@ type Grants interface {
 	APIGrants(ctx context.Context, id APIID) ([]*Grant, error)
 	// ListGrants returns a page of the grants that q selects.
 	ListGrants(ctx context.Context, q GrantQuery) ([]*Grant, error)
-	// PutGrant adds or replaces g as PutClient does.
-	PutGrant(ctx context.Context, g *Grant) error
+	// PutGrant adds or replaces grants as PutClient does. Many that are new are added by few statements.
+	PutGrant(ctx context.Context, grants ...*Grant) error
 	// DeleteGrant removes the grant, or returns fault.NotFound.
 	DeleteGrant(ctx context.Context, client ClientID, api APIID) error
 	// EachGrant calls each for every grant, in order of client and API, until it returns an error.

@@ -252,8 +252,7 @@ func TestApplyIsOvertaken(t *testing.T) {
 					options.Digest, want = w.plan(doc, tt.prune).Digest, tt.with
 				}
 				n := 0
-				raced := *w.Registry //nolint:govet // copylocks: nothing is under way
-				raced.Store = overtaken{w.store, func() { tt.other(w, n); n++ }}
+				raced := registry.Registry{Store: overtaken{w.store, func() { tt.other(w, n); n++ }}, Peppers: w.Peppers, Now: w.Now}
 				_, err := raced.Apply(ctx, system(), doc, options)
 				if want == "" && err != nil || want != "" && !errors.Is(err, want) {
 					t.Errorf("digest %v: error %v, want %v", digest, err, want)

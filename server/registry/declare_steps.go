@@ -21,13 +21,13 @@ func (p *planner) plan() (*Plan, error) {
 	for _, c := range p.declaredClients {
 		p.stepClient(c)
 	}
+	for _, c := range p.declaredClients {
+		p.stepGrants(c)
+	}
 	for _, a := range p.declaredAPIs {
 		p.stepServers(a)
 	}
 	made := &Plan{was: p.was, touched: p.touched()}
-	for _, c := range p.declaredClients {
-		p.stepGrants(c)
-	}
 	for _, c := range p.declaredClients {
 		if s := c.secret; s != nil {
 			made.secrets = append(made.secrets, s)

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/countersign/countersign/server/auth"
@@ -9,7 +10,8 @@ import (
 
 const (
 	selectGrants = "SELECT client_id, api_id, revision, scopes, created, updated FROM grants "
-	insertGrant  = "INSERT INTO grants (scopes, created, updated, revision, client_id, api_id) VALUES (?, ?, ?, ?, ?, ?)"
+	insertGrants = "INSERT INTO grants (scopes, created, updated, revision, client_id, api_id) VALUES "
+	grantGroup   = "(?, ?, ?, ?, ?, ?)"
 	updateGrant  = "UPDATE grants SET scopes = ?, created = ?, updated = ?, revision = ? WHERE client_id = ? AND api_id = ? AND revision = ?"
 )
 
@@ -37,9 +39,32 @@ func (t *tx) APIGrants(ctx context.Context, id auth.APIID) ([]*auth.Grant, error
 }
 
 // PutGrant implements auth.Grants.
-func (t *tx) PutGrant(ctx context.Context, g *auth.Grant) error {
-	return t.put(ctx, &g.Revision, insertGrant, updateGrant, g.Scopes.String(), g.Created.UnixMicro(), g.Updated.UnixMicro(),
-		g.Revision+1, g.Client[:], g.API[:])
+func (t *tx) PutGrant(ctx context.Context, grants ...*auth.Grant) error {
+	var added []*auth.Grant
+	for _, g := range grants {
+		if g.Revision == 0 {
+			added = append(added, g)
+		} else if err := t.put(ctx, &g.Revision, "", updateGrant, grantArgs(g)...); err != nil {
+			return err
+		}
+	}
+	for chunk := range slices.Chunk(added, rowsPerInsert) {
+		var args []any
+		for _, g := range chunk {
+			args = append(args, grantArgs(g)...)
+		}
+		if _, err := t.exec(ctx, "insert grants", values(insertGrants, grantGroup, len(chunk)), args...); err != nil {
+			return err
+		}
+	}
+	for _, g := range added {
+		g.Revision++
+	}
+	return nil
+}
+
+func grantArgs(g *auth.Grant) []any {
+	return []any{g.Scopes.String(), g.Created.UnixMicro(), g.Updated.UnixMicro(), g.Revision + 1, g.Client[:], g.API[:]}
 }
 
 // DeleteGrant implements auth.Grants.
