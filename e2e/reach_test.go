@@ -230,7 +230,7 @@ func TestTakenAwayElsewhere(t *testing.T) {
 // takeAwayTrial takes something away. With issuing, tokens are asked for at once afterwards, which makes the instances read the log.
 func (p *pair) takeAwayTrial(t *testing.T, n narrowing, issuing bool, took *distribution) {
 	t.Helper()
-	client := p.Client(t, "narrowed", []string{jwtAPI, opaqueAPI}, nil)
+	client := p.Client(t, "narrowed "+auth.NewClientID(time.Now()).String(), []string{jwtAPI, opaqueAPI}, nil)
 	var before []string
 	for _, s := range p.both() {
 		testbed.Wait(t, promptly, func() error { return issues(t.Context(), s, client, "write", "200") })
