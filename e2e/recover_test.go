@@ -13,7 +13,7 @@ import (
 )
 
 // firstLine is what `countersign server` prints at the first start on a database.
-var firstLine = regexp.MustCompile(`(?m)^countersign: bootstrap admin: client_id (\S+) client_secret (\S+) `) //nolint:gochecknoglobals // Go has no constant regular expressions
+var firstLine = regexp.MustCompile(`(?m)^countersign: bootstrap admin: client_id (\S+) client_secret (\S+) `)
 
 // adminToken returns an access token for the admin API, which must hold every scope.
 func adminToken(t *testing.T, issuer string, c credential) string {

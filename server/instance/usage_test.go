@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/imported"
 	"github.com/countersign/countersign/server/instance"
 	"github.com/countersign/countersign/server/registry"
 	"github.com/countersign/countersign/server/seed"
@@ -115,6 +116,7 @@ func TestImportedSecret(t *testing.T) {
 	d := newDeployment(t)
 	system, err := seed.System(t.Context(), d.store, d.master, time.Now)
 	d.check(err)
+	system.Import = imported.Hash
 	const value = "horse+battery%staple:1"
 	_, err = system.AddSecret(t.Context(), auth.Actor{}, d.client.ID, registry.NewSecretRequest{Value: auth.PresentedSecret(value)})
 	d.check(err)
