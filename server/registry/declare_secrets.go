@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign/server/auth"
@@ -92,13 +93,14 @@ func (v *values) find(ctx context.Context, client auth.ClientID, value auth.Secr
 		return nil, nil
 	}
 	var imported []*auth.Secret
-	key := client.String()
+	compared := []string{client.String()}
 	for _, s := range secrets {
 		if s.Imported != "" {
 			imported = append(imported, s)
-			key += s.ID.String() + string(s.Status)
+			compared = append(compared, s.ID.String(), string(s.Status))
 		}
 	}
+	key := strings.Join(compared, " ")
 	if len(imported) == 0 {
 		return nil, nil
 	}
