@@ -57,19 +57,19 @@ func seedClients(t *testing.T, databaseURL, masterKeyFile string) *seeded {
 	if err := store.Migrate(ctx); err != nil {
 		t.Fatal(err)
 	}
-	registry, err := seed.System(ctx, store, master, time.Now)
+	made, err := seed.System(ctx, store, master, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for identifier, format := range map[string]auth.Format{jwtAPI: auth.JWT, opaqueAPI: auth.Opaque} {
-		if err := seed.API(ctx, registry, auth.API{
+		if err := seed.API(ctx, made, auth.API{
 			Identifier: identifier, Name: string(format), Format: format,
 			Scopes: []auth.ScopeDefinition{{Name: "read"}, {Name: "write"}},
 		}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s := &seeded{Database: databaseURL, MasterKeyFile: masterKeyFile, Registry: registry, Actor: auth.Actor{Name: "test"}}
+	s := &seeded{Database: databaseURL, MasterKeyFile: masterKeyFile, Registry: made, Actor: auth.Actor{Name: "test"}}
 	s.Caller = s.Client(t, "caller", []string{jwtAPI, opaqueAPI}, nil)
 	s.Server = s.Client(t, "server", nil, []string{jwtAPI, opaqueAPI})
 	s.Stranger = s.Client(t, "stranger", nil, nil)
