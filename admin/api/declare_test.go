@@ -44,8 +44,8 @@ func TestApply(t *testing.T) {
 		steps = append(steps, s.Verb+" "+s.Kind+" "+s.Name)
 	}
 	if diff := cmp.Diff([]string{
-		"add api https://stock.example", "add client orders", "add client stock", "add server stock → https://stock.example",
-		"add grant orders → https://stock.example", "add secret orders",
+		"add api https://stock.example", "add client orders", "add client stock", "add grant orders → https://stock.example",
+		"add server stock → https://stock.example", "add secret orders",
 	}, steps); diff != "" || plan.Applied || plan.Digest == "" {
 		t.Errorf("applied %v, digest %q: %s", plan.Applied, plan.Digest, diff)
 	}
