@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -104,17 +105,25 @@ func sortedClients(all []*auth.Client, q auth.ClientQuery) (found []*auth.Client
 // testListClients compares every kind of query with what it should find.
 func testListClients(t *testing.T, o *Opened) {
 	var all []*auth.Client
-	for i := range 3 * len(names()) {
-		c := newClient()
-		c.Name = names()[i*7%len(names())] + strings.Repeat("x", i%3+1)
-		c.Owner = []string{"", "team", "team "}[i%3]
-		c.Labels = map[string]string{"old": "1"}
-		all = append(all, c)
-		o.put(t, c)
-		c.Status = []auth.Status{auth.Active, auth.Disabled}[i%2]
-		c.Labels = []map[string]string{nil, {"tier": "1"}, {"tier": "2", "x": ""}, {"tier ": "1"}, {"ключ": "\"<&>\\"}}[i%5]
-		o.put(t, c)
-	}
+	o.update(t, func(ctx context.Context, tx auth.Tx) error {
+		all = nil
+		for i := range 3 * len(names()) {
+			c := newClient()
+			c.Name = names()[i*7%len(names())] + strings.Repeat("x", i%3+1)
+			c.Owner = []string{"", "team", "team "}[i%3]
+			c.Labels = map[string]string{"old": "1"}
+			if err := put(ctx, tx, c); err != nil {
+				return err
+			}
+			c.Status = []auth.Status{auth.Active, auth.Disabled}[i%2]
+			c.Labels = []map[string]string{nil, {"tier": "1"}, {"tier": "2", "x": ""}, {"tier ": "1"}, {"ключ": "\"<&>\\"}}[i%5]
+			if err := put(ctx, tx, c); err != nil {
+				return err
+			}
+			all = append(all, c)
+		}
+		return nil
+	})
 	filters := []auth.ClientQuery{
 		{},
 		{Status: auth.Disabled},
@@ -150,11 +159,12 @@ func testStablePages(t *testing.T, o *Opened) {
 		for _, descending := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s %v", order, descending), func(t *testing.T) {
 				var kept, passing []*auth.Client
+				var all []any
 				for range 30 {
 					k, p := newClient(), newClient()
-					kept, passing = append(kept, k), append(passing, p)
-					o.put(t, k, p)
+					kept, passing, all = append(kept, k), append(passing, p), append(all, k, p)
 				}
+				o.put(t, all...)
 				q := auth.ClientQuery{Order: order, Descending: descending, Limit: 4}
 				var got []*auth.Client
 				for {
@@ -169,8 +179,9 @@ func testStablePages(t *testing.T, o *Opened) {
 					}
 					gone := passing[0].ID
 					passing = passing[1:]
-					o.put(t, newClient())
-					o.update(t, func(ctx context.Context, tx auth.Tx) error { return tx.Clients().DeleteClient(ctx, gone) })
+					o.update(t, func(ctx context.Context, tx auth.Tx) error {
+						return errors.Join(put(ctx, tx, newClient()), tx.Clients().DeleteClient(ctx, gone))
+					})
 				}
 				for _, c := range kept {
 					if n := len(slices.DeleteFunc(slices.Clone(got), func(g *auth.Client) bool { return g.ID != c.ID })); n != 1 {

@@ -120,9 +120,23 @@ func testGrantUses(t *testing.T, o *Opened) {
 
 func testReplays(t *testing.T, o *Opened) {
 	at := now()
-	r := &auth.Replay{Key: [32]byte{1}, Request: [32]byte{2, 0xff}, Answer: []byte(`{"id":1}`), Sealed: []byte{0, 1, 0xff}, At: at.UnixMicro()}
-	bare := &auth.Replay{Key: [32]byte{2}, Answer: []byte("null"), At: at.UnixMicro()}
-	putReplay := func(ctx context.Context, tx auth.Tx) error { return tx.Replays().PutReplay(ctx, r) }
+	replay := func(key byte, age time.Duration, sealed ...byte) *auth.Replay {
+		return &auth.Replay{
+			Key: [32]byte{key}, Request: [32]byte{2, 0xff}, Answer: []byte(`{"id":1}`), Sealed: sealed, At: at.Add(-age).UnixMicro(),
+		}
+	}
+	fresh, bare := replay(1, 9*time.Minute, 0, 1, 0xff), replay(2, 9*time.Minute)
+	old, older := replay(3, 11*time.Minute, 1), replay(4, 25*time.Hour, 1)
+	putReplays := func(all ...*auth.Replay) error {
+		return o.try(t, func(ctx context.Context, tx auth.Tx) error {
+			for _, r := range all {
+				if err := tx.Replays().PutReplay(ctx, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	read := func(key [32]byte) (found *auth.Replay, err error) {
 		err = o.Store.View(t.Context(), func(tx auth.Tx) error {
 			found, err = tx.Replays().Replay(t.Context(), key)
@@ -130,44 +144,30 @@ func testReplays(t *testing.T, o *Opened) {
 		})
 		return found, err
 	}
-	_, err := read(r.Key)
-	wantError(t, "an unknown key", err, fault.NotFound)
-	o.update(t, putReplay)
-	o.update(t, func(ctx context.Context, tx auth.Tx) error { return tx.Replays().PutReplay(ctx, bare) })
-	wantError(t, "the same key again", o.try(t, putReplay), fault.Conflict)
-	for _, step := range []struct {
-		name   string
-		after  time.Duration
-		sealed []byte
-		want   error
-	}{
-		{"at once", time.Minute, r.Sealed, nil}, {"without its secret", 11 * time.Minute, nil, nil}, {"a day later", 25 * time.Hour, nil, fault.NotFound},
-	} {
-		o.maintain(t, at.Add(step.after))
-		got, err := read(r.Key)
-		if wantError(t, step.name, err, step.want); err == nil {
-			want := *r
-			want.Sealed = step.sealed
-			wantSame(t, step.name, got, &want)
-			got, err = read(bare.Key)
-			wantError(t, step.name, err, nil)
-			wantSame(t, step.name, got, bare)
+	want := func(when string, all ...*auth.Replay) {
+		t.Helper()
+		for _, r := range all {
+			got, err := read(r.Key)
+			wantError(t, when, err, nil)
+			wantSame(t, when, got, r)
 		}
 	}
+	_, err := read(fresh.Key)
+	wantError(t, "an unknown key", err, fault.NotFound)
 	const many = 1100 // more than one statement removes
-	o.update(t, func(ctx context.Context, tx auth.Tx) error {
-		for i := range many {
-			err := tx.Replays().PutReplay(ctx, &auth.Replay{Key: [32]byte{3, byte(i >> 8), byte(i)}, Sealed: []byte{1}, Answer: []byte("1"), At: at.UnixMicro()})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	o.maintain(t, at.Add(25*time.Hour))
-	for i := range many {
-		if _, err := read([32]byte{3, byte(i >> 8), byte(i)}); err == nil {
-			t.Fatalf("answer %d of %d was not removed", i, many)
-		}
+	crowd := make([]*auth.Replay, many)
+	for i := range crowd {
+		crowd[i] = replay(9, 26*time.Hour, 1)
+		crowd[i].Key[1], crowd[i].Key[2] = byte(i>>8), byte(i)
+	}
+	wantError(t, "put", putReplays(append(crowd, fresh, bare, old, older)...), nil)
+	wantError(t, "the same key again", putReplays(fresh), fault.Conflict)
+	want("before maintenance", fresh, bare, old, older, crowd[0])
+	o.maintain(t, at)
+	old.Sealed = nil
+	want("after maintenance", fresh, bare, old)
+	for _, r := range []*auth.Replay{older, crowd[0], crowd[many/2], crowd[many-1]} {
+		_, err = read(r.Key)
+		wantError(t, "what is a day old", err, fault.NotFound)
 	}
 }
