@@ -200,19 +200,22 @@ func (w *walker) next() adminCall {
 	return call
 }
 
-// keepsAdmin reports whether the call may be sent: the client that sends the calls is the last that both know before the walk begins.
+// keepsAdmin reports whether the call may be sent: it must not be about the client that sends the calls, nor about sets of tokens that hold its own.
 func keepsAdmin(c adminCall, own string) bool {
-	all, isBody := c.Body.(map[string]any)
-	return !strings.Contains(c.Path, own) && !(isBody && (all["all"] == true || all["api_id"] != nil || all["client_id"] == own || all["secret_id"] != nil))
+	body, _ := c.Body.(map[string]any)
+	if strings.Contains(c.Path, own) || body["client_id"] == own {
+		return false
+	}
+	return body["all"] == nil && body["api_id"] == nil && body["secret_id"] == nil
 }
 
 // The same calls get the same answers from a server on SQLite and one on MariaDB.
 func TestDatabasesAnswerAlike(t *testing.T) {
 	const calls = 600
 	one, other := newAdminAPI(t, "sqlite"), newAdminAPI(t, "mariadb")
-	seedOfWalk := uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+	seedOfWalk := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seedOfWalk)
-	w := &walker{Rand: rand.New(rand.NewPCG(seedOfWalk, 1)), clients: 8, apis: 6, secrets: 8, etag: map[string]string{}} //nolint:gosec // repeatable on purpose
+	w := &walker{Rand: rand.New(rand.NewPCG(seedOfWalk, 1)), clients: 8, apis: 6, secrets: 8, etag: map[string]string{}}
 	own := ""
 	for n := range calls {
 		var call adminCall
