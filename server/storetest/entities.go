@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -273,6 +274,39 @@ func testGrants(t *testing.T, o *Opened) {
 	remove := func(ctx context.Context, tx auth.Tx) error { return tx.Grants().DeleteGrant(ctx, c.ID, a.ID) }
 	o.update(t, remove)
 	wantError(t, "second deletion", o.try(t, remove), fault.NotFound)
+}
+
+// testGrantsAtOnce puts more grants than one statement takes, one of which is there already.
+func testGrantsAtOnce(t *testing.T, o *Opened) {
+	const many = 1100
+	c, old := newClient(), newAPI("https://old.example")
+	first := newGrant(c.ID, old.ID, "read")
+	grants := []*auth.Grant{first}
+	o.update(t, func(ctx context.Context, tx auth.Tx) error {
+		if err := put(ctx, tx, c, old, first); err != nil {
+			return err
+		}
+		for i := range many {
+			a := newAPI(fmt.Sprintf("https://%d.example", i))
+			if err := put(ctx, tx, a); err != nil {
+				return err
+			}
+			grants = append(grants, newGrant(c.ID, a.ID, "read"))
+		}
+		return nil
+	})
+	first.Scopes = auth.NewScopes("write")
+	putAll := func(ctx context.Context, tx auth.Tx) error { return tx.Grants().PutGrant(ctx, grants...) }
+	o.update(t, putAll)
+	slices.SortFunc(grants, func(a, b *auth.Grant) int { return compareIDs(a.API, b.API) })
+	wantSame(t, "grants", viewed(t, o, func(ctx context.Context, tx auth.Tx) ([]*auth.Grant, error) {
+		return tx.Grants().ClientGrants(ctx, c.ID)
+	}), grants)
+	if first.Revision != 2 || grants[many].Revision == 0 {
+		t.Errorf("revisions are %d and %d", first.Revision, grants[many].Revision)
+	}
+	first.Revision = 1
+	wantError(t, "an old revision among them", o.try(t, putAll), fault.Conflict)
 }
 
 func testKeys(t *testing.T, o *Opened) {

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) *Opened) {
 		{"secrets", testSecrets},
 		{"apis", testAPIs},
 		{"grants", testGrants},
+		{"grants at once", testGrantsAtOnce},
 		{"keys", testKeys},
 		{"changes", testChanges},
 		{"names", testNames},
