@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -119,7 +120,8 @@ func TestSchemaIsServed(t *testing.T) {
 	w := newWorld(t)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.admin+wire.Base+"/config.schema.json", http.NoBody)
 	w.check(err)
-	response, err := http.DefaultClient.Do(request)
+	client := http.Client{Timeout: 10 * time.Second}
+	response, err := client.Do(request)
 	w.check(err)
 	defer response.Body.Close()
 	var schema map[string]any

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +35,35 @@ type world struct {
 	root          seed.Credential
 	token         string // of root, with every scope
 	seen          *record
+	stop          func() // ends the instance before the test does
+	log           *logged
+}
+
+// logged is what the instance writes.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// find returns the first line that holds what.
+func (l *logged) find(t testing.TB, what string) string {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if strings.Contains(line, what) {
+			return line
+		}
+	}
+	t.Fatalf("no line of the log has %s", what)
+	return ""
 }
 
 // newWorld starts it until the test ends.
@@ -53,7 +84,8 @@ func newWorld(t testing.TB) *world {
 	w.check(err)
 	w.root, err = seed.Client(t.Context(), w.registry, seed.Admin())
 	w.check(err)
-	w.run(instance.Config{Settings: settings, Version: "test", Logger: slog.New(slog.DiscardHandler), Now: time.Now})
+	w.log = &logged{}
+	w.run(instance.Config{Settings: settings, Version: "test", Logger: slog.New(slog.NewJSONHandler(w.log, nil)), Now: time.Now})
 	w.token = w.ask(w.root, auth.AdminAPI, "")
 	w.seen = newRecord(w)
 	return w
@@ -68,12 +100,13 @@ func (w *world) run(c instance.Config) {
 		close(listening)
 	}
 	go func() { ended <- instance.Run(ctx, c) }()
-	w.Cleanup(func() {
+	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			w.Error(err)
 		}
 	})
+	w.Cleanup(w.stop)
 	select {
 	case <-listening:
 	case err := <-ended:
