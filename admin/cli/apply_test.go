@@ -25,6 +25,8 @@ func TestConfigurationRefused(t *testing.T) {
 		want       []string
 	}{
 		{"no YAML", "clients: [\n", []string{"a.yaml:"}},
+		{"nothing at all", "", []string{"a.yaml holds no configuration"}},
+		{"nothing but comments", "# soon\n---\n", []string{"a.yaml holds no configuration"}},
 		{"no version", "clients: []\n", []string{`a.yaml:1: version is "": allowed is countersign/v1`}},
 		{"another version", "\nversion: countersign/v9\n", []string{`a.yaml:2: version is "countersign/v9"`}},
 		{"unknown member", head + "clients:\n  - name: orders\n    grant: []\n", []string{`a.yaml:4: unknown member "grant": allowed are client_id, name, description`, "grants, secret"}},
@@ -194,6 +196,29 @@ func TestApplyFails(t *testing.T) {
 	}
 }
 
+// A made secret replaces one of earlier, and nothing else.
+func TestApplyLeavesOtherFilesAlone(t *testing.T) {
+	for held, code := range map[string]int{"": 0, "cs_secret_old\n": 0, "version: countersign/v1\n": cli.ExitUsage, "cs_secret_old of orders\n": cli.ExitUsage} {
+		server := &applier{value: "made-value"}
+		f := newFake(t, server.serve)
+		file := write(t, "a.yaml", head+"clients:\n  - name: a\n    secret: {generate_file: a.secret}\n", 0o600)
+		there := filepath.Join(filepath.Dir(file), "a.secret")
+		if err := os.WriteFile(there, []byte(held), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := run(t, call{environ: f.environ(), args: []string{"apply", "-f", file, "--yes"}})
+		want := "made-value\n"
+		if code != 0 {
+			want = held
+		}
+		text, err := os.ReadFile(there)
+		if got.code != code || err != nil || string(text) != want || code != 0 && len(server.asked) != 1 {
+			t.Errorf("%q: %+v, asked %d times, then it holds %q, %v", held, got, len(server.asked), text, err)
+		}
+		onlyFiles(t, filepath.Dir(file), "a.secret", "a.yaml")
+	}
+}
+
 // What the server finds wrong is shown where it stands.
 func TestApplyLocatesErrors(t *testing.T) {
 	f := newFake(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -209,7 +234,7 @@ func TestApplyLocatesErrors(t *testing.T) {
 		}
 	}
 	got := run(t, call{environ: f.environ(), args: []string{"apply", "-f", folder}})
-	want := fmt.Sprintf("countersign: %[1]s/2.yaml:7: no such API\n%[1]s/2.yaml:3: is needed\n", folder)
+	want := fmt.Sprintf("countersign: %[1]s/2.yaml:7: api \"https://b\": no such API\n%[1]s/2.yaml:3: missing: is needed\n", folder)
 	if got.code != cli.ExitFailed || got.errors != want {
 		t.Errorf("exit code %d: %s\nwant %s", got.code, got.errors, want)
 	}

@@ -18,10 +18,11 @@ import (
 
 // configuration is what the files of `apply` declare, taken together.
 type configuration struct {
-	document wire.Document
-	apis     []place           // where each of document.APIs stands
-	clients  []place           // where each of document.Clients stands
-	generate map[string]string // from the name of a client to the file that its secret goes to
+	document  wire.Document
+	documents int               // of which it was made
+	apis      []place           // where each of document.APIs stands
+	clients   []place           // where each of document.Clients stands
+	generate  map[string]string // from the name of a client to the file that its secret goes to
 }
 
 // place is where something stands in a file.
@@ -109,13 +110,18 @@ func (s *session) readFile(name string) ([]byte, error) {
 }
 
 // add takes in the documents of one file. It decodes each twice: strictly into what it means, and into nodes, which know their lines.
+// A file that holds nothing is refused: with --prune, an export that failed or a pipe that broke would remove everything.
 func (c *configuration) add(file string, text []byte) error {
+	before := c.documents
 	nodes, strict := yaml.NewDecoder(bytes.NewReader(text)), yaml.NewDecoder(bytes.NewReader(text))
 	strict.KnownFields(true)
 	for {
 		var node yaml.Node
 		err := nodes.Decode(&node)
 		if errors.Is(err, io.EOF) {
+			if c.documents == before {
+				return usagef("%s holds no configuration: one begins with `version: %s`", called(file), wire.DocumentVersion)
+			}
 			return nil
 		}
 		var document wire.Document
@@ -132,11 +138,20 @@ func (c *configuration) add(file string, text []byte) error {
 		if document.Version != wire.DocumentVersion {
 			return wrong(file, top.Line, "version is %q: allowed is %s", document.Version, wire.DocumentVersion)
 		}
+		c.documents++
 		c.document.APIs = append(c.document.APIs, document.APIs...)
 		c.document.Clients = append(c.document.Clients, document.Clients...)
 		c.apis = append(c.apis, places(file, top, "apis")...)
 		c.clients = append(c.clients, places(file, top, "clients")...)
 	}
+}
+
+// called is the name of a file in a sentence.
+func called(file string) string {
+	if file == "-" {
+		return "standard input"
+	}
+	return file
 }
 
 // places returns where the items of a list stand.

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -62,6 +65,9 @@ func (c *configuration) open(plan wire.Plan) (*outbox, error) {
 		if step.Kind != "secret" || step.Verb != "add" || !wanted {
 			continue
 		}
+		if err := replaceable(target); err != nil {
+			return nil, errors.Join(err, box.close())
+		}
 		file, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*") // mode 0600
 		if err != nil {
 			return nil, errors.Join(usagef("make the file for the secret of client %q: %w", step.Name, err), box.close())
@@ -69,6 +75,26 @@ func (c *configuration) open(plan wire.Plan) (*outbox, error) {
 		box.aside[step.Name] = file
 	}
 	return box, nil
+}
+
+// replaceable refuses a file that holds anything but a secret that a server made: it is not ours to replace.
+func replaceable(name string) error {
+	file, err := os.Open(name) //nolint:gosec // the user names it
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return usagef("look at %s, where a secret is to go: %w", name, err)
+	}
+	defer func() { _ = file.Close() }()
+	text, err := io.ReadAll(io.LimitReader(file, maxSecret))
+	if err != nil {
+		return usagef("look at %s, where a secret is to go: %w", name, err)
+	}
+	if text = bytes.TrimSpace(text); len(text) > 0 && (!bytes.HasPrefix(text, []byte("cs_secret_")) || bytes.ContainsAny(text, " \t\r\n")) {
+		return usagef("%s holds something else than a secret that a server made, and is left alone: name another file", name)
+	}
+	return nil
 }
 
 // keep writes the secrets that were made. A file of an earlier secret is replaced, since it is of no use any more; one whose client got

@@ -103,10 +103,25 @@ func (c *configuration) located(err error) error {
 		if !ok {
 			return err
 		}
-		errs = append(errs, fmt.Errorf("%s: %s", here, at.Detail))
+		errs = append(errs, fmt.Errorf("%s: %s%s", here, subject(at.Pointer, here), at.Detail))
 	}
 	if len(errs) == 0 {
 		return err
 	}
 	return errors.Join(errs...)
+}
+
+// subject names the member at fault, and its value if that is short: many a line holds several.
+func subject(pointer string, at place) string {
+	name := pointer[strings.LastIndex(pointer, "/")+1:]
+	if _, err := strconv.Atoi(name); err == nil {
+		name = ""
+	}
+	if at.node.Kind == yaml.ScalarNode && at.node.Value != "" && len(at.node.Value) <= 80 {
+		name = strings.TrimSpace(name + " " + strconv.Quote(at.node.Value))
+	}
+	if name == "" {
+		return ""
+	}
+	return name + ": "
 }
