@@ -25,7 +25,16 @@ func idText(prefix string, id rawID) string {
 	return string(appendBase62(append(buffer[:0], prefix...), id[:], idDigits))
 }
 
-func parseID(prefix, text string) (id rawID, err error) {
+// parseID reads the text form of an id that names something. Zero is how a lack is written, and names nothing.
+func parseID(prefix, text string) (rawID, error) {
+	id, err := readID(prefix, text)
+	if err == nil && id == (rawID{}) {
+		return id, fault.New(fault.NotFound, "no id is zero")
+	}
+	return id, err
+}
+
+func readID(prefix, text string) (id rawID, err error) {
 	if len(text) != len(prefix)+idDigits || text[:len(prefix)] != prefix || !parseBase62(id[:], text[len(prefix):]) {
 		return rawID{}, fault.New(fault.NotFound, "an id of this kind is "+prefix+" and 22 letters and digits")
 	}
@@ -51,8 +60,9 @@ func (id ClientID) String() string { return idText("cl_", rawID(id)) }
 func (id ClientID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
-func (id *ClientID) UnmarshalText(text []byte) (err error) {
-	*id, err = ParseClientID(string(text))
+func (id *ClientID) UnmarshalText(text []byte) error {
+	read, err := readID("cl_", string(text))
+	*id = ClientID(read)
 	return err
 }
 
@@ -75,8 +85,9 @@ func (id APIID) String() string { return idText("api_", rawID(id)) }
 func (id APIID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
-func (id *APIID) UnmarshalText(text []byte) (err error) {
-	*id, err = ParseAPIID(string(text))
+func (id *APIID) UnmarshalText(text []byte) error {
+	read, err := readID("api_", string(text))
+	*id = APIID(read)
 	return err
 }
 
@@ -99,8 +110,9 @@ func (id SecretID) String() string { return idText("sec_", rawID(id)) }
 func (id SecretID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
-func (id *SecretID) UnmarshalText(text []byte) (err error) {
-	*id, err = ParseSecretID(string(text))
+func (id *SecretID) UnmarshalText(text []byte) error {
+	read, err := readID("sec_", string(text))
+	*id = SecretID(read)
 	return err
 }
 
@@ -123,8 +135,9 @@ func (id KeyID) String() string { return idText("key_", rawID(id)) }
 func (id KeyID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
-func (id *KeyID) UnmarshalText(text []byte) (err error) {
-	*id, err = ParseKeyID(string(text))
+func (id *KeyID) UnmarshalText(text []byte) error {
+	read, err := readID("key_", string(text))
+	*id = KeyID(read)
 	return err
 }
 
@@ -147,7 +160,8 @@ func (id EventID) String() string { return idText("evt_", rawID(id)) }
 func (id EventID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
-func (id *EventID) UnmarshalText(text []byte) (err error) {
-	*id, err = ParseEventID(string(text))
+func (id *EventID) UnmarshalText(text []byte) error {
+	read, err := readID("evt_", string(text))
+	*id = EventID(read)
 	return err
 }

@@ -61,8 +61,9 @@ func (id TokenID) String() string { return idText("", rawID(id)) }
 func (id TokenID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
-func (id *TokenID) UnmarshalText(text []byte) (err error) {
-	*id, err = ParseTokenID(string(text))
+func (id *TokenID) UnmarshalText(text []byte) error {
+	read, err := readID("", string(text))
+	*id = TokenID(read)
 	return err
 }
 
