@@ -160,7 +160,7 @@ func testReplays(t *testing.T, o *Opened) {
 		crowd[i] = replay(9, 26*time.Hour, 1)
 		crowd[i].Key[1], crowd[i].Key[2] = byte(i>>8), byte(i)
 	}
-	wantError(t, "put", putReplays(append(crowd, fresh, bare, old, older)...), nil)
+	wantError(t, "put", putReplays(slices.Concat(crowd, []*auth.Replay{fresh, bare, old, older})...), nil)
 	wantError(t, "the same key again", putReplays(fresh), fault.Conflict)
 	want("before maintenance", fresh, bare, old, older, crowd[0])
 	o.maintain(t, at)
