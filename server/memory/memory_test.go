@@ -82,6 +82,13 @@ func TestFollow(t *testing.T) {
 		}, func(d *memory.Directory, c *auth.Client, a *auth.API) bool {
 			return d.API(a.ID) == nil && len(d.Client(c.ID).Grants) == 0 && len(d.Client(c.ID).Serves) == 0
 		}},
+		{"client deleted, and another made with its id", func(w *world, c *auth.Client, _ *auth.API) error {
+			w.must(second(w.DeleteClient(w.Context(), auth.Actor{}, c.ID, registry.Any)))
+			return second(w.CreateClient(w.Context(), auth.Actor{}, auth.Client{ID: c.ID, Name: "heir"}))
+		}, func(d *memory.Directory, c *auth.Client, a *auth.API) bool {
+			r := d.Client(c.ID)
+			return r.Client.Name == "heir" && len(r.Serves)+len(r.Grants)+len(r.Secrets)+len(d.API(a.ID).Servers) == 0
+		}},
 		{"client and API made", func(w *world, _ *auth.Client, _ *auth.API) error {
 			return second(w.SetServer(w.Context(), auth.Actor{}, w.api("https://other.test").ID, w.client("other").ID, true))
 		}, func(d *memory.Directory, _ *auth.Client, _ *auth.API) bool {

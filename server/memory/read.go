@@ -129,7 +129,7 @@ func (d *delta) fill(ctx context.Context, r reading, current *state) error {
 		return err
 	}
 	for _, id := range named {
-		if d.clients[id] == nil { // the APIs that it served have a server less
+		if d.clients[id] == nil || current.made(id, d.clients[id].Client) { // the APIs that it served have a server less
 			for _, api := range current.apis.Load().servedBy[id] {
 				d.apis[api] = nil
 			}

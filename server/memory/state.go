@@ -57,6 +57,12 @@ func (s *state) using(id auth.APIID) (clients []auth.ClientID) {
 	return clients
 }
 
+// made reports whether c was made in place of another client that had its id. Its deletion took away what that one served.
+func (s *state) made(id auth.ClientID, c *auth.Client) bool {
+	before, known := s.clients.get(id)
+	return known && !before.Client.Created.Equal(c.Created)
+}
+
 // apply takes over what was read again. The sequence that it belongs to must be published after it.
 func (s *state) apply(d *delta) {
 	index := s.apis.Load()
