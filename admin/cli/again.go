@@ -26,15 +26,19 @@ func (s *silence) Error() string { return s.err.Error() }
 
 func (s *silence) Unwrap() error { return s.err }
 
-// fault is what the user reads of it; who is "the issuer" or "the admin API".
-func (s *silence) fault(who string) error {
+// fault is what the user reads of it; who is "the issuer" or "the admin API", start the command that starts the system, if it is known.
+func (s *silence) fault(who, start string) error {
 	if errors.Is(s.err, context.Canceled) {
 		return errors.New("interrupted")
 	}
 	if errors.Is(s.err, context.DeadlineExceeded) {
 		return &remoteError{status: unreachable, what: fmt.Sprintf("%s at %s does not answer in time", who, s.url)}
 	}
-	return &remoteError{status: unreachable, what: fmt.Sprintf("%s at %s does not answer: is it running?", who, s.url), err: s.err}
+	what := fmt.Sprintf("%s at %s does not answer: is it running?", who, s.url)
+	if start != "" {
+		what += " `" + start + "` starts it"
+	}
+	return &remoteError{status: unreachable, what: what, err: s.err}
 }
 
 // again calls do until it succeeds, at most three times. do asks for another time by a silence that is no timeout, or by a wait above

@@ -62,7 +62,7 @@ func TestConfigurationRefused(t *testing.T) {
 // Where nothing is named, or what is named cannot be read, the command says so.
 func TestApplyRefused(t *testing.T) {
 	for _, args := range [][]string{{}, {"-f", "/nowhere"}, {"-f", t.TempDir()}, {"-f", "-"}, {"a.yaml"}} {
-		if got := run(t, call{environ: []string{"COUNTERSIGN_ISSUER=https://x.example", "COUNTERSIGN_CLIENT_ID=x", "COUNTERSIGN_CLIENT_SECRET=x"}, args: append([]string{"apply"}, args...)}); got.code != cli.ExitUsage {
+		if got := run(t, call{environ: []string{"COUNTERSIGN_ISSUER=https://x.example", "COUNTERSIGN_CLIENT_ID=cl_x", "COUNTERSIGN_CLIENT_SECRET=x"}, args: append([]string{"apply"}, args...)}); got.code != cli.ExitUsage {
 			t.Errorf("%q: %+v", args, got)
 		}
 	}

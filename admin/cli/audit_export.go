@@ -109,7 +109,7 @@ func (r *remote) export(ctx context.Context, query url.Values, lines *eventLines
 			silent.err = context.DeadlineExceeded
 		}
 		silent.url = r.base
-		return silent.fault("the admin API")
+		return silent.fault("the admin API", r.issuer.at.start)
 	}
 	return err
 }

@@ -82,7 +82,7 @@ func (e *remoteError) Error() string {
 	if text == "" {
 		text = fmt.Sprintf("the server answers %d %s", e.status, http.StatusText(e.status))
 	}
-	if e.problem.Field != "" && len(e.problem.Errors) < 2 && !strings.HasPrefix(text, e.problem.Field) {
+	if e.problem.Field != "" && len(e.problem.Errors) < 2 && !strings.HasPrefix(text, e.problem.Field) && e.problem.Code != "insufficient_scope" {
 		text = e.problem.Field + ": " + text
 	}
 	if e.err != nil {

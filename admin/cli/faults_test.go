@@ -26,6 +26,8 @@ func TestRefusals(t *testing.T) {
 		{"bad members", 400, fmt.Sprintf(problem, 400, "2 members are wrong", "name", `{"pointer": "#/name", "detail": "too long"}, {"pointer": "#/labels/a", "detail": "too short"}`), cli.ExitFailed, []string{"2 members are wrong (request req-7)\n  name: too long\n  labels/a: too short\n"}},
 		{"token refused", 401, fmt.Sprintf(problem, 401, "the token is revoked", "", ""), cli.ExitNotAllowed, []string{"the token is revoked (request req-7)"}},
 		{"scope missing", 403, fmt.Sprintf(problem, 403, "the token lacks clients:write", "scope", ""), cli.ExitNotAllowed, []string{"clients:write"}},
+		{"scope missing, as the server says it", 403, strings.Replace(fmt.Sprintf(problem, 403, "the token lacks clients:write", "clients:write", ""), `"code": "c"`, `"code": "insufficient_scope"`, 1),
+			cli.ExitNotAllowed, []string{"countersign: the token lacks clients:write"}},
 		{"not there", 404, fmt.Sprintf(problem, 404, "no such client", "", ""), cli.ExitNotFound, []string{"no such client"}},
 		{"in the way", 409, fmt.Sprintf(problem, 409, "another client has it", "name", ""), cli.ExitConflict, []string{"name: another client has it"}},
 		{"changed meanwhile", 412, fmt.Sprintf(problem, 412, "changed", "", ""), cli.ExitConflict, []string{"changed"}},

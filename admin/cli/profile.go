@@ -99,6 +99,9 @@ func validProfile(name string, p Profile) error {
 	if p.ClientID == "" || p.SecretFile == "" {
 		return usagef("profile %q: issuer, admin_url, client_id and client_secret_file are needed, or bootstrap alone", name)
 	}
+	if err := validClient(p.ClientID); err != nil {
+		return usagef("profile %q: client_id %w", name, err)
+	}
 	if err := validMethod(p.AuthMethod); err != nil {
 		return usagef("profile %q: %w", name, err)
 	}
@@ -209,6 +212,7 @@ func (p Profile) target(name string) (target, error) {
 		return target{}, fmt.Errorf("profile %q: %s is no bootstrap.json of `countersign up`", name, p.Bootstrap)
 	}
 	t.issuer, t.adminURL, t.clientID, t.secret = b.Issuer, b.AdminURL, b.Clients["admin"].ID, b.Clients["admin"].Secret
+	t.start = "countersign up --data-dir " + filepath.Dir(p.Bootstrap)
 	return t, nil
 }
 

@@ -75,6 +75,7 @@ func TestWriteProfileRefuses(t *testing.T) {
 		"plain http for admin": {Issuer: example, AdminURL: "http://10.0.0.1", ClientID: "cl_x", SecretFile: "/s"},
 		"URL with a password":  {Issuer: "https://u:p@auth.example.com", AdminURL: example, ClientID: "cl_x", SecretFile: "/s"},
 		"unknown method":       {Issuer: example, AdminURL: example, ClientID: "cl_x", SecretFile: "/s", AuthMethod: "private_key_jwt"},
+		"name of a client":     {Issuer: example, AdminURL: example, ClientID: "orders", SecretFile: "/s"},
 		"name/with slash":      profile("/s"),
 	} {
 		if err := cli.WriteProfile([]string{"HOME=" + t.TempDir()}, strings.ReplaceAll(name, " ", "-"), p); err == nil {
@@ -116,14 +117,16 @@ func TestChoice(t *testing.T) {
 		{name: "flag over another issuer in the environment", environ: []string{"COUNTERSIGN_ISSUER=https://elsewhere.example"}, args: []string{"--profile", "one"}, who: "cl_one"},
 		{name: "another client", args: []string{"--client-id", "cl_other", "--client-secret-file", secret}, who: "cl_other"},
 		{name: "without a profile", args: []string{"--issuer", f.URL, "--admin-url", f.URL, "--client-id", "cl_other", "--client-secret-file", secret}, who: "cl_other"},
-		{name: "no such profile", args: []string{"--profile", "two"}, want: "there are boot, gone, one"},
+		{name: "no such profile", args: []string{"--profile", "two"}, want: "allowed is boot, gone, one"},
 		{name: "system that is gone", args: []string{"--profile", "gone"}, want: "countersign up"},
 		{name: "profile's secret for another issuer", args: []string{"--issuer", "https://elsewhere.example", "--admin-url", f.URL}, want: "--client-id"},
 		{name: "two targets", args: []string{"--issuer", f.URL, "--profile", "one"}, want: "--profile goes without"},
 		{name: "admin URL alone", args: []string{"--admin-url", f.URL}, want: "--issuer"},
-		{name: "plain http", args: []string{"--issuer", f.URL, "--admin-url", "http://192.0.2.1", "--client-id", "x", "--client-secret-file", secret}, want: "loopback"},
+		{name: "plain http", args: []string{"--issuer", f.URL, "--admin-url", "http://192.0.2.1", "--client-id", "cl_x", "--client-secret-file", secret}, want: "loopback"},
 		{name: "no time", args: []string{"--request-timeout", "0s"}, want: "above zero"},
 		{name: "client without secret", args: []string{"--client-id", "cl_other"}, want: "--client-secret-file"},
+		{name: "secret without client", args: []string{"--client-secret-file", secret}, want: "--client-id"},
+		{name: "name of a client", args: []string{"--client-id", "orders", "--client-secret-file", secret}, want: "the client's id"},
 		{name: "secret in the command line", args: []string{"--client-id", "x", "--client-secret", "y"}, want: "everybody"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -174,6 +177,12 @@ func TestProfileCommands(t *testing.T) {
 	}
 	do(0, "add", "live", "--issuer", example, "--admin-url", example, "--client-id", "cl_x", "--client-secret-file", "/run/s")
 	do(0, "add", "local", "--bootstrap", "/data/bootstrap.json")
+	started := write(t, "bootstrap.json", `{"issuer": "http://127.0.0.1:1", "admin_url": "http://127.0.0.1:2", "clients": {"admin": {"client_id": "cl_b", "client_secret": "hush-hush"}}}`, 0o600)
+	do(0, "add", "up", "--bootstrap", started)
+	if got := do(0, "list", "-o", "yaml").out; !strings.Contains(got, "admin_url: http://127.0.0.1:2") || !strings.Contains(got, "client_id: cl_b") || strings.Contains(got, "hush-hush") {
+		t.Errorf("%s", got)
+	}
+	do(0, "remove", "up")
 	do(0, "use", "local")
 	want := `NAME   CURRENT  ISSUER                    ADMIN URL                 CLIENT ID  CREDENTIALS
 live   no       https://auth.example.com  https://auth.example.com  cl_x       /run/s
@@ -190,4 +199,17 @@ local  yes      -                         -                         -          /
 	do(cli.ExitUsage, "remove", "local")
 	do(cli.ExitUsage, "add", "bad", "--issuer", "http://example.com")
 	do(cli.ExitUsage, "list", "-o", "xml")
+}
+
+// What starts a system of `countersign up` that is down can be copied.
+func TestBootstrapDown(t *testing.T) {
+	environ := []string{"HOME=" + t.TempDir()}
+	started := write(t, "bootstrap.json", `{"issuer": "http://127.0.0.1:1", "admin_url": "http://127.0.0.1:1", "clients": {"admin": {"client_id": "cl_b", "client_secret": "x"}}}`, 0o600)
+	if err := cli.WriteProfile(environ, "up", cli.Profile{Bootstrap: started}); err != nil {
+		t.Fatal(err)
+	}
+	got := run(t, call{environ: environ, args: []string{"client", "list"}})
+	if got.code != cli.ExitUnavailable || !strings.Contains(got.errors, "`countersign up --data-dir "+filepath.Dir(started)+"`") {
+		t.Errorf("%+v", got)
+	}
 }

@@ -60,6 +60,10 @@ func (p *printer) profiles(all *profiles) error {
 			Name: name, Current: name == all.Current, Issuer: of.Issuer, AdminURL: of.AdminURL, ClientID: of.ClientID, File: of.SecretFile,
 			Method: of.AuthMethod, From: of.Bootstrap,
 		})
+		if at, err := of.target(name); err == nil && of.Bootstrap != "" { // of a system that was never started there is nothing to tell
+			last := &list[len(list)-1]
+			last.Issuer, last.AdminURL, last.ClientID = at.issuer, at.adminURL, at.clientID
+		}
 	}
 	if p.machine() {
 		return p.value(list)

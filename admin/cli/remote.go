@@ -109,7 +109,7 @@ func (r *remote) do(ctx context.Context, req request) (got answer, err error) {
 		return 0, err
 	})
 	if silent, ok := errors.AsType[*silence](err); ok {
-		err = silent.fault("the admin API")
+		err = silent.fault("the admin API", r.issuer.at.start)
 	}
 	return got, err
 }
@@ -122,7 +122,7 @@ func onlyIf(harmless bool, err error) error {
 	if !ok || harmless {
 		return err
 	}
-	return silent.fault("the admin API")
+	return silent.fault("the admin API", "")
 }
 
 func encodeBody(body any) ([]byte, error) {

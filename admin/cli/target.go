@@ -30,6 +30,8 @@ type target struct {
 	issuer   string
 	adminURL string // empty: only tokens can be asked for
 	clientID string
+	own      bool   // clientID is not the profile's
+	start    string // the command that starts the system, if it is known
 	secret   string
 	method   string // of authentication at the token endpoint; empty: client_secret_basic
 }
@@ -45,6 +47,12 @@ func (c connection) target(flags *pflag.FlagSet, environ []string) (target, erro
 		return target{}, usagef("--profile goes without --issuer and --admin-url: it names both")
 	}
 	own := c.ClientID != "" && (!chosen || flags.Changed("client-id"))
+	if !own && flags.Changed("client-secret-file") {
+		return target{}, usagef("--client-secret-file goes with --client-id: a profile has its own")
+	}
+	if err := validClient(c.ClientID); own && err != nil {
+		return target{}, usagef("--client-id %w", err)
+	}
 	if own && c.ClientSecret == "" {
 		return target{}, usagef("the secret of client %s is missing: --client-secret-file FILE or COUNTERSIGN_CLIENT_SECRET", c.ClientID)
 	}
@@ -53,7 +61,7 @@ func (c connection) target(flags *pflag.FlagSet, environ []string) (target, erro
 		return target{}, err
 	}
 	if own {
-		at.clientID, at.secret, at.method = c.ClientID, c.ClientSecret, ""
+		at.clientID, at.secret, at.method, at.own = c.ClientID, c.ClientSecret, "", true
 	}
 	return at, nil
 }
@@ -99,7 +107,7 @@ func (c connection) profiled(environ []string) (target, error) {
 	case name == "":
 		return target{}, usagef("no profile is current: `countersign profile use NAME` or --profile NAME, with one of %s", strings.Join(names, ", "))
 	}
-	return target{}, usagef("there is no profile %q: there are %s", name, strings.Join(names, ", "))
+	return target{}, usagef("there is no profile %q: allowed is %s", name, strings.Join(names, ", "))
 }
 
 // secureURL reads a URL to which secrets may be sent: https, or http that does not leave this machine.
@@ -123,4 +131,12 @@ func validMethod(method string) error {
 		return nil
 	}
 	return errors.New(`token_endpoint_auth_method is "` + method + `": allowed are ` + basic + " and " + post)
+}
+
+// validClient refuses what cannot be the id of a client: a token is asked for by the id, not by the name.
+func validClient(id string) error {
+	if !strings.HasPrefix(id, "cl_") {
+		return fmt.Errorf("is %q: allowed is the client's id (cl_…), which `countersign client list` shows", id)
+	}
+	return nil
 }

@@ -98,6 +98,9 @@ func (i issuer) discover(ctx context.Context) (string, error) {
 		Issuer string `json:"issuer"`
 		Token  string `json:"token_endpoint"`
 	}
+	if status >= http.StatusInternalServerError {
+		return "", &remoteError{status: status, what: fmt.Sprintf("%s answers %d %s: try again later", u, status, http.StatusText(status))}
+	}
 	if status != http.StatusOK {
 		return "", &remoteError{status: status, what: fmt.Sprintf("%s answers %d: is the issuer right?", u, status)}
 	}
@@ -135,7 +138,7 @@ func (i issuer) patiently(ctx context.Context, request func() (*http.Request, er
 		return retryAfter(resp), nil
 	})
 	if silent, ok := errors.AsType[*silence](err); ok {
-		return 0, nil, silent.fault("the issuer")
+		return 0, nil, silent.fault("the issuer", i.at.start)
 	}
 	return status, body, err
 }
@@ -154,7 +157,7 @@ func (i issuer) refusal(status int, body []byte) error {
 		status = http.StatusUnauthorized
 	}
 	who := "client " + i.at.clientID
-	if i.at.profile != "" {
+	if i.at.profile != "" && !i.at.own {
 		who += fmt.Sprintf(" of profile %q", i.at.profile)
 	}
 	return &remoteError{status: status, what: fmt.Sprintf("the issuer gives no token to %s: %s: %s", who, told.Code, told.Description)}

@@ -148,6 +148,9 @@ func (s *session) revokeOne(ctx context.Context, jti string) error {
 }
 
 func (s *session) revokeSet(ctx context.Context, cmd *cobra.Command, of set) error {
+	if of == (set{}) {
+		return usagef("what to take back is missing: a JTI, or one of --client, --api, --secret, --key, --all")
+	}
 	kinds := []string{"client", "secret", "key", "all"}
 	if of.client == "" {
 		kinds[0] = "api"
