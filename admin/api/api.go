@@ -47,7 +47,6 @@ type service struct {
 
 	huma  huma.API
 	write httpx.FaultWriter
-	tags  []*huma.Tag
 }
 
 // New returns the handler of everything under wire.Base. It expects to be within an httpx.Edge. It does no I/O and starts nothing.

@@ -32,7 +32,7 @@ type call struct {
 type callKey struct{}
 
 // from returns the call that a handler was given.
-func from(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) } //nolint:errcheck,forcetypeassert,revive // the router sets it for every operation
+func from(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) } //nolint:errcheck,forcetypeassert // the router sets it for every operation
 
 // admit finds out who calls, and reads what every operation of its kind is sent.
 func (s *service) admit(w http.ResponseWriter, r *http.Request, op *operation) (*call, error) {
@@ -50,7 +50,7 @@ func (s *service) admit(w http.ResponseWriter, r *http.Request, op *operation) (
 		return nil, err
 	}
 	c := &call{registry: s.Registry, actor: actor, bearer: bearer, header: w.Header(), url: r.URL.RequestURI()}
-	if c.matches, err = op.matches.read(r.Header); err != nil {
+	if c.matches, err = op.read(r.Header); err != nil {
 		return nil, err
 	}
 	if c.body, err = readBody(w, r, op); err != nil {

@@ -229,7 +229,7 @@ func (w *world) conflicts() {
 	a, b, root := w.newClient(), w.newClient(), "/clients/"+w.root.ID.String()
 	active := w.newSecret(a.ID)
 	one, other := w.newAPI(), w.newAPI()
-	_, granted, _ := w.newGrant()
+	granted, _ := w.newGrant()
 	grants, _ := want[wire.List[wire.Grant]](w, http.StatusOK, call{method: http.MethodGet, path: "/grants?client_id=" + w.root.ID.String()})
 	admin := root + "/grants/" + grants.Items[0].API
 	for _, c := range []call{

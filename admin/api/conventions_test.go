@@ -16,8 +16,10 @@ import (
 // Pages stay right while clients come and go.
 func TestPagesAreStable(t *testing.T) {
 	for _, tt := range []struct{ sort, comes, want string }{
-		{"name", "a", "c0 c1 c2 c4 c5 c6"}, {"-name", "d", "c6 c5 c4 c2 c1 c0"},
-		{"created", "z", "c0 c1 c2 c4 c5 c6 z"}, {"-created", "z", "c6 c5 c4 c2 c1 c0"},
+		{"name", "a", "c0 c1 c2 c4 c5 c6"},
+		{"-name", "d", "c6 c5 c4 c2 c1 c0"},
+		{"created", "z", "c0 c1 c2 c4 c5 c6 z"},
+		{"-created", "z", "c6 c5 c4 c2 c1 c0"},
 	} {
 		t.Run(tt.sort, func(t *testing.T) {
 			w := newWorld(t)

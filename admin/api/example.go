@@ -116,7 +116,7 @@ func exampleText(member string) string {
 	if id, ok := ids()[member]; ok {
 		return id.example
 	}
-	for name, text := range map[string]string{
+	for name, text := range map[string]string{ //nolint:gosec // G101: nobody's
 		"servers": exampleClient, "disabled_secrets": exampleSecret, "target": exampleClient, "created_by": exampleSecret,
 		"scopes": "inventory:read", "scope": "inventory:read", "name": "orders", "identifier": "https://inventory.example",
 		"default_resource": "https://inventory.example", "api": "https://inventory.example", "owner": "team-payments", "labels": "1",

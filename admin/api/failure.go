@@ -130,10 +130,11 @@ func declared(wrong *registry.DocumentError) error {
 func pointer(place string, body []byte) string {
 	var value any
 	_ = decode(body, &value) // of what is no JSON, the place is the whole
-	out := "#"
+	var out strings.Builder
+	out.WriteByte('#')
 	for place != "" {
 		token, rest := step(place, value)
-		out += "/" + escape(token)
+		out.WriteString("/" + escape(token))
 		switch v := value.(type) {
 		case map[string]any:
 			value = v[token]
@@ -147,7 +148,7 @@ func pointer(place string, body []byte) string {
 		}
 		place = rest
 	}
-	return out
+	return out.String()
 }
 
 // step cuts the first part of a place: the longest that names a member of value, or what stands before the next dot or bracket.

@@ -25,7 +25,7 @@ func describeSchemas(document *huma.OpenAPI) (all []referenceSchema) {
 // describeFields lists the members of an object in the order of the Go type from which it was made.
 func describeFields(document *huma.OpenAPI, schema *huma.Schema) (all []referenceField) {
 	for name, member := range schema.Properties {
-		field := describeField(document, name, member)
+		field := describeField(name, member)
 		field.Required = slices.Contains(schema.Required, name)
 		all = append(all, field)
 	}
@@ -47,7 +47,7 @@ func memberOrder(document *huma.OpenAPI, schema *huma.Schema) (names []string) {
 	return names
 }
 
-func describeField(document *huma.OpenAPI, name string, schema *huma.Schema) referenceField {
+func describeField(name string, schema *huma.Schema) referenceField {
 	f := referenceField{Name: name, About: prose(sentence(schema.Description)), Type: typeOf(schema), Schema: nameOf(schema)}
 	if f.Schema == "" && schema.Items != nil {
 		f.Schema = nameOf(schema.Items)
@@ -131,7 +131,7 @@ func prose(text string) template.HTML {
 	return template.HTML(out.String()) //nolint:gosec // escaped above
 }
 
-var jsonToken = regexp.MustCompile(`(?m)^(\s*)(&#34;[^:]*?&#34;)(: )`) //nolint:gochecknoglobals // compiled constant
+var jsonToken = regexp.MustCompile(`(?m)^(\s*)(&#34;[^:]*?&#34;)(: )`)
 
 // highlighted writes an example as indented JSON whose member names stand out.
 func highlighted(example any) template.HTML {

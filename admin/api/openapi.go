@@ -153,7 +153,7 @@ func complete(document *huma.OpenAPI) {
 		}
 		if op.RequestBody != nil {
 			content := op.RequestBody.Content
-			content[jsonType].Example = op.Metadata[metadata].(*operation).sent //nolint:errcheck,forcetypeassert,revive // as the router
+			content[jsonType].Example = op.Metadata[metadata].(*operation).sent //nolint:errcheck,forcetypeassert // add sets it
 			if content[jsonType].Example == nil {
 				content[jsonType].Example = example(document, content[jsonType].Schema)
 			}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -132,13 +133,7 @@ func problems() map[int]string {
 }
 
 func responseName(status int) string {
-	name := ""
-	for _, c := range http.StatusText(status) {
-		if c != ' ' {
-			name += string(c)
-		}
-	}
-	return name
+	return strings.ReplaceAll(http.StatusText(status), " ", "")
 }
 
 // responses are the ones that operations share.

@@ -49,5 +49,5 @@ const (
 	exampleSecret = "sec_00Qy3mJ5fPz4nYh6CwKbTm" //nolint:gosec // an id
 	exampleKey    = "key_00Qy3mKvE7rBs1oUiDgMxq"
 	exampleEvent  = "evt_00Qy3mLs8NwHa5tZyRjFpc"
-	exampleToken  = "00ZbT4kPq9mXsWv2LcRy7d"
+	exampleToken  = "00ZbT4kPq9mXsWv2LcRy7d" //nolint:gosec // an id
 )

@@ -79,7 +79,7 @@ func reference(document *huma.OpenAPI) (page []byte, policy string, err error) {
 	data := referencePage{
 		Title: document.Info.Title, Version: document.Info.Version, Base: wire.Base, CSS: template.CSS(referenceCSS), //nolint:gosec // ours
 	}
-	for _, paragraph := range strings.Split(document.Info.Description, "\n\n") {
+	for paragraph := range strings.SplitSeq(document.Info.Description, "\n\n") {
 		data.Intro += "<p>" + prose(paragraph) + "</p>"
 	}
 	for name, about := range document.Components.SecuritySchemes[securityScheme].Flows.ClientCredentials.Scopes {
@@ -111,7 +111,7 @@ func describeOperation(document *huma.OpenAPI, op *huma.Operation) referenceOper
 		r.Scopes = append(r.Scopes, way[securityScheme])
 	}
 	for _, p := range op.Parameters {
-		field := describeField(document, p.Name, p.Schema)
+		field := describeField(p.Name, p.Schema)
 		field.In, field.Required, field.About = p.In, p.Required, prose(p.Description)
 		r.Parameters = append(r.Parameters, field)
 	}
@@ -171,14 +171,12 @@ func curl(op *huma.Operation) string {
 	}
 	for _, p := range op.Parameters {
 		if text, ok := p.Schema.Examples, p.Required && p.In == "query"; ok && len(text) > 0 {
-			path += "?" + p.Name + "=" + text[0].(string) //nolint:errcheck,forcetypeassert,revive // the one there is is text
+			path += "?" + p.Name + "=" + text[0].(string) //nolint:errcheck,forcetypeassert // the one there is is text
 		}
 	}
 	line += ` "$ADMIN` + wire.Base + path + `" \` + "\n" + `  -H "Authorization: Bearer $TOKEN"`
-	for _, p := range op.Parameters {
-		if p.Name == "If-Match" {
-			line += ` \` + "\n" + `  -H 'If-Match: "3"'`
-		}
+	if slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "If-Match" }) {
+		line += ` \` + "\n" + `  -H 'If-Match: "3"'`
 	}
 	if op.RequestBody == nil {
 		return line

@@ -34,14 +34,15 @@ func (w *world) newSecret(client string) wire.NewSecret {
 }
 
 // newGrant makes a client, an API and a grant, and returns the path of the grant.
-func (w *world) newGrant() (client, api, path string) {
+func (w *world) newGrant() (api, path string) {
 	w.Helper()
-	client, api = w.newClient().ID, w.newAPI().ID
+	client := w.newClient().ID
+	api = w.newAPI().ID
 	path = "/clients/" + client + "/grants/" + api
 	want[wire.Grant](w, http.StatusCreated, call{
 		method: http.MethodPut, path: path, body: wire.GrantBody{Scopes: []string{"read", "write"}}, header: header("If-None-Match", "*"),
 	})
-	return client, api, path
+	return api, path
 }
 
 // newToken returns the id of a token that root was issued.
@@ -74,7 +75,7 @@ func (w *world) newKey() string {
 // valid returns, for each operation, a request that succeeds for whoever holds its scopes. It makes what the request needs.
 func (w *world) valid() map[string]func() call {
 	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
-	fixed := func(method, path string) func() call { return func() call { return call{method: method, path: path} } }
+	read := func(path string) func() call { return func() call { return call{method: get, path: path} } }
 	client := func(method, suffix string, body any, h http.Header) func() call {
 		return func() call {
 			return call{method: method, path: "/clients/" + w.newClient().ID + suffix, body: body, header: h}
@@ -99,14 +100,14 @@ func (w *world) valid() map[string]func() call {
 	}
 	grant := func(method string, body any, h http.Header) func() call {
 		return func() call {
-			_, _, path := w.newGrant()
+			_, path := w.newGrant()
 			return call{method: method, path: path, body: body, header: h}
 		}
 	}
 	none := func(wire.API) any { return nil }
 	document := wire.Document{Version: wire.DocumentVersion}
 	return map[string]func() call{
-		"listClients":   fixed(get, "/clients"),
+		"listClients":   read("/clients"),
 		"createClient":  func() call { return call{method: post, path: "/clients", body: wire.ClientBody{Name: rand.Text()}} },
 		"getClient":     client(get, "", nil, nil),
 		"putClient":     client(put, "", wire.ClientBody{Name: "put-" + rand.Text()}, forced()),
@@ -129,7 +130,7 @@ func (w *world) valid() map[string]func() call {
 		"disableSecret": secret(post, "/disable", wire.DisableBody{Compromised: true}, nil),
 		"enableSecret":  secret(post, "/enable", nil, nil),
 
-		"listAPIs": fixed(get, "/apis"),
+		"listAPIs": read("/apis"),
 		"createAPI": func() call {
 			return call{method: post, path: "/apis", body: wire.APIBody{Identifier: "https://" + rand.Text() + ".test", Name: "x"}}
 		},
@@ -140,7 +141,7 @@ func (w *world) valid() map[string]func() call {
 		"putServer":    server(put),
 		"deleteServer": server(del),
 
-		"listGrants":  fixed(get, "/grants"),
+		"listGrants":  read("/grants"),
 		"getGrant":    grant(get, nil, nil),
 		"putGrant":    grant(put, wire.GrantBody{Scopes: []string{"read"}}, forced()),
 		"deleteGrant": grant(del, nil, forced()),
@@ -156,28 +157,28 @@ func (w *world) valid() map[string]func() call {
 			return call{method: post, path: "/leaks", body: wire.LeakBody{Value: w.newSecret(w.newClient().ID).Value}}
 		},
 
-		"listKeys": fixed(get, "/keys"),
+		"listKeys": read("/keys"),
 		"rotateKey": func() call { // makes room for the next key first
 			want[wire.Revocation](w, http.StatusOK, call{method: post, path: "/keys/" + w.newKey() + "/revoke"})
 			return call{method: post, path: "/keys/rotate", body: wire.KeyRotationBody{Algorithm: "ES256"}}
 		},
 		"revokeKey": func() call { return call{method: post, path: "/keys/" + w.newKey() + "/revoke"} },
 
-		"listEvents":   fixed(get, "/audit"),
-		"getAuditHead": fixed(get, "/audit/head"),
+		"listEvents":   read("/audit"),
+		"getAuditHead": read("/audit/head"),
 		"verifyAudit":  func() call { return call{method: post, path: "/audit/verify", body: wire.AuditVerification{}} },
-		"exportAudit":  fixed(get, "/audit/export"),
-		"listFailures": fixed(get, "/audit/failures"),
+		"exportAudit":  read("/audit/export"),
+		"listFailures": read("/audit/failures"),
 		"getEvent": func() call {
 			page, _ := want[wire.List[wire.Event]](w, http.StatusOK, call{method: get, path: "/audit?limit=1"})
 			return call{method: get, path: "/audit/" + page.Items[0].ID}
 		},
 
-		"listUnused": fixed(get, "/insights/unused?days=1"),
-		"getGraph":   fixed(get, "/graph"),
+		"listUnused": read("/insights/unused?days=1"),
+		"getGraph":   read("/graph"),
 		"explain":    func() call { return call{method: get, path: fmt.Sprintf("/explain?client=%s", w.root.ID)} },
 
-		"exportConfiguration": fixed(get, "/export"),
+		"exportConfiguration": read("/export"),
 		"applyConfiguration":  func() call { return call{method: post, path: "/apply", body: wire.ApplyBody{Document: document}} },
 	}
 }

@@ -44,7 +44,7 @@ type disableSecret struct {
 	Body   *wire.DisableBody
 }
 
-const ownSecrets = " On a secret of the caller itself it needs `secrets:own` instead, whatever else the caller holds."
+const ownSecrets = " On a secret of the caller itself it needs `secrets:own` instead, whatever else the caller holds." //nolint:gosec // G101: a sentence
 
 // secrets adds the operations on clients' secrets.
 func (s *service) secrets() {

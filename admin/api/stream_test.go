@@ -35,7 +35,7 @@ func (w *world) follow(token, query string) *bufio.Scanner {
 	request, err := http.NewRequestWithContext(w.Context(), http.MethodGet, w.admin+wire.Base+"/audit/export?"+query, nil)
 	w.check(err)
 	request.Header.Set("Authorization", "Bearer "+token)
-	response, err := http.DefaultClient.Do(request) //nolint:bodyclose // below
+	response, err := w.client.Do(request)
 	w.check(err)
 	w.Cleanup(func() { _ = response.Body.Close() })
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/jsonl" {
@@ -161,7 +161,7 @@ func TestCallsAreCounted(t *testing.T) {
 	w.newClient()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.admin+"/metrics", nil)
 	w.check(err)
-	response, err := http.DefaultClient.Do(request)
+	response, err := w.client.Do(request)
 	w.check(err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)

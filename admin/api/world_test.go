@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -37,6 +38,7 @@ type world struct {
 	seen          *record
 	stop          func() // ends the instance before the test does
 	log           *logged
+	client        http.Client
 }
 
 // logged is what the instance writes.
@@ -70,7 +72,7 @@ func (l *logged) find(t testing.TB, what string) string {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	folder := t.TempDir()
-	w := &world{TB: t}
+	w := &world{TB: t, client: http.Client{Timeout: time.Minute}}
 	settings := instance.DefaultSettings()
 	settings.Listen, settings.AdminListen, settings.Issuer = "127.0.0.1:0", "127.0.0.1:0", "http://127.0.0.1"
 	settings.Database, settings.MasterKeyFile = "sqlite:"+filepath.Join(folder, "db"), filepath.Join(folder, "master.key")
@@ -133,7 +135,7 @@ func (w *world) ask(client seed.Credential, resource, scope string) string {
 	w.check(err)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.SetBasicAuth(client.ID.String(), client.Secret.Reveal())
-	response, err := http.DefaultClient.Do(request)
+	response, err := w.client.Do(request)
 	w.check(err)
 	defer response.Body.Close()
 	var got struct {
@@ -141,7 +143,7 @@ func (w *world) ask(client seed.Credential, resource, scope string) string {
 	}
 	body, err := io.ReadAll(response.Body)
 	w.check(err)
-	if json.Unmarshal(body, &got); got.Token == "" { //nolint:errcheck // told below
+	if err := json.Unmarshal(body, &got); err != nil || got.Token == "" {
 		w.Fatalf("token: %s %s", response.Status, body)
 	}
 	return got.Token
@@ -182,10 +184,8 @@ func (w *world) send(c call) reply {
 		c.token = w.token
 	}
 	request.Header.Set("Authorization", "Bearer "+c.token)
-	for name, values := range c.header {
-		request.Header[name] = values
-	}
-	response, err := http.DefaultClient.Do(request)
+	maps.Copy(request.Header, c.header)
+	response, err := w.client.Do(request)
 	w.check(err)
 	defer response.Body.Close()
 	got := reply{status: response.StatusCode, header: response.Header}
