@@ -92,8 +92,11 @@ type API struct {
 
 const maxIdentifier = 500
 
-// BuiltIn reports whether the API belongs to Countersign itself.
-func (a *API) BuiltIn() bool { return strings.HasPrefix(a.Identifier, BuiltInPrefix) }
+// BuiltIn reports whether the API belongs to Countersign itself. Case carries no meaning in what begins a URN (RFC 8141 §3.1): nobody may
+// have one that others take for ours.
+func (a *API) BuiltIn() bool {
+	return len(a.Identifier) >= len(BuiltInPrefix) && strings.EqualFold(a.Identifier[:len(BuiltInPrefix)], BuiltInPrefix)
+}
 
 // ServedBy reports whether the client serves the API.
 func (a *API) ServedBy(id ClientID) bool { return slices.Contains(a.Servers, id) }
@@ -112,7 +115,7 @@ func (a *API) Validate() error {
 	if !ValidResource(a.Identifier) || len(a.Identifier) > maxIdentifier {
 		return fault.New(fault.InvalidRequest, "must be an absolute URI without fragment, of at most 500 characters").At("identifier")
 	}
-	if err := validText("name", a.Name, 1, maxName); err != nil {
+	if err := validLine("name", a.Name, 1); err != nil {
 		return err
 	}
 	if err := a.validateScopes(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/countersign/countersign/internal/fault"
@@ -45,20 +46,20 @@ const (
 
 // Validate returns fault.InvalidRequest, with the field at fault, for a client that must not be stored.
 func (c *Client) Validate() error {
-	if err := validText("name", c.Name, 1, maxName); err != nil {
+	if err := validLine("name", c.Name, 1); err != nil {
 		return err
 	}
 	if err := validText("description", c.Description, 0, maxText); err != nil {
 		return err
 	}
-	if err := validText("owner", c.Owner, 0, maxName); err != nil {
+	if err := validLine("owner", c.Owner, 0); err != nil {
 		return err
 	}
 	if len(c.Labels) > maxLabels {
 		return fault.New(fault.InvalidRequest, "at most 32 labels are allowed").At("labels")
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Labels)) {
-		if validText("labels", key, 1, maxName) != nil || validText("labels", c.Labels[key], 0, maxName) != nil {
+		if validLine("labels", key, 1) != nil || validLine("labels", c.Labels[key], 0) != nil {
 			return fault.New(fault.InvalidRequest, "label names have 1 to 200, values at most 200 printable characters").At("labels")
 		}
 	}
@@ -75,14 +76,26 @@ func (c *Client) Validate() error {
 	return nil
 }
 
-// validText bounds a text for people: length in characters, no control characters.
+// validText bounds a text for people: length in characters, no control characters but the ends of lines and tabs.
 func validText(field, text string, low, high int) error {
-	control := strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f })
+	control := strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' })
 	if n := utf8.RuneCountInString(text); n < low || n > high || control || !utf8.ValidString(text) {
 		if low > 0 {
 			return fault.New(fault.InvalidRequest, "must not be empty, too long, or hold control characters").At(field)
 		}
 		return fault.New(fault.InvalidRequest, "is too long or holds control characters").At(field)
+	}
+	return nil
+}
+
+// validLine is validText for what people tell things apart by, in lists, logs and questions: one line of at most maxName characters that
+// can all be seen, without space around it. Nothing may look like another name, or like more than one.
+func validLine(field, text string, low int) error {
+	if err := validText(field, text, low, maxName); err != nil {
+		return err
+	}
+	if text != strings.TrimSpace(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fault.New(fault.InvalidRequest, "must be one line of printable characters, without space around it").At(field)
 	}
 	return nil
 }

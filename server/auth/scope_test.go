@@ -93,6 +93,46 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// What people tell things apart by is one line that they can see whole.
+func TestNamesAreOneLine(t *testing.T) {
+	client := auth.Client{Status: auth.Active, AuthMethod: auth.SecretBasic}
+	for name, allowed := range map[string]bool{
+		"orders": true, "Aufträge (2)": true, "注文": true, "a b": true,
+		"orders\nadmin": false, "a\tb": false, "\u009b31mred": false, "\u202enimda": false, "admin\u200b": false, "\ufeffx": false, "a\u00a0b": false,
+		"a\u2028b": false, " admin": false, "admin ": false, "  ": false, "\xff": false,
+	} {
+		c := client
+		c.Name = name
+		if err := c.Validate(); allowed != (err == nil) {
+			t.Errorf("name %q: %v", name, err)
+		}
+		c.Name, c.Owner = "x", name
+		if err := c.Validate(); allowed != (err == nil) {
+			t.Errorf("owner %q: %v", name, err)
+		}
+		c.Owner, c.Labels = "", map[string]string{name: name}
+		if err := c.Validate(); allowed != (err == nil) {
+			t.Errorf("label %q: %v", name, err)
+		}
+	}
+	client.Name, client.Description = "x", "two\n\tlines"
+	if err := client.Validate(); err != nil {
+		t.Error(err)
+	}
+	client.Description = "\u009b31mred"
+	checkField(t, "description", client.Validate())
+}
+
+func TestBuiltIn(t *testing.T) {
+	for identifier, built := range map[string]bool{
+		auth.AdminAPI: true, "URN:Countersign:admin": true, "urn:COUNTERSIGN:": true, "urn:countersign": false, "urn:countersigned:admin": false,
+	} {
+		if a := (&auth.API{Identifier: identifier}); a.BuiltIn() != built {
+			t.Errorf("%s: %v", identifier, !built)
+		}
+	}
+}
+
 func checkField(t *testing.T, field string, err error) {
 	t.Helper()
 	var found *fault.Error
