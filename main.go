@@ -87,7 +87,9 @@ func newRootCmd(env environment) *cobra.Command {
 			"back within a second. Start with `countersign up`: it runs the whole system on this machine.\n\n" + cli.ExitHelp,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       version, // makes --version
 	}
+	root.SetVersionTemplate("countersign {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: `%s --help` lists what is allowed", err, cmd.CommandPath())}
 	})
@@ -112,6 +114,7 @@ func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command)
 // asGroup makes parent a command that only holds others: by itself it shows its help, and it knows which it does not have.
 func asGroup(parent *cobra.Command) {
 	parent.Args = subcommand
+	parent.SuggestionsMinimumDistance = 2 // of letters: cobra itself asks for this only where it handles unknown commands
 	parent.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } //nolint:wrapcheck // standard output is gone
 }
 

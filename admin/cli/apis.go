@@ -25,15 +25,15 @@ func newAPICmd(a *app) *cobra.Command {
 }
 
 func newAPIListCmd(a *app) *cobra.Command {
-	var prefix, server, sort string
-	var limit int
+	var prefix, server string
+	sort, limit := "name", 0
 	cmd := &cobra.Command{
 		Use: "list", Short: "List APIs", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  countersign api list\n  countersign api list --server inventory -o json",
 	}
 	cmd.Flags().StringVar(&prefix, "name-prefix", "", "only those whose name begins with `text`")
 	cmd.Flags().StringVar(&server, "server", "", "only those that this `client` serves")
-	cmd.Flags().StringVar(&sort, "sort", "name", "`order`: name, -name, created or -created")
+	choiceFlag(cmd, &sort, "sort", "`order`: name, -name, created or -created", "name", "-name", "created", "-created")
 	cmd.Flags().IntVar(&limit, "limit", 0, "show at most this many; 0: all")
 	a.completeFlag(cmd, "server", clientNames)
 	cmd.RunE = a.run(func(ctx context.Context, s *session, _ []string) error {
@@ -126,9 +126,9 @@ type apiFlags struct {
 
 func (f *apiFlags) bind(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.format, "token-format", "", "`jwt` or opaque")
-	flags.DurationVar(&f.lifetime, "token-lifetime", 0, "how long its tokens last, 1m to 24h; 1h unless given")
-	flags.StringVar(&f.algorithm, "algorithm", "", "by which its JWTs are signed: `ES256`, RS256, PS256 or EdDSA")
+	choiceFlag(cmd, &f.format, "token-format", "`format` of its tokens: jwt or opaque; a new API has jwt unless given", "jwt", "opaque")
+	lengthFlag(cmd, &f.lifetime, "token-lifetime", "", "how long its tokens last, a `time` of 1m to 24h; those of a new API 1h unless given")
+	choiceFlag(cmd, &f.algorithm, "algorithm", "`name` of what its JWTs are signed by: ES256, RS256, PS256 or EdDSA; a new API has ES256 unless given", algorithms()...)
 	flags.StringArrayVar(&f.scopes, "scope", nil, "a scope it offers, as `NAME` or NAME=DESCRIPTION; may be repeated")
 }
 

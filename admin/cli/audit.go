@@ -33,7 +33,7 @@ func (f *auditFlags) bind(cmd *cobra.Command, a *app) {
 	flags.StringVar(&f.actor, "actor", "", "only what this `client` did")
 	flags.StringVar(&f.target, "target", "", "only what was done to the thing with this `id`")
 	flags.StringVar(&f.action, "action", "", "only this `action`, such as client.disable")
-	flags.StringVar(&f.since, "since", "", "only from this `time` on: a moment such as 2030-01-31T12:00:00Z, or how long ago, such as 24h")
+	flags.StringVar(&f.since, "since", "", "only from this `time` on: a moment such as 2030-01-31T12:00:00Z, or how long ago, such as 24h or 7d")
 	flags.StringVar(&f.until, "until", "", "only before this `time`")
 	a.completeFlag(cmd, "actor", clientNames)
 }
@@ -62,13 +62,13 @@ func pastTime(flag, text string, now time.Time) (string, error) {
 	if text == "" {
 		return "", nil
 	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+	if ago, err := parseLength(text); err == nil && ago >= 0 {
 		return now.Add(-ago).UTC().Format(time.RFC3339), nil
 	}
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at.UTC().Format(time.RFC3339Nano), nil
 	}
-	return "", usagef("--%s is %q: allowed is a moment such as 2030-01-31T12:00:00Z, or how long ago, such as 24h", flag, text)
+	return "", usagef("--%s is %q: allowed is a moment such as 2030-01-31T12:00:00Z, or how long ago, such as 24h or 7d", flag, text)
 }
 
 func newAuditListCmd(a *app) *cobra.Command {

@@ -58,6 +58,9 @@ func (a *app) connects(cmd *cobra.Command) {
 	_ = flags.MarkHidden("client-secret") // exists, by Bind
 	flags.Lookup("client-secret-file").Usage = "`file` that holds the secret of that client\n" +
 		"COUNTERSIGN_CLIENT_SECRET_FILE, client_secret_file; or the secret itself in COUNTERSIGN_CLIENT_SECRET"
+	_ = cmd.RegisterFlagCompletionFunc("profile", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return a.profileNames(cmd, nil, typed)
+	})
 	a.prints(cmd)
 }
 

@@ -21,17 +21,17 @@ func newClientCmd(a *app) *cobra.Command {
 }
 
 func newClientListCmd(a *app) *cobra.Command {
-	var owner, status, prefix, label, sort string
-	var limit int
+	var owner, status, prefix, label string
+	sort, limit := "name", 0
 	cmd := &cobra.Command{
 		Use: "list", Short: "List clients", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  countersign client list\n  countersign client list --owner team-payments --label tier=1 -o json",
 	}
 	cmd.Flags().StringVar(&owner, "owner", "", "only those of this `owner`")
-	cmd.Flags().StringVar(&status, "status", "", "only those of this `status`: active or disabled")
+	choiceFlag(cmd, &status, "status", "only those of this `status`: active or disabled", "active", "disabled")
 	cmd.Flags().StringVar(&prefix, "name-prefix", "", "only those whose name begins with `text`")
 	cmd.Flags().StringVar(&label, "label", "", "only those with the label `NAME` or NAME=VALUE")
-	cmd.Flags().StringVar(&sort, "sort", "name", "`order`: name, -name, created or -created")
+	choiceFlag(cmd, &sort, "sort", "`order`: name, -name, created or -created", "name", "-name", "created", "-created")
 	cmd.Flags().IntVar(&limit, "limit", 0, "show at most this many; 0: all")
 	cmd.RunE = a.run(func(ctx context.Context, s *session, _ []string) error {
 		return show(ctx, s, listing{
@@ -96,7 +96,7 @@ func (f *clientFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.description, "description", "", "`text` for people")
 	flags.StringVar(&f.owner, "owner", "", "who answers for it, such as a `team`")
 	flags.StringArrayVar(&f.labels, "label", nil, "a label as `NAME=VALUE`; may be repeated")
-	flags.StringVar(&f.method, "auth-method", "", "`client_secret_basic` or client_secret_post")
+	choiceFlag(cmd, &f.method, "auth-method", "`method` by which it authenticates: client_secret_basic or client_secret_post", basic, post)
 	flags.StringVar(&f.resource, "default-resource", "", "`identifier` of the API for which a token is asked when a request names none")
 }
 

@@ -52,7 +52,7 @@ func keyRows(p *printer) func(wire.Key) []row {
 }
 
 func newKeyRotateCmd(a *app) *cobra.Command {
-	var algorithm string
+	algorithm := "ES256"
 	var ahead time.Duration
 	var compromised bool
 	cmd := &cobra.Command{
@@ -61,8 +61,8 @@ func newKeyRotateCmd(a *app) *cobra.Command {
 			"seen it. With --compromised the current key is withdrawn at once: all that it signed is refused.",
 		Example: "  countersign key rotate --algorithm ES256 --publish-ahead 48h",
 	}
-	cmd.Flags().StringVar(&algorithm, "algorithm", "ES256", "`name`: ES256, RS256, PS256 or EdDSA")
-	cmd.Flags().DurationVar(&ahead, "publish-ahead", 0, "how long the key is published before it signs, at least 30m; 24h unless given")
+	choiceFlag(cmd, &algorithm, "algorithm", "`name`: ES256, RS256, PS256 or EdDSA", algorithms()...)
+	lengthFlag(cmd, &ahead, "publish-ahead", "", "how much `time` the key is published before it signs, at least 30m; 24h unless given")
 	cmd.Flags().BoolVar(&compromised, "compromised", false, "withdraw the current key at once")
 	a.confirmable(cmd)
 	cmd.RunE = a.run(func(ctx context.Context, s *session, _ []string) error {

@@ -129,7 +129,7 @@ func newProfileAddCmd(a *app) *cobra.Command {
 	flags.StringVar(&p.AdminURL, "admin-url", "", "`URL` of the admin listener")
 	flags.StringVar(&p.ClientID, "client-id", "", "`id` of the client to act as")
 	flags.StringVar(&p.SecretFile, "client-secret-file", "", "`file` that holds its secret")
-	flags.StringVar(&p.AuthMethod, "auth-method", "", "how it authenticates: `client_secret_basic` or client_secret_post")
+	choiceFlag(cmd, &p.AuthMethod, "auth-method", "`method` by which it authenticates: client_secret_basic or client_secret_post", basic, post)
 	flags.StringVar(&p.Bootstrap, "bootstrap", "", "the bootstrap.json `file` of a `countersign up`, in place of all others")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		for _, path := range []*string{&p.SecretFile, &p.Bootstrap} {

@@ -23,7 +23,7 @@ type expiry struct {
 }
 
 func (e *expiry) bind(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&e.in, "expires-in", 0, "it ends after this `time`, such as 2160h")
+	lengthFlag(cmd, &e.in, "expires-in", "", "it ends after this `time`, such as 90d or 12h")
 	cmd.Flags().StringVar(&e.when, "expires-at", "", "it ends at this `moment`, such as 2030-01-31T12:00:00Z")
 }
 

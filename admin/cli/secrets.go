@@ -87,7 +87,7 @@ func newSecretAddCmd(a *app) *cobra.Command {
 		Long: "Give a client a further secret, beside those that it has. The server makes it, and its value is shown\n" +
 			"this once, or written to a file. A value of your own is slower to check and cannot be found when it\n" +
 			"leaks.",
-		Example: "  countersign secret add orders --expires-in 2160h --to orders.secret",
+		Example: "  countersign secret add orders --expires-in 90d --to orders.secret",
 	}
 	ends.bind(cmd)
 	cmd.Flags().StringVar(&valueFile, "value-file", "", "take the value from this `file` (- is standard input) in place of a made one")
@@ -120,12 +120,12 @@ func newSecretRotateCmd(a *app) *cobra.Command {
 		Example: "  countersign secret rotate orders --overlap 48h --to orders.secret",
 	}
 	ends.bind(cmd)
-	cmd.Flags().DurationVar(&overlap, "overlap", day, "how long the others go on, up to 720h; 0s: they end at once")
+	lengthFlag(cmd, &overlap, "overlap", "24h", "how much `time` the others go on, up to 30d; 0s: they end at once")
 	toFlag(cmd, &to)
 	a.confirmable(cmd)
 	cmd.RunE = a.run(func(ctx context.Context, s *session, args []string) error {
-		if overlap < 0 || overlap%time.Second != 0 {
-			return usagef("--overlap is %v: allowed are whole seconds, not below 0", overlap)
+		if overlap < 0 || overlap > 30*day || overlap%time.Second != 0 {
+			return usagef("--overlap is %v: allowed are whole seconds, up to 30d", overlap)
 		}
 		expires, err := ends.at(cmd, s.print.now())
 		if err != nil {

@@ -28,16 +28,13 @@ func newTokenGetCmd(a *app) *cobra.Command {
 			"alone. The client is the one of --client-id and --client-secret-file, or the profile's; the issuer that\n" +
 			"of --issuer, or the profile's. -o json prints the whole answer of the token endpoint.",
 		Example: "  countersign token get --client-id cl_0vN6d1hYQm3ZJ4cW8kXb2T --client-secret-file orders.secret --resource https://inventory.example\n" +
-			"  curl -H \"Authorization: Bearer $(countersign token get --resource urn:countersign:admin)\" http://127.0.0.1:9090/admin/v1/clients",
+			"  countersign token get --resource urn:countersign:admin | sed 's/^/Authorization: Bearer /' | curl -H @- http://127.0.0.1:9090/admin/v1/clients",
 	}
 	cmd.Flags().StringVar(&resource, "resource", "", "`identifier` of the API to call; by default the client's default resource")
 	cmd.Flags().StringVar(&scope, "scope", "", "`scopes` to ask for, separated by spaces; by default all that are granted")
-	cmd.Flags().StringVar(&method, "auth-method", "", "how the client of --client-id authenticates: `client_secret_basic` or client_secret_post")
+	choiceFlag(cmd, &method, "auth-method", "`method` by which the client of --client-id authenticates: client_secret_basic or client_secret_post", basic, post)
 	a.completeFlag(cmd, "resource", apiIdentifiers)
 	cmd.RunE = a.run(func(ctx context.Context, s *session, _ []string) error {
-		if err := validMethod(method); err != nil {
-			return usagef("--auth-method: %w", err)
-		}
 		if method != "" {
 			s.api.issuer.at.method = method
 		}
