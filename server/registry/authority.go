@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
@@ -121,13 +122,13 @@ func granted(ctx context.Context, tx auth.Tx, client auth.ClientID, api auth.API
 	return g.Scopes, nil
 }
 
-// keepAdmin returns fault.Conflict if no client is left that can do everything: that is active, has every scope of the AdminAPI,
-// and a secret that can be used.
-func (r *Registry) keepAdmin(ctx context.Context, tx auth.Tx, actor auth.Actor) error {
-	if actor.System() {
-		return nil
-	}
-	if kept, err := r.ableAdmin(ctx, tx); err != nil || kept {
+// notice is for how long somebody must be left who can do everything: to let the last secret expire in a moment is to end it.
+const notice = 10 * time.Minute
+
+// keepAdmin returns fault.Conflict if no client is left that can do everything at that time: that is active, has every scope of the
+// AdminAPI, and a secret that can be used.
+func (r *Registry) keepAdmin(ctx context.Context, tx auth.Tx, at time.Time) error {
+	if kept, err := r.ableAdmin(ctx, tx, at); err != nil || kept {
 		return err
 	}
 	return fault.New(fault.Conflict, "this would leave nobody who can administer everything; give another client every scope of "+auth.AdminAPI+" first")
@@ -139,18 +140,29 @@ func (r *Registry) keeping(ctx context.Context, tx auth.Tx, actor auth.Actor, ch
 	if actor.System() {
 		return change()
 	}
-	had, err := r.ableAdmin(ctx, tx)
-	if err != nil {
+	var had []time.Time
+	for _, at := range []time.Time{r.Now(), r.Now().Add(notice)} {
+		able, err := r.ableAdmin(ctx, tx, at)
+		if err != nil {
+			return err
+		}
+		if able {
+			had = append(had, at)
+		}
+	}
+	if err := change(); err != nil {
 		return err
 	}
-	if err := change(); err != nil || !had {
-		return err
+	for _, at := range had {
+		if err := r.keepAdmin(ctx, tx, at); err != nil {
+			return err
+		}
 	}
-	return r.keepAdmin(ctx, tx, actor)
+	return nil
 }
 
-// ableAdmin reports whether there is a client that can do everything.
-func (r *Registry) ableAdmin(ctx context.Context, tx auth.Tx) (bool, error) {
+// ableAdmin reports whether there is a client that can do everything at that time.
+func (r *Registry) ableAdmin(ctx context.Context, tx auth.Tx, at time.Time) (bool, error) {
 	own, err := builtIn(ctx, tx)
 	if err != nil {
 		return false, err
@@ -164,15 +176,15 @@ func (r *Registry) ableAdmin(ctx context.Context, tx auth.Tx) (bool, error) {
 		if !g.Scopes.Contains(all) {
 			continue
 		}
-		if able, err := r.able(ctx, tx, g.Client); err != nil || able {
+		if able, err := r.able(ctx, tx, g.Client, at); err != nil || able {
 			return able, err
 		}
 	}
 	return false, nil
 }
 
-// able reports whether the client can authenticate.
-func (r *Registry) able(ctx context.Context, tx auth.Tx, id auth.ClientID) (bool, error) {
+// able reports whether the client can authenticate at that time.
+func (r *Registry) able(ctx context.Context, tx auth.Tx, id auth.ClientID, at time.Time) (bool, error) {
 	c, err := tx.Clients().Client(ctx, id)
 	if err != nil || c.Status != auth.Active {
 		return false, err
@@ -182,7 +194,7 @@ func (r *Registry) able(ctx context.Context, tx auth.Tx, id auth.ClientID) (bool
 		return false, err
 	}
 	for _, s := range secrets {
-		if s.Usable(r.Now()) {
+		if s.Usable(at) {
 			return true, nil
 		}
 	}

@@ -35,7 +35,8 @@ func (ref SecretRef) find(ctx context.Context, tx auth.Tx) (*auth.Secret, error)
 	return s, nil
 }
 
-// ExpireSecret sets when a secret expires, which must be in the future; zero: never. It needs what AddSecret needs.
+// ExpireSecret sets when a secret expires, which must be in the future; zero: never. It needs what AddSecret needs; fault.Conflict if
+// it would soon leave nobody who can administer everything.
 func (r *Registry) ExpireSecret(ctx context.Context, actor auth.Actor, ref SecretRef, expires time.Time) (*auth.Secret, error) {
 	if err := needSecrets(actor, ref.Client); err != nil {
 		return nil, err

@@ -30,6 +30,12 @@ func narrowings(ctx context.Context, admin *auth.API) map[string]func(*registry.
 		"disable its only secret": func(r *registry.Registry, a auth.Actor, of subject) error {
 			return second(r.DisableSecret(ctx, a, of.on, false))
 		},
+		"let its only secret expire in a moment": func(r *registry.Registry, a auth.Actor, of subject) error {
+			return second(r.ExpireSecret(ctx, a, registry.SecretRef{Client: of.id, ID: of.on}, time.Now().Add(time.Minute)))
+		},
+		"rotate into a secret that expires in a moment": func(r *registry.Registry, a auth.Actor, of subject) error {
+			return second(r.RotateSecret(ctx, a, of.id, registry.Rotation{Overlap: time.Minute, Expires: time.Now().Add(time.Minute)}))
+		},
 		"report its only secret as compromised": func(r *registry.Registry, a auth.Actor, of subject) error {
 			return second(r.DisableSecret(ctx, a, of.on, true))
 		},

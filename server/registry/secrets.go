@@ -140,7 +140,7 @@ func (r *Registry) roomForSecret(ctx context.Context, tx auth.Tx, actor auth.Act
 }
 
 // RotateSecret makes a further secret for a client and lets every other that can be used expire after the overlap, unless it does so
-// sooner. It needs what AddSecret needs.
+// sooner. It needs what AddSecret needs; fault.Conflict if it would soon leave nobody who can administer everything.
 func (r *Registry) RotateSecret(ctx context.Context, actor auth.Actor, client auth.ClientID, rot Rotation) (*NewSecret, error) {
 	if err := needSecrets(actor, client); err != nil {
 		return nil, err
@@ -162,7 +162,11 @@ func (r *Registry) RotateSecret(ctx context.Context, actor auth.Actor, client au
 			return NewSecret{}, err
 		}
 		rotated := NewSecret{Secret: bare(&stored), Value: made.Value}
-		if rotated.Retiring, err = r.retire(ctx, tx, actor, others, stored.Created.Add(rot.Overlap)); err != nil {
+		err = r.keeping(ctx, tx, actor, func() (err error) {
+			rotated.Retiring, err = r.retire(ctx, tx, actor, others, stored.Created.Add(rot.Overlap))
+			return err
+		})
+		if err != nil {
 			return NewSecret{}, err
 		}
 		rec := record{actor, "secret.rotate", stored.ID.String(), nil, secretView(&stored)}
