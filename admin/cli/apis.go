@@ -55,7 +55,7 @@ func apiColumns() []column[wire.API] {
 		{"IDENTIFIER", func(api wire.API) string { return api.Identifier }},
 		{"API ID", func(api wire.API) string { return api.ID }},
 		{"TOKENS", tokenForm},
-		{"SCOPES", func(api wire.API) string { return strings.Join(scopeNames(api.Scopes), " ") }},
+		{"SCOPES", func(api wire.API) string { return brief(scopeNames(api.Scopes)) }},
 		{"SERVERS", func(api wire.API) string { return strconv.Itoa(len(api.Servers)) }},
 	}
 }
@@ -76,8 +76,10 @@ func scopeNames(scopes []wire.Scope) (names []string) {
 	return names
 }
 
-func apiRows(p *printer) func(wire.API) []row {
-	return func(api wire.API) []row {
+func apiServers(api wire.API) []string { return api.Servers }
+
+func apiRows(p *printer) func(wire.API, names) []row {
+	return func(api wire.API, known names) []row {
 		rows := []row{
 			{"name", api.Name},
 			{"identifier", api.Identifier},
@@ -97,7 +99,7 @@ func apiRows(p *printer) func(wire.API) []row {
 			rows = append(rows, row{"scope", strings.ReplaceAll(text, "\n", " ")})
 		}
 		for _, server := range api.Servers {
-			rows = append(rows, row{"server", server})
+			rows = append(rows, row{"server", named(known[server], server)})
 		}
 		return append(rows, row{"created", p.moment(api.Created)}, row{"updated", p.moment(api.Updated)})
 	}
@@ -112,7 +114,11 @@ func newAPIShowCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return get(ctx, s, path("apis", id), apiRows(s.print))
+			got, err := s.api.do(ctx, request{method: http.MethodGet, path: path("apis", id)})
+			if err != nil {
+				return err
+			}
+			return printNamed(ctx, s, got.body, apiServers, apiRows(s.print))
 		}),
 	}
 }
@@ -173,7 +179,7 @@ func newAPICreateCmd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return printOne(s.print, made.body, apiRows(s.print))
+		return printNamed(ctx, s, made.body, apiServers, apiRows(s.print))
 	})
 	return cmd
 }
@@ -201,7 +207,7 @@ func newAPIUpdateCmd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return printOne(s.print, changed.body, apiRows(s.print))
+		return printNamed(ctx, s, changed.body, apiServers, apiRows(s.print))
 	})
 	return cmd
 }

@@ -77,6 +77,23 @@ func yesNo(b bool) string {
 	return "no"
 }
 
+// widestScopes is how many characters of scopes a table shows at most, so that a line of it fits a terminal.
+const widestScopes = 60
+
+// brief joins scopes for a table. Of many it shows the first, and how many there are.
+func brief(scopes []string) string {
+	text := strings.Join(scopes, " ")
+	if len(text) <= widestScopes || len(scopes) < 2 {
+		return text
+	}
+	shown, width := 1, len(scopes[0])
+	for width+1+len(scopes[shown]) <= widestScopes {
+		width += 1 + len(scopes[shown])
+		shown++
+	}
+	return fmt.Sprintf("%s … (%d)", strings.Join(scopes[:shown], " "), len(scopes))
+}
+
 // tookBack tells what a change did to living tokens.
 func tookBack(hit wire.Hit) string {
 	least := ""

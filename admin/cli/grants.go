@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -40,8 +41,7 @@ func newGrantListCmd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ids := func(g wire.Grant) []string { return []string{g.Client, g.API} }
-		return showNamed(ctx, s, listing{path: "/grants", limit: limit, query: query, sorted: true}, ids, func(known names) []column[wire.Grant] {
+		return showNamed(ctx, s, listing{path: "/grants", limit: limit, query: query, sorted: true}, grantEnds, func(known names) []column[wire.Grant] {
 			return grantColumns(s.print, known)
 		})
 	})
@@ -54,14 +54,18 @@ func grantColumns(p *printer, known names) []column[wire.Grant] {
 		{"API", func(g wire.Grant) string { return known.of(g.API) }},
 		{"LAST USED", func(g wire.Grant) string { return p.since(g.LastUsed, "never") }},
 		{"ISSUED", func(g wire.Grant) string { return strconv.FormatInt(g.Tokens, 10) }},
-		{"SCOPES", func(g wire.Grant) string { return strings.Join(g.Scopes, " ") }},
+		{"SCOPES", func(g wire.Grant) string { return brief(g.Scopes) }},
 	}
 }
 
-func grantRows(p *printer) func(wire.Grant) []row {
-	return func(g wire.Grant) []row {
+func grantEnds(g wire.Grant) []string { return []string{g.Client, g.API} }
+
+func grantRows(p *printer) func(wire.Grant, names) []row {
+	return func(g wire.Grant, known names) []row {
 		return []row{
+			{"client", known[g.Client]},
 			{"client_id", g.Client},
+			{"api", known[g.API]},
 			{"api_id", g.API},
 			{"scopes", strings.Join(g.Scopes, " ")},
 			{"created", p.moment(g.Created)},
@@ -81,9 +85,21 @@ func newGrantShowCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return get(ctx, s, path("clients", client, "grants", api), grantRows(s.print))
+			got, err := s.api.do(ctx, request{method: http.MethodGet, path: path("clients", client, "grants", api)})
+			if err != nil {
+				return noGrant(err, args[0], args[1])
+			}
+			return printNamed(ctx, s, got.body, grantEnds, grantRows(s.print))
 		}),
 	}
+}
+
+// noGrant says what does not exist, where the server says no more than that.
+func noGrant(err error, client, api string) error {
+	if found, ok := errors.AsType[*remoteError](err); ok && found.status == http.StatusNotFound {
+		return &remoteError{status: found.status, what: fmt.Sprintf("there is no grant of %s on %s: `countersign grant list` shows all", client, api)}
+	}
+	return err
 }
 
 func newGrantPutCmd(a *app) *cobra.Command {
@@ -127,7 +143,7 @@ func (s *session) putGrant(ctx context.Context, at string, scopes []string) erro
 	if err != nil {
 		return err
 	}
-	return printOne(s.print, stored.body, grantRows(s.print))
+	return printNamed(ctx, s, stored.body, grantEnds, grantRows(s.print))
 }
 
 // scopesOf offers what the API that is the second argument has.
@@ -156,7 +172,8 @@ func newGrantDeleteCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.remove(ctx, path("clients", client, "grants", api), "delete the grant of "+named(args[0], client)+" on "+named(args[1], api))
+			err = s.remove(ctx, path("clients", client, "grants", api), "delete the grant of "+named(args[0], client)+" on "+named(args[1], api))
+			return noGrant(err, args[0], args[1])
 		}),
 	})
 }

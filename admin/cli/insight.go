@@ -106,7 +106,7 @@ func (s *session) printGraph(graph wire.Graph) error {
 		{"SERVED BY", func(c wire.GraphCall) string { return servers[c.API] }},
 		{"LAST USED", func(c wire.GraphCall) string { return s.print.since(c.LastUsed, "never") }},
 		{"ISSUED", func(c wire.GraphCall) string { return strconv.FormatInt(c.Tokens, 10) }},
-		{"SCOPES", func(c wire.GraphCall) string { return strings.Join(c.Scopes, " ") }},
+		{"SCOPES", func(c wire.GraphCall) string { return brief(c.Scopes) }},
 	}
 	sortRows(graph.Calls, columns)
 	err := printTable(s.print.out, graph.Calls, columns)
@@ -157,11 +157,15 @@ func (s *session) printUnused(ctx context.Context, report wire.Unused) error {
 	if err != nil {
 		return err
 	}
-	err = printTable(s.print.out, s.idle(report, known), []column[idle]{
-		{"UNUSED", func(i idle) string { return i.kind }},
-		{"WHAT", func(i idle) string { return i.what }},
-		{"LAST USED", func(i idle) string { return i.used }},
-	})
+	if list := s.idle(report, known); len(list) > 0 {
+		err = printTable(s.print.out, list, []column[idle]{
+			{"UNUSED", func(i idle) string { return i.kind }},
+			{"WHAT", func(i idle) string { return i.what }},
+			{"LAST USED", func(i idle) string { return i.used }},
+		})
+	} else {
+		s.print.line("nothing has been unused for %d days", report.Days)
+	}
 	for _, e := range report.Expiring {
 		text := fmt.Sprintf("secret %s of client %s expires %s, on %s", e.Secret, named(e.Name, e.Client), s.print.ago(e.Expires), e.Expires.UTC().Format(time.RFC3339))
 		if e.Only {

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -105,6 +106,19 @@ func showNamed[T any](ctx context.Context, s *session, q listing, ids func(T) []
 		s.noteMore(more, len(items))
 	}
 	return err
+}
+
+// printNamed prints one thing that names clients and APIs by the ids that ids returns.
+func printNamed[T any](ctx context.Context, s *session, body json.RawMessage, ids func(T) []string, rows func(T, names) []row) error {
+	one, err := decode[T](body)
+	if err != nil {
+		return err
+	}
+	known, err := s.names(ctx, ids(one))
+	if err != nil {
+		return err
+	}
+	return printOne(s.print, body, func(one T) []row { return rows(one, known) })
 }
 
 // filter makes a query of a client and an API, each named as the user does, or empty.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,7 +69,7 @@ func newTokenListCmd(a *app) *cobra.Command {
 			return []column[wire.Token]{
 				{"JTI", func(t wire.Token) string { return t.ID }},
 				{"API", func(t wire.Token) string { return known.of(t.API) }},
-				{"SCOPE", func(t wire.Token) string { return t.Scope }},
+				{"SCOPE", func(t wire.Token) string { return brief(strings.Fields(t.Scope)) }},
 				{"ISSUED", func(t wire.Token) string { return s.print.ago(t.Issued) }},
 				{"EXPIRES", func(t wire.Token) string { return s.print.ago(t.Expires) }},
 				{"SECRET ID", func(t wire.Token) string { return t.Secret }},
@@ -83,12 +84,19 @@ func newTokenShowCmd(a *app) *cobra.Command {
 		Use: "show JTI", Short: "Show an issued token, without what its bearer shows", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
 		Example: "  countersign token show 1JmXbU0a6dYw8cPz4kQe2r",
 		RunE: a.run(func(ctx context.Context, s *session, args []string) error {
-			return get(ctx, s, path("tokens", args[0]), func(t wire.Token) []row {
+			got, err := s.api.do(ctx, request{method: http.MethodGet, path: path("tokens", args[0])})
+			if err != nil {
+				return err
+			}
+			ends := func(t wire.Token) []string { return []string{t.Client, t.API} }
+			return printNamed(ctx, s, got.body, ends, func(t wire.Token, known names) []row {
 				return []row{
 					{"jti", t.ID},
 					{"status", t.Status},
+					{"client", known[t.Client]},
 					{"client_id", t.Client},
 					{"secret_id", t.Secret},
+					{"api", known[t.API]},
 					{"api_id", t.API},
 					{"scope", t.Scope},
 					{"issued", s.print.moment(t.Issued)},
