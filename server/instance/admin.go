@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/countersign/countersign/admin/api"
 	"github.com/countersign/countersign/internal/fault"
@@ -14,10 +15,7 @@ import (
 // adminAPI is the admin API of the instance.
 func (p *parts) adminAPI(i *Instance) (http.Handler, error) {
 	r := i.registry
-	r.Store = announced{i.store, func() {
-		p.directory.Hint()
-		p.hints.publish()
-	}}
+	r.Store = announced{i.store, p}
 	r.Ledger, r.Denied, r.Peppers, r.Imported = i.store, p.directory.Denied, p.peppers.Load, p.imported
 	return api.New(api.Config{
 		Registry: r, Authenticator: admins{p.tokens, p.directory}, Now: i.config.Now, Version: i.config.Version,
@@ -25,17 +23,27 @@ func (p *parts) adminAPI(i *Instance) (http.Handler, error) {
 	})
 }
 
-// announced is a store whose changes this and the other instances look for at once.
+// announced is a store whose changes the other instances look for at once. This one knows of them when Update returns, so that who was
+// granted something, and asks for a token here, gets one.
 type announced struct {
 	auth.Store
 
-	news func()
+	parts *parts
 }
+
+// announceTime bounds how long a change that is made waits until this instance knows of it. If it does not, it soon will.
+const announceTime = time.Second
 
 // Update implements auth.Store.
 func (s announced) Update(ctx context.Context, change func(auth.Tx) error) error {
 	err := s.Store.Update(ctx, change)
-	s.news() // even if it failed: it may have been committed
+	if found := fault.From(err); found != nil && found.Code != fault.Unavailable {
+		return err
+	}
+	s.parts.hints.publish() // even if it is not known to be committed: it may be
+	reading, cancel := context.WithTimeout(ctx, announceTime)
+	defer cancel()
+	_ = s.parts.directory.Refresh(reading)
 	return err
 }
 
