@@ -122,7 +122,7 @@ func exampleText(member string) string {
 		"default_resource": "https://inventory.example", "api": "https://inventory.example", "owner": "team-payments", "labels": "1",
 		"description": "takes orders", "hint": "k3Xw", "client_secret": "cs_secret_…", "last_used_from": "192.0.2.17", "source": "192.0.2.17",
 		"value": "cs_secret_…shown-this-once", "request_id": "4VQ7MPK2XHZ3YTRD6NSJWAFLBC", "chain": "mS4c0…", "seal": "7hZb2…", "digest": "Zk19…",
-		"next_cursor": "eyJxIjoi…", "token_endpoint_auth_method": "client_secret_basic", "token_format": "jwt", "signing_algorithm": "ES256",
+		"next_cursor": "eyJxIjoi…", "token_endpoint_auth_method": "client_secret_basic", "token_format": "jwt", "signing_algorithm": "ES256", "alg": "ES256",
 		"safe_to_delete_reason": "it is disabled", "reasons": "the grant of orders on https://inventory.example holds inventory:read",
 		"what": "the event was changed", "before": "inventory:read", "after": "inventory:read inventory:write", "pointer": "#/name",
 		"detail": "another client has this name",
