@@ -21,8 +21,11 @@ func (g *Grant) Validate(api *API) error {
 	if len(g.Scopes) == 0 {
 		return fault.New(fault.InvalidRequest, "a grant needs at least one scope; to allow nothing, delete it").At("scopes")
 	}
-	if !api.ScopeNames().Contains(g.Scopes) {
-		return fault.New(fault.InvalidScope, "the API does not offer every one of these scopes").At("scopes")
+	offered := api.ScopeNames()
+	for _, scope := range g.Scopes {
+		if !offered.Has(scope) {
+			return fault.New(fault.InvalidScope, "the API does not offer the scope "+scope).At("scopes")
+		}
 	}
 	return nil
 }

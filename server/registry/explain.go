@@ -182,7 +182,8 @@ func (e *explanation) findGrant(ctx context.Context) error {
 	if len(asked) == 0 {
 		e.Scopes = g.Scopes
 	}
-	if lacks := missing(g.Scopes, asked); len(lacks) > 0 {
+	lacks := slices.DeleteFunc(missing(g.Scopes, asked), func(scope string) bool { return !e.api.ScopeNames().Has(scope) }) // the others are told
+	if len(lacks) > 0 {
 		e.say("the grant of %s on %s lacks %s: %s", e.client.Name, e.api.Identifier, strings.Join(lacks, ", "),
 			e.mend(auth.NewScopes(append(slices.Clone(g.Scopes), lacks...)...)))
 	}
