@@ -10,7 +10,7 @@ import (
 
 // A grant holds at least one scope, all of them its API's; the first that is not is named.
 func TestGrantValidate(t *testing.T) {
-	api := &auth.API{Scopes: []auth.Scope{{Name: "read"}, {Name: "write"}}}
+	api := &auth.API{Scopes: []auth.ScopeDefinition{{Name: "read"}, {Name: "write"}}}
 	for _, tt := range []struct {
 		name   string
 		scopes []string
