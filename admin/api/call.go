@@ -53,8 +53,17 @@ func (s *service) admit(w http.ResponseWriter, r *http.Request, op *operation) (
 	if c.matches, err = op.read(r.Header); err != nil {
 		return nil, err
 	}
+	if err := op.admits(actor); err != nil {
+		return nil, err
+	}
+	began := time.Now()
 	if c.body, err = readBody(w, r, op); err != nil {
 		return nil, err
+	}
+	if time.Since(began) > atOnce { // the caller may have been shut out meanwhile
+		if _, err := s.Authenticator.Authenticate(r.Context(), bearer); err != nil {
+			return nil, err
+		}
 	}
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
 	if err := c.once(r, op); err != nil {
@@ -66,6 +75,27 @@ func (s *service) admit(w http.ResponseWriter, r *http.Request, op *operation) (
 		_ = deadline.SetWriteDeadline(time.Now().Add(op.patience))
 	}
 	return c, nil
+}
+
+// atOnce is how long a body may take to arrive until it is asked again who calls.
+const atOnce = 100 * time.Millisecond
+
+// admits returns fault.InsufficientScope for a caller without the scopes of an operation that takes a large body, before any work is
+// done for it. Whether a caller may do what the body asks for is for the registry to say.
+func (op *operation) admits(actor auth.Actor) error {
+	if op.maxBody == 0 {
+		return nil
+	}
+	held, err := auth.ParseScopes(actor.Scope)
+	if err != nil {
+		return err
+	}
+	for _, scope := range op.scopes[0] {
+		if !held.Has(scope) {
+			return fault.New(fault.InsufficientScope, "the access token does not hold the scope "+scope).At(scope)
+		}
+	}
+	return nil
 }
 
 // bearerOf reads the access token, RFC 6750 §2.1. fault.InvalidClient says that there is none.

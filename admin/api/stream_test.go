@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -152,6 +153,35 @@ func TestAdministratorsAreOutAtOnce(t *testing.T) {
 		if got := w.do(call{method: http.MethodGet, path: "/audit", token: token}); got.status != http.StatusUnauthorized {
 			t.Errorf("%s: %d", name, got.status)
 		}
+	}
+}
+
+// Who is shut out while its request arrives is out, too.
+func TestAdministratorsAreOutHalfway(t *testing.T) {
+	w := newWorld(t)
+	client, token := w.auditor()
+	half, body := io.Pipe()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.admin+wire.Base+"/audit/verify", half)
+	w.check(err)
+	request.Header = header("Authorization", "Bearer "+token, "Content-Type", "application/json")
+	status := make(chan int, 1)
+	go func() {
+		response, err := w.client.Do(request)
+		if err != nil {
+			status <- 0
+			return
+		}
+		status <- response.StatusCode
+		_ = response.Body.Close()
+	}()
+	_, err = body.Write([]byte("{"))
+	w.check(err)
+	time.Sleep(500 * time.Millisecond) // it is let in by now
+	want[wire.StatusChange](w, http.StatusOK, call{method: http.MethodPost, path: "/clients/" + client.ID.String() + "/disable"})
+	_, err = body.Write([]byte("}"))
+	w.check(errors.Join(err, body.Close()))
+	if got := <-status; got != http.StatusUnauthorized {
+		t.Errorf("answered %d", got)
 	}
 }
 
