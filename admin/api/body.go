@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -77,10 +78,18 @@ func encode(w io.Writer, v any) error {
 	return encoder.Encode(v)
 }
 
-// decode reads JSON in which no object names a member twice: of two, one reader takes the first and another the last.
+// maxValues bounds the JSON values of a body, as many as the largest configuration has: each costs far more than its bytes.
+const maxValues = 700_000
+
+// decode reads JSON in UTF-8 (RFC 8259 §8.1) in which no object names a member twice: of two, one reader takes the first and another
+// the last.
 func decode(data []byte, v any) error {
+	if !utf8.Valid(data) {
+		return errors.New("the body is not UTF-8")
+	}
 	if json.Valid(data) { // which bounds the depth, too
-		if err := checkMembers(json.NewDecoder(bytes.NewReader(data))); err != nil {
+		left := maxValues
+		if err := checkMembers(json.NewDecoder(bytes.NewReader(data)), &left); err != nil {
 			return err
 		}
 	}
@@ -91,8 +100,11 @@ func decode(data []byte, v any) error {
 	return err
 }
 
-// checkMembers reads one value. What is no JSON it leaves to others to complain of.
-func checkMembers(d *json.Decoder) error {
+// checkMembers reads one value, and takes it from how many are left. What is no JSON it leaves to others to complain of.
+func checkMembers(d *json.Decoder, left *int) error {
+	if *left--; *left < 0 {
+		return fmt.Errorf("the body has more than %d values", maxValues)
+	}
 	token, err := d.Token()
 	if err != nil {
 		return nil //nolint:nilerr // see above
@@ -111,7 +123,7 @@ func checkMembers(d *json.Decoder) error {
 			}
 			seen[text] = true
 		}
-		if err := checkMembers(d); err != nil {
+		if err := checkMembers(d, left); err != nil {
 			return err
 		}
 	}

@@ -110,7 +110,7 @@ func (s *service) findClients(ctx context.Context, in *clientsInput) ([]*registr
 		return s.clientNamed(ctx, in)
 	}
 	label, value, valued := strings.Cut(in.Label, "=")
-	if valued && value == "" {
+	if valued && (label == "" || value == "") {
 		return nil, fault.New(fault.InvalidRequest, "must be a name, or a name, an equals sign and a value").At("label")
 	}
 	return s.Registry.ListClients(ctx, c.actor, auth.ClientQuery{

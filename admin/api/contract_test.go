@@ -232,11 +232,13 @@ func (w *world) conflicts() {
 	granted, _ := w.newGrant()
 	grants, _ := want[wire.List[wire.Grant]](w, http.StatusOK, call{method: http.MethodGet, path: "/grants?client_id=" + w.root.ID.String()})
 	admin := root + "/grants/" + grants.Items[0].API
+	secrets, _ := want[wire.List[wire.Secret]](w, http.StatusOK, call{method: http.MethodGet, path: root + "/secrets"})
 	for _, c := range []call{
 		{method: put, path: "/clients/" + b.ID, body: wire.ClientBody{Name: a.Name}, header: forced()},
 		{method: patch, path: "/clients/" + b.ID, body: wire.ClientBody{Name: a.Name}, header: forced()},
 		{method: del, path: root, header: forced()},
 		{method: del, path: "/clients/" + a.ID + "/secrets/" + active.ID, header: forced()},
+		{method: patch, path: root + "/secrets/" + secrets.Items[0].ID, body: wire.SecretPatch{Expires: new(time.Now().Add(time.Minute))}, header: forced()},
 		{method: put, path: "/apis/" + auth.NewAPIID(time.Now()).String(), body: wire.APIBody{Identifier: one.Identifier, Name: other.Name}, header: forcedAbsent()},
 		{method: patch, path: "/apis/" + granted, body: `{"scopes":[{"name":"read"}]}`, header: forced()},
 		{method: put, path: admin, body: wire.GrantBody{Scopes: []string{"keys:read"}}, header: forced()},

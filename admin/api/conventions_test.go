@@ -2,11 +2,14 @@ package api_test
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -62,13 +65,41 @@ func TestCursorsOfAnotherListAreRefused(t *testing.T) {
 	page, _ := want[wire.List[wire.Client]](w, http.StatusOK, call{method: http.MethodGet, path: "/clients?limit=1"})
 	for _, path := range []string{
 		"/clients?sort=name&cursor=" + page.NextCursor, "/clients?status=active&cursor=" + page.NextCursor, "/apis?cursor=" + page.NextCursor,
-		"/clients?cursor=AAAA", "/clients?cursor=" + url.QueryEscape("not base64"), "/clients?cursor=" + page.NextCursor + "A",
+		"/clients?cursor=AAAA", "/audit?cursor=" + beyond(w), "/clients?cursor=" + url.QueryEscape("not base64"), "/clients?cursor=" + page.NextCursor + "A",
 	} {
 		if p := w.refused(http.StatusBadRequest, "invalid_request", call{method: http.MethodGet, path: path}); p.Field != "cursor" {
 			t.Errorf("%s names %q", path, p.Field)
 		}
 	}
 	want[wire.List[wire.Client]](w, http.StatusOK, call{method: http.MethodGet, path: "/clients?limit=2&cursor=" + page.NextCursor}) // a page may be longer
+}
+
+// beyond is a cursor of the audit log with a number that no database holds.
+func beyond(w *world) string {
+	w.Helper()
+	page, _ := want[wire.List[wire.Event]](w, http.StatusOK, call{method: http.MethodGet, path: "/audit?limit=1"})
+	text, err := base64.RawURLEncoding.DecodeString(page.NextCursor)
+	w.check(err)
+	text = regexp.MustCompile(`"n":\d+`).ReplaceAll(text, []byte(`"n":9223372036854775808`))
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// The id that nothing has is not the absence of an id.
+func TestNobodyIsNotEverybody(t *testing.T) {
+	w := newWorld(t)
+	api, none := w.newAPI(), strings.Repeat("0", 22)
+	for _, query := range []string{"/audit?actor=cl_", "/grants?client_id=cl_", "/grants?api_id=api_", "/audit/failures?client_id=cl_", "/graph?client_id=cl_"} {
+		w.refused(http.StatusBadRequest, "invalid_request", call{method: http.MethodGet, path: query + none})
+	}
+	create := header("If-None-Match", "*")
+	for _, c := range []call{
+		{method: http.MethodPut, path: "/clients/cl_" + none, body: wire.ClientBody{Name: "nobody"}, header: create},
+		{method: http.MethodPut, path: "/apis/api_" + none, body: wire.APIBody{Identifier: "urn:x:nothing", Name: "nothing"}, header: create},
+		{method: http.MethodDelete, path: "/clients/cl_" + none + "/tokens"},
+		{method: http.MethodPost, path: "/revocations", body: wire.RevocationBody{Client: "cl_" + none, API: api.ID}},
+	} {
+		w.refused(http.StatusNotFound, "not_found", c)
+	}
 }
 
 func TestPreconditions(t *testing.T) {
@@ -202,6 +233,8 @@ func TestBodiesAreStrict(t *testing.T) {
 		{"a member twice", post("/clients", `{"name":"a","name":"b"}`), []string{"#"}},
 		{"a member twice, deep", post("/clients", `{"name":"a","labels":{"x":"1","x":"2"}}`), []string{"#"}},
 		{"deeper than anybody reads", post("/clients", strings.Repeat("[", 60_000)), []string{"#"}},
+		{"not UTF-8", post("/clients", "{\"name\":\"a\xff\"}"), []string{"#"}},
+		{"more values than any configuration has", post("/apply", `{"document":[`+strings.Repeat("1,", 700_000)+`1]}`), []string{"#"}},
 		{"missing", post("/clients", `{}`), []string{"#/name"}},
 		{"several", post("/apis", `{"name":"x","scopes":[{"name":"a"},{"name":""},{"nme":"b"}]}`), []string{"#/identifier", "#/scopes/1/name", "#/scopes/2/name", "#/scopes/2/nme"}},
 		{"of the domain", post("/apis", `{"name":"x","identifier":"relative"}`), []string{"#/identifier"}},
@@ -227,11 +260,35 @@ func TestBodiesAreStrict(t *testing.T) {
 	}
 }
 
+// Thousands of mistakes are found as fast as one.
+func TestManyMistakesAreCheap(t *testing.T) {
+	w := newWorld(t)
+	body := `{"name":"x","labels":{` + strings.Repeat(" ", 10)
+	for i := range 5_000 {
+		body += fmt.Sprintf(`"%d":1,`, i)
+	}
+	began := time.Now()
+	p := w.refused(http.StatusBadRequest, "invalid_request", call{method: http.MethodPost, path: "/clients", body: body + `"x":1}}`})
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if len(p.Errors) != 100 || !strings.Contains(p.Detail, "5001") {
+		t.Errorf("%q, and %d places", p.Detail, len(p.Errors))
+	}
+}
+
+// Who lacks the scopes is told so before the body is looked at.
+func TestLargeBodiesAreForThoseWhoMay(t *testing.T) {
+	w := newWorld(t)
+	_, token := w.auditor()
+	w.refused(http.StatusForbidden, "insufficient_scope", call{method: http.MethodPost, path: "/apply", body: "no JSON", token: token})
+}
+
 func TestQueriesAreStrict(t *testing.T) {
 	w := newWorld(t)
 	for query, field := range map[string]string{
 		"nonsense=1": "nonsense", "limit=1&limit=2": "limit", "limit=0": "limit", "limit=201": "limit", "limit=x": "limit", "sort=size": "sort",
-		"a=%zz": "", "label=x%3D": "label", "name=x&owner=y": "name",
+		"a=%zz": "", "label=x%3D": "label", "label=%3Dx": "label", "name=x&owner=y": "name",
 	} {
 		if p := w.refused(http.StatusBadRequest, "invalid_request", call{method: http.MethodGet, path: "/clients?" + query}); p.Field != field {
 			t.Errorf("%s names %q", query, p.Field)

@@ -38,4 +38,8 @@ func NextCursor(url string, at auth.Place) string {
 }
 
 // Pointer reads a place as huma names it.
-func Pointer(place string, body []byte) string { return pointer(place, body) }
+func Pointer(place string, body []byte) string {
+	var value any
+	_ = decode(body, &value)
+	return pointer(place, value)
+}

@@ -50,20 +50,25 @@ func (s *service) transform(ctx huma.Context, _ string, body any) (any, error) {
 	return body, nil
 }
 
+// maxViolations bounds how many mistakes of a request are pointed at.
+const maxViolations = 100
+
 // invalid is what huma found wrong with a request.
 func invalid(found *huma.ErrorModel, body []byte) error {
 	why := fault.New(fault.InvalidRequest, found.Detail)
 	if found.Status == http.StatusUnsupportedMediaType {
 		why = fault.New(fault.UnsupportedMedia, found.Detail)
 	}
-	for i, e := range found.Errors {
+	var value any
+	_ = decode(body, &value) // of what is no JSON, the place is the whole
+	for i, e := range found.Errors[:min(len(found.Errors), maxViolations)] {
 		place, rest, _ := strings.Cut(e.Location, ".")
 		field := rest
 		switch place {
 		case "path":
 			return fault.New(fault.NotFound, "there is no such resource: the id in the path is malformed").At(rest)
 		case "body":
-			v := violation(e, body)
+			v := violation(e, value)
 			why.Violations = append(why.Violations, v)
 			field = fieldOf(v.Pointer)
 		}
@@ -78,7 +83,7 @@ func invalid(found *huma.ErrorModel, body []byte) error {
 }
 
 // violation says which member of the body is at fault. One that is missing is named too.
-func violation(e *huma.ErrorDetail, body []byte) fault.Violation {
+func violation(e *huma.ErrorDetail, body any) fault.Violation {
 	at := pointer(strings.TrimPrefix(strings.TrimPrefix(e.Location, "body"), "."), body)
 	before, behind, _ := strings.Cut(validation.MsgExpectedRequiredProperty, "%s")
 	if name, ok := strings.CutPrefix(e.Message, before); ok && strings.HasSuffix(name, behind) {
@@ -127,9 +132,7 @@ func declared(wrong *registry.DocumentError) error {
 
 // pointer turns a place as huma names it, such as scopes[1].name, into a JSON pointer (RFC 6901 §6). Since a member's name may
 // hold dots and brackets itself, the body says how to read it.
-func pointer(place string, body []byte) string {
-	var value any
-	_ = decode(body, &value) // of what is no JSON, the place is the whole
+func pointer(place string, value any) string {
 	var out strings.Builder
 	out.WriteByte('#')
 	for place != "" {

@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"math"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/countersign/countersign/admin/wire"
 	"github.com/countersign/countersign/internal/fault"
@@ -57,7 +59,7 @@ func (p *Paging) parse(c *call) (*cursor, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &at)
 	}
-	if err != nil || string(at.Query) != string(hash(c.url)) {
+	if err != nil || string(at.Query) != string(hash(c.url)) || at.Number > math.MaxInt64 {
 		return nil, fault.Wrap(fault.InvalidRequest, "is not one of this list, with these filters and this order; begin anew without it", err).At("cursor")
 	}
 	return &at, nil
@@ -120,6 +122,12 @@ func after[F any](found []F, at *auth.Place, id func(F) [16]byte) []F {
 	return nil
 }
 
+// nobody reports whether text is the id that nothing has: as a filter it would not select nothing but everything.
+func nobody(text string) bool {
+	_, digits, _ := strings.Cut(text, "_")
+	return len(digits) == 22 && strings.Trim(digits, "0") == ""
+}
+
 // checkQuery returns fault.InvalidRequest for a query that one reader takes for this and another for that.
 func checkQuery(r *http.Request) error {
 	values, err := url.ParseQuery(r.URL.RawQuery)
@@ -129,6 +137,9 @@ func checkQuery(r *http.Request) error {
 	for name, given := range values {
 		if len(given) > 1 {
 			return fault.New(fault.InvalidRequest, "is there more than once").At(name)
+		}
+		if name != "cursor" && nobody(given[0]) {
+			return fault.New(fault.InvalidRequest, "is the id of nothing").At(name)
 		}
 	}
 	return nil

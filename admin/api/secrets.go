@@ -73,7 +73,7 @@ func (s *service) secrets() {
 	}, s.getSecret)
 	add(s, operation{
 		id: "patchSecret", method: http.MethodPatch, path: each, tag: tagSecrets, scopes: write, summary: "Change when a secret expires",
-		about: "null: it does not." + ownSecrets, body: true, matches: matchChange, faults: codes{fault.NotFound},
+		about: "null: it does not." + ownSecrets, body: true, matches: matchChange, faults: codes{fault.NotFound, fault.Conflict},
 	}, s.patchSecret)
 	add(s, operation{
 		id: "deleteSecret", method: http.MethodDelete, path: each, tag: tagSecrets, scopes: write, summary: "Delete a secret",

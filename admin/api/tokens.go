@@ -123,6 +123,9 @@ func selectorOf(body *wire.RevocationBody) (set registry.Selector, err error) {
 		if id.text == "" {
 			continue
 		}
+		if nobody(id.text) {
+			return set, fault.New(fault.NotFound, "it does not exist").At(id.name)
+		}
 		if err := id.read([]byte(id.text)); err != nil {
 			return set, fault.From(err).At(id.name)
 		}
