@@ -30,6 +30,7 @@ func newMasterKeyCmd(env environment) *cobra.Command {
 func newMasterKeyCreateCmd(env environment) *cobra.Command {
 	return &cobra.Command{
 		Use: "create FILE", Short: "Make a new master key in a file that does not exist yet", Args: arguments("FILE"),
+		Example: "  countersign master-key create master.key",
 		RunE: func(_ *cobra.Command, args []string) error {
 			_, err := seal.CreateKeyFile(args[0])
 			if errors.Is(err, fs.ErrExist) {
@@ -55,6 +56,7 @@ func newMasterKeyRotateCmd(env environment) *cobra.Command {
 		Use: "rotate", Short: "Seal every key in the database anew under another master key", Args: arguments(),
 		Long: "Seal every key in the database anew under another master key. No key changes, so no token and no\n" +
 			"secret is affected. Running servers go on with the keys that they hold; restart each with the new file.",
+		Example: "  countersign master-key rotate --database-file database.url --new-master-key-file master.key.new",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd, env, &settings); err != nil {
 				return err

@@ -62,6 +62,7 @@ func newMigrateCmd(env environment) *cobra.Command {
 		Use: "up", Short: "Run the migrations that are missing", Args: arguments(),
 		Long: "Run the migrations that are missing. `countersign server` does the same at its start unless it is\n" +
 			"told not to (--migrate=false). Several at once are no harm: one does the work, the others wait.",
+		Example: "  countersign migrate up --database-file database.url",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd, env, &up); err != nil {
 				return err
@@ -77,7 +78,8 @@ func newMigrateCmd(env environment) *cobra.Command {
 	config.Bind(upCmd.Flags(), &up)
 	statusCmd := &cobra.Command{
 		Use: "status", Short: "Tell the schema's level, this binary's, and whether they fit", Args: arguments(),
-		Long: "Tell the schema's level, this binary's, and whether they fit. If they do not, the exit code is 1.",
+		Long:    "Tell the schema's level, this binary's, and whether they fit. If they do not, the exit code is 1.",
+		Example: "  countersign migrate status --database-file database.url",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd, env, &status); err != nil {
 				return err
@@ -123,6 +125,7 @@ func newRestoredCmd(env environment) *cobra.Command {
 			"Stop every server, restore, run this once, start the servers. It takes back every token, since nobody can\n" +
 			"know which of them were revoked after the backup; clients fetch new ones by themselves. Secrets, grants and\n" +
 			"signing keys are those of the backup: what was disabled or withdrawn since must be so again.",
+		Example: "  countersign migrate restored --database-file database.url --master-key-file master.key",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd, env, &settings); err != nil {
 				return err

@@ -33,6 +33,9 @@ func newRecoverCmd(env environment) *cobra.Command {
 			"It works on the database itself, so it needs its address and the master key; servers may run meanwhile.\n" +
 			"The audit log tells of it. With --client it is a client that exists: it is enabled and gets one secret more,\n" +
 			"and those that it has may do everything as well. The secret is printed once.",
+		Example: "  countersign admin recover --database-file database.url --master-key-file master.key\n" +
+			"  countersign admin recover --database sqlite:countersign-data/countersign.db \\\n" +
+			"    --master-key-file countersign-data/master.key --client admin",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd, env, &settings); err != nil {
 				return err
@@ -73,6 +76,7 @@ func newSecretValueCmd(env environment) *cobra.Command {
 		Long: "Print a new secret that no client has yet, such as for `countersign server --bootstrap-admin-secret-file`:\n" +
 			"256 random bits in the form that servers make. Nothing is stored. Write it to a file that only its owner\n" +
 			"may read.",
+		Example: "  (umask 077; countersign admin secret-value > admin.secret)",
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(env.stdout, auth.NewSecretValue().Reveal())
 			return err //nolint:wrapcheck // standard output is gone

@@ -23,6 +23,9 @@ func newServerCmd(env environment) *cobra.Command {
 			"variables over the file. Traces are exported by OTLP when the standard OTEL_* variables ask for it.\n" +
 			"The first start on a database makes the client \"admin\" of the admin API. Its secret is the one in the\n" +
 			"file of --bootstrap-admin-secret-file, or is made, and printed once, on standard output.",
+		Example: "  countersign master-key create master.key && countersign server\n" +
+			"  countersign server --issuer https://auth.example.com --listen :9000 --admin-listen :9090 \\\n" +
+			"    --database-file database.url --token-store redis://redis.internal:6379 --master-key-file master.key",
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd, env, &settings); err != nil {

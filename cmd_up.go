@@ -44,7 +44,8 @@ func newUpCmd(env environment) *cobra.Command {
 		Long: "Run the whole system on this machine, each part a process of its own: two authorization servers on one\n" +
 			"database, and a load balancer in front of them. The database is SQLite in the data folder unless --mysql\n" +
 			"names another. It ends on SIGTERM or Ctrl-C, and the parts end with it however it dies.",
-		Args: subcommand,
+		Example: "  countersign up\n  countersign up --data-dir /tmp/try --port-base 24000",
+		Args:    subcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd, env, &settings); err != nil {
 				return err

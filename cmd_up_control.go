@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -20,6 +21,7 @@ func newUpControlCmds(env environment) []*cobra.Command {
 			DataDir string `name:"data-dir" default:"./countersign-data" help:"the data folder of the running system"`
 		}
 		cmd := &cobra.Command{Use: use, Short: short, Args: args}
+		cmd.Example = "  countersign up " + strings.Replace(use, "PART", "auth-1", 1)
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if err := load(cmd, env, &settings); err != nil {
 				return err

@@ -114,7 +114,7 @@ func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command)
 // asGroup makes parent a command that only holds others: by itself it shows its help, and it knows which it does not have.
 func asGroup(parent *cobra.Command) {
 	parent.Args = subcommand
-	parent.SuggestionsMinimumDistance = 2 // of letters: cobra itself asks for this only where it handles unknown commands
+	parent.SuggestionsMinimumDistance = 2                                          // of letters: cobra itself asks for this only where it handles unknown commands
 	parent.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } //nolint:wrapcheck // standard output is gone
 }
 
