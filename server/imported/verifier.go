@@ -47,6 +47,7 @@ type Verifier struct {
 	now     func() time.Time
 	wait    time.Duration
 	room    chan struct{} // a place for each computation under way
+	making  chan struct{} // a place for each new hash under way: of one's own, so that who brings many keeps nobody from authenticating
 	key     [sha256.Size]byte
 	matched *otter.Cache[digest, struct{}]
 	limits  *otter.Cache[auth.ClientID, *rate.Limiter]
@@ -70,7 +71,7 @@ func New(c Config) (*Verifier, error) {
 	if c.Wait == 0 {
 		c.Wait = defaultWait
 	}
-	v := &Verifier{now: c.Now, wait: c.Wait, room: make(chan struct{}, c.Parallel)}
+	v := &Verifier{now: c.Now, wait: c.Wait, room: make(chan struct{}, c.Parallel), making: make(chan struct{}, 1)}
 	_, _ = rand.Read(v.key[:]) // never fails: crypto/rand
 	var err error
 	if v.metrics, err = newMetrics(c.Registerer); err != nil {
@@ -142,9 +143,9 @@ func (v *Verifier) compute(client auth.ClientID, value auth.SecretValue, secrets
 		v.metrics.limited.Inc()
 		return nil, err
 	}
-	if err := v.enter(); err != nil {
+	if !v.enter(v.room) {
 		v.metrics.busy.Inc()
-		return nil, err
+		return nil, fault.New(fault.Unavailable, "client credentials could not be checked in time")
 	}
 	defer func() { <-v.room }()
 	var broken error
@@ -179,14 +180,24 @@ func (v *Verifier) allow(client auth.ClientID, n int) error {
 	return limited
 }
 
-func (v *Verifier) enter() error {
+// Hash is the function Hash, one at a time. It returns fault.Unavailable when it cannot begin in time.
+func (v *Verifier) Hash(value auth.SecretValue) (phc string, err error) {
+	if !v.enter(v.making) {
+		return "", fault.New(fault.Unavailable, "the secret could not be hashed in time")
+	}
+	defer func() { <-v.making }()
+	return Hash(value)
+}
+
+// enter takes a place in a room, unless there is none in time.
+func (v *Verifier) enter(room chan<- struct{}) bool {
 	patience := time.NewTimer(v.wait)
 	defer patience.Stop()
 	select {
-	case v.room <- struct{}{}:
-		return nil
+	case room <- struct{}{}:
+		return true
 	case <-patience.C:
-		return fault.New(fault.Unavailable, "client credentials could not be checked in time")
+		return false
 	}
 }
 

@@ -250,3 +250,36 @@ func BenchmarkMatch(b *testing.B) {
 		}
 	})
 }
+
+// Who brings many secrets at once neither fills the memory nor keeps a client from authenticating.
+func TestHashIsBounded(t *testing.T) {
+	w := newWorld(t, imported.Config{Parallel: 1, Wait: time.Millisecond})
+	all := secrets(t, value)
+	outcomes := make(chan error)
+	for range 20 {
+		go func() {
+			_, err := w.Hash(auth.PresentedSecret(value))
+			outcomes <- err
+		}()
+	}
+	if _, err := w.match(value, all); err != nil {
+		t.Error(err)
+	}
+	made, refused := 0, 0
+	for range 20 {
+		switch err := <-outcomes; {
+		case err == nil:
+			made++
+		case errors.Is(err, fault.Unavailable):
+			refused++
+		default:
+			t.Error(err)
+		}
+	}
+	if made == 0 || refused == 0 {
+		t.Errorf("%d made, %d refused", made, refused)
+	}
+	if phc, err := w.Hash(auth.PresentedSecret(value)); err != nil || phc == "" {
+		t.Error(phc, err)
+	}
+}

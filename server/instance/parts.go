@@ -86,7 +86,7 @@ func wire(ctx context.Context, i *Instance, steady func() time.Time) (p *parts, 
 	if p.imported, err = imported.New(imported.Config{Now: c.Now, Registerer: i.metrics}); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	i.registry.Imported = p.imported
+	i.registry.Imported, i.registry.Import = p.imported, p.imported.Hash
 	if p.usage, err = usage.New(usage.Config{Log: i.store, Now: c.Now, Logger: c.Logger, Registerer: i.metrics}); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
