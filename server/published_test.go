@@ -7,9 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -203,33 +201,6 @@ func TestJWT(t *testing.T) {
 			}
 		})
 	}
-	t.Run("J04 ids differ", func(t *testing.T) {
-		const callers, each = 50, 200
-		body := url.Values{"grant_type": {"client_credentials"}, "resource": {jwtAPI}}.Encode()
-		answers := make(chan answer, callers*each)
-		var asking sync.WaitGroup
-		for range callers {
-			asking.Go(func() {
-				for range each {
-					answers <- w.post("/oauth2/token", body, basic(w.caller))
-				}
-			})
-		}
-		asking.Wait()
-		close(answers)
-		seen := map[any]bool{}
-		for got := range answers {
-			text, _ := got.member(t, "access_token").(string)
-			_, claims, _ := parse(t, text)
-			if seen[claims["jti"]] {
-				t.Errorf("%v twice", claims["jti"])
-			}
-			seen[claims["jti"]] = true
-		}
-		if len(seen) != callers*each {
-			t.Errorf("%d ids of %d tokens", len(seen), callers*each)
-		}
-	})
 }
 
 func TestHealth(t *testing.T) {
