@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -31,11 +32,12 @@ type auditFlags struct{ actor, target, action, since, until string }
 func (f *auditFlags) bind(cmd *cobra.Command, a *app) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.actor, "actor", "", "only what this `client` did")
-	flags.StringVar(&f.target, "target", "", "only what was done to the thing with this `id`")
+	flags.StringVar(&f.target, "target", "", "only what was done to the thing with this `id`, or the client or API of this name")
 	flags.StringVar(&f.action, "action", "", "only this `action`, such as client.disable")
 	flags.StringVar(&f.since, "since", "", "only from this `time` on: a moment such as 2030-01-31T12:00:00Z, or how long ago, such as 24h or 7d")
 	flags.StringVar(&f.until, "until", "", "only before this `time`")
 	a.completeFlag(cmd, "actor", clientNames)
+	a.completeFlag(cmd, "target", clientNames)
 }
 
 // query makes the query out of the flags.
@@ -46,6 +48,10 @@ func (f *auditFlags) query(ctx context.Context, s *session) (query map[string][]
 			return nil, err
 		}
 	}
+	target, err := s.api.auditTarget(ctx, f.target)
+	if err != nil {
+		return nil, err
+	}
 	since, err := pastTime("since", f.since, s.print.now())
 	if err != nil {
 		return nil, err
@@ -54,7 +60,22 @@ func (f *auditFlags) query(ctx context.Context, s *session) (query map[string][]
 	if err != nil {
 		return nil, err
 	}
-	return where("actor", actor, "target", f.target, "action", f.action, "from", since, "until", until), nil
+	return where("actor", actor, "target", target, "action", f.action, "from", since, "until", until), nil
+}
+
+// auditTarget returns the id of the client or API that the user names; what is no such name stands for itself, such as the id of a secret.
+func (r *remote) auditTarget(ctx context.Context, named string) (string, error) {
+	if named == "" || targetForm.MatchString(named) {
+		return named, nil
+	}
+	for _, find := range []func(context.Context, string) (string, error){r.client, r.apiID} {
+		id, err := find(ctx, named)
+		found, ok := errors.AsType[*remoteError](err)
+		if err == nil || !ok || found.status != http.StatusNotFound && found.status != http.StatusForbidden {
+			return id, err
+		}
+	}
+	return named, nil
 }
 
 // pastTime reads a moment, or how long ago it was.

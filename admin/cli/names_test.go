@@ -56,3 +56,32 @@ cl_0000000000000000000001  https://inventory  never      3       clients:read cl
 		}
 	}
 }
+
+// What is looked for in the audit log may be named as people do; what is no name stands for itself.
+func TestAuditTarget(t *testing.T) {
+	const grant = orders + "/" + inventory
+	for named, want := range map[string]string{
+		"orders": orders, "https://inventory": inventory, "config": "config", "sec_0000000000000000000004": "sec_0000000000000000000004", "0000000000000000000005": "0000000000000000000005", grant: grant,
+	} {
+		asked := ""
+		f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+			q, items := r.URL.Query(), ""
+			switch r.URL.Path {
+			case "/admin/v1/audit":
+				asked = q.Get("target")
+			case "/admin/v1/clients":
+				if q.Get("name") == "orders" {
+					items = fmt.Sprintf(`{"client_id": %q, "name": "orders"}`, orders)
+				}
+			default:
+				if q.Get("identifier") == "https://inventory" {
+					items = fmt.Sprintf(`{"api_id": %q, "identifier": "https://inventory"}`, inventory)
+				}
+			}
+			answer(w, 200, `{"items": [`+items+`]}`)
+		})
+		if got := run(t, call{environ: f.environ(), args: []string{"audit", "list", "--target", named}}); got.code != 0 || asked != want {
+			t.Errorf("%s: asked for %q, want %q: %+v", named, asked, want, got)
+		}
+	}
+}

@@ -176,7 +176,9 @@ func TestProfileCommands(t *testing.T) {
 		return got
 	}
 	do(0, "add", "live", "--issuer", example, "--admin-url", example, "--client-id", "cl_x", "--client-secret-file", "/run/s")
-	do(0, "add", "local", "--bootstrap", "/data/bootstrap.json")
+	if got := do(0, "add", "local", "--bootstrap", "/data/bootstrap.json"); !strings.Contains(got.errors, "still live: `countersign profile use local`") {
+		t.Errorf("%+v", got)
+	}
 	started := write(t, "bootstrap.json", `{"issuer": "http://127.0.0.1:1", "admin_url": "http://127.0.0.1:2", "clients": {"admin": {"client_id": "cl_b", "client_secret": "hush-hush"}}}`, 0o600)
 	do(0, "add", "up", "--bootstrap", started)
 	if got := do(0, "list", "-o", "yaml").out; !strings.Contains(got, "admin_url: http://127.0.0.1:2") || !strings.Contains(got, "client_id: cl_b") || strings.Contains(got, "hush-hush") {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -142,7 +143,14 @@ func newProfileAddCmd(a *app) *cobra.Command {
 			}
 			*path = whole
 		}
-		return WriteProfile(a.env.Environ, args[0], p)
+		if err := WriteProfile(a.env.Environ, args[0], p); err != nil {
+			return err
+		}
+		all, err := a.profiles()
+		if err == nil && all.Current != args[0] {
+			_, err = fmt.Fprintf(a.env.Stderr, "the current profile is still %s: `countersign profile use %s`, or --profile %s\n", all.Current, args[0], args[0])
+		}
+		return err
 	}
 	return cmd
 }

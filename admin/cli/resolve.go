@@ -12,6 +12,7 @@ import (
 
 var (
 	clientIDForm = regexp.MustCompile(`^cl_[0-9A-Za-z]{22}$`)
+	targetForm   = regexp.MustCompile(`^([a-z]+_)?[0-9A-Za-z]{22}(/api_[0-9A-Za-z]{22})?$`) // of an event: any id, or a grant's two
 	apiIDForm    = regexp.MustCompile(`^api_[0-9A-Za-z]{22}$`)
 )
 

@@ -72,6 +72,7 @@ func secretRows(p *printer, c wire.Secret) []row {
 	return []row{
 		{"secret_id", c.ID},
 		{"client_id", c.Client},
+		{"ends in", hinted(c.Hint)},
 		{"status", c.Status},
 		{"created", p.moment(c.Created)},
 		{"expires", p.momentOr(c.Expires, "never")},

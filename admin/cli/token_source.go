@@ -153,8 +153,9 @@ func (i issuer) refusal(status int, body []byte) error {
 	if told.Description == "" {
 		told.Description = http.StatusText(status)
 	}
-	if told.Code == "invalid_client" {
+	if told.Code == "invalid_client" { // the issuer tells nobody more than that
 		status = http.StatusUnauthorized
+		told.Description += "; `countersign audit failures` says why to an administrator"
 	}
 	who := "client " + i.at.clientID
 	if i.at.profile != "" && !i.at.own {
