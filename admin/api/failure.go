@@ -47,7 +47,7 @@ func (s *service) transform(ctx huma.Context, _ string, body any) (any, error) {
 	}
 	httpx.Fail(x.answer, x.request, err, s.write)
 	x.refused = true
-	return body, nil
+	return nil, nil //nolint:nilnil // huma would encode it only to throw it away: each mistake with all that stands around it
 }
 
 // maxViolations bounds how many mistakes of a request are pointed at.
