@@ -103,8 +103,12 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 	if err := cli.WriteProfile(env.environ, profile, cli.Profile{Bootstrap: folder.BootstrapPath()}); err != nil {
 		logger.WarnContext(ctx, "the command line cannot find this system by itself", "error", err)
 	}
+	list := typed + " client list"
+	if current, err := cli.CurrentProfile(env.environ); err == nil && current != profile {
+		list += " --profile " + profile // the user has chosen another
+	}
 	return attend(ctx, system, func() {
-		printScreen(env.stdout, screen{typed: typed, folder: folder, bootstrap: bootstrap, ports: ports, settings: settings})
+		printScreen(env.stdout, screen{typed: typed, list: list, folder: folder, bootstrap: bootstrap, ports: ports, settings: settings})
 	})
 }
 

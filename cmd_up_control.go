@@ -69,6 +69,7 @@ type screen struct {
 	bootstrap up.Bootstrap
 	ports     up.Ports
 	settings  upSettings
+	list      string // the line that shows the clients
 }
 
 // printScreen writes the map of URLs and the lines to type next. The secrets stay in the file: the lines read them there.
@@ -104,7 +105,7 @@ who may get tokens. Ctrl-C ends everything.
 
 `, s.bootstrap.Issuer, up.URL(s.ports.Auth[0]), up.URL(s.ports.AuthAdmin[0]), up.URL(s.ports.Auth[1]), up.URL(s.ports.AuthAdmin[1]),
 		s.bootstrap.AdminURL, database, store, s.folder.Path, s.folder.BootstrapPath(),
-		s.tokenLine(), s.introspectLine(), s.statusLine(), s.typed+" client list")
+		s.tokenLine(), s.introspectLine(), s.statusLine(), s.list)
 	fmt.Fprintln(out, "countersign: ready", s.bootstrap.Issuer)
 }
 

@@ -45,6 +45,28 @@ func TestCommandLineFindsUp(t *testing.T) {
 	}
 }
 
+// Who has chosen another system is shown how to speak to this one.
+func TestUpBesideAnotherProfile(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	file := filepath.Join(folder, "chosen", "countersign", "profiles.yaml")
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("current: live\nprofiles: {live: {bootstrap: /live/bootstrap.json}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startProgram(t, folder, []string{"XDG_CONFIG_HOME=" + filepath.Join(folder, "chosen")}, "up", "--data-dir", filepath.Join(folder, "data"), "--port-base", strconv.Itoa(freeBase(t)))
+	p.await(t, regexp.MustCompile(`(?m)^countersign: ready (http\S+)$`))
+	if !strings.Contains(p.out.String(), " client list --profile up`") {
+		t.Errorf("it says:\n%s", p.out)
+	}
+	p.Signal(t, syscall.SIGTERM)
+	if code := p.Exit(t, endWithin); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // Where no profile can be written, the system runs all the same, and says that there is none.
 func TestUpWithoutProfile(t *testing.T) {
 	t.Parallel()

@@ -56,6 +56,19 @@ func WriteProfile(environ []string, name string, p Profile) error {
 	})
 }
 
+// CurrentProfile returns the name of the profile that commands take unless they are told otherwise, empty if there is none.
+func CurrentProfile(environ []string) (string, error) {
+	path, err := profilesPath(environ)
+	if err != nil {
+		return "", err
+	}
+	all, err := readProfiles(path)
+	if err != nil {
+		return "", err
+	}
+	return all.Current, nil
+}
+
 func changeProfiles(environ []string, change func(*profiles) error) error {
 	path, err := profilesPath(environ)
 	if err != nil {
