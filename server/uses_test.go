@@ -15,7 +15,7 @@ import (
 )
 
 // failures flushes, and returns the failures that the database holds.
-func (w *world) failures() (all []*auth.AuthFailure) {
+func (w *world) failures() (all []*auth.Failure) {
 	w.Helper()
 	w.check(w.uses.Flush(w.Context()))
 	w.check(w.store.View(w.Context(), func(tx auth.Tx) (err error) {
@@ -99,7 +99,7 @@ func TestFailedAuthenticationsAreTakenDown(t *testing.T) {
 				t.Errorf("at %v", got.At)
 			}
 			got.At = time.Time{}
-			want := auth.AuthFailure{Client: tt.client, Reason: tt.reason, Source: "127.0.0.1", Request: requestID, Count: 1}
+			want := auth.Failure{Client: tt.client, Reason: tt.reason, Source: "127.0.0.1", Request: requestID, Count: 1}
 			if got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}

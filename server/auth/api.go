@@ -45,10 +45,10 @@ const (
 const (
 	ScopeClientsRead  = "clients:read"
 	ScopeClientsWrite = "clients:write"
-	ScopeSecretsWrite = "secrets:write" //nolint:gosec // G101: a scope
+	ScopeSecretsWrite = "secrets:write"
 	// ScopeSecretsOwn lets a client add, rotate and end secrets of its own. Without it a client cannot, whatever else it may, so
 	// that who has stolen a token cannot stay.
-	ScopeSecretsOwn  = "secrets:own" //nolint:gosec // G101: a scope
+	ScopeSecretsOwn  = "secrets:own"
 	ScopeAPIsRead    = "apis:read"
 	ScopeAPIsWrite   = "apis:write"
 	ScopeGrantsRead  = "grants:read"

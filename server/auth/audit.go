@@ -47,8 +47,8 @@ type AuditKeys struct {
 	keys    map[uint32][]byte
 }
 
-// AuthFailure is a failed authentication of a client, or several of the same kind at nearly the same time.
-type AuthFailure struct {
+// Failure is a failed authentication of a client, or several of the same kind at nearly the same time.
+type Failure struct {
 	At      time.Time // of the last
 	Client  ClientID  // zero: the client id that was sent names no client
 	Reason  string    // such as "wrong_secret", "unknown_client", "disabled_client", "expired_secret", "wrong_method"

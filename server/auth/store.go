@@ -146,7 +146,7 @@ type Audit interface {
 	// AuditFloor returns the checkpoint up to which events were removed; Number is 0 if none were.
 	AuditFloor(ctx context.Context) (AuditHead, error)
 	// ListFailures returns the newest failed authentications, of one client or, if client is nil, of all.
-	ListFailures(ctx context.Context, client *ClientID, limit int) ([]*AuthFailure, error)
+	ListFailures(ctx context.Context, client *ClientID, limit int) ([]*Failure, error)
 }
 
 // Usage is the part of a Tx that tells what was used and when. It is written by UsageLog, some time after the fact.
@@ -167,7 +167,7 @@ type UsageLog interface {
 	// RecordUses adds uses to what is there already: counts are added, times are the latest.
 	RecordUses(ctx context.Context, secrets []ClientSecretUse, grants []GrantUse) error
 	// RecordFailures adds failed authentications. No more than a bound for each client and in all are kept: the newest.
-	RecordFailures(ctx context.Context, failures []AuthFailure) error
+	RecordFailures(ctx context.Context, failures []Failure) error
 }
 
 // Replays is the part of a Tx that remembers the answers to calls which may be sent twice.

@@ -38,7 +38,7 @@ func (r *Registry) AuditHead(ctx context.Context, actor auth.Actor) (head auth.A
 
 // Failures returns the newest failed authentications, of one client or, if client is nil, of all. A client that is zero selects
 // those that named no client there is.
-func (r *Registry) Failures(ctx context.Context, actor auth.Actor, client *auth.ClientID, limit int) (found []*auth.AuthFailure, err error) {
+func (r *Registry) Failures(ctx context.Context, actor auth.Actor, client *auth.ClientID, limit int) (found []*auth.Failure, err error) {
 	err = r.readAudit(ctx, actor, func(log auth.Audit) error {
 		found, err = log.ListFailures(ctx, client, limit)
 		return err

@@ -287,7 +287,7 @@ func TestAuditReads(t *testing.T) {
 		t.Errorf("unknown event: %v", err)
 	}
 	c := d.client("orders")
-	d.must(d.store.RecordFailures(ctx, []auth.AuthFailure{
+	d.must(d.store.RecordFailures(ctx, []auth.Failure{
 		{At: time.Now(), Client: c.ID, Reason: "wrong_secret", Source: "192.0.2.1", Request: "r", Count: 3}, {At: time.Now(), Reason: "unknown_client", Count: 1},
 	}))
 	for _, tt := range []struct {

@@ -17,13 +17,13 @@ const (
 	insertFailures = "INSERT INTO auth_failures (at, client, reason, source, request, number) VALUES "
 )
 
-func scanFailure(row scanner) (*auth.AuthFailure, error) {
-	f := new(auth.AuthFailure)
+func scanFailure(row scanner) (*auth.Failure, error) {
+	f := new(auth.Failure)
 	return f, row.Scan(micros{&f.At}, fixed(f.Client[:]), &f.Reason, &f.Source, &f.Request, &f.Count)
 }
 
 // ListFailures implements auth.Audit.
-func (t *tx) ListFailures(ctx context.Context, client *auth.ClientID, limit int) ([]*auth.AuthFailure, error) {
+func (t *tx) ListFailures(ctx context.Context, client *auth.ClientID, limit int) ([]*auth.Failure, error) {
 	if client == nil {
 		return list(ctx, t, scanFailure, selectFailures+"ORDER BY at DESC, id DESC LIMIT ?", limit)
 	}
@@ -31,7 +31,7 @@ func (t *tx) ListFailures(ctx context.Context, client *auth.ClientID, limit int)
 }
 
 // RecordFailures implements auth.UsageLog.
-func (s *Store) RecordFailures(ctx context.Context, failures []auth.AuthFailure) (err error) {
+func (s *Store) RecordFailures(ctx context.Context, failures []auth.Failure) (err error) {
 	defer count(s.metrics.usage, &err)
 	var clients []auth.ClientID
 	for i := range failures {

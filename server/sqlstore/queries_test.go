@@ -181,10 +181,10 @@ func (b *big) lookups() []query {
 		viewing("uses of a client's grants", 0, func(ctx context.Context, tx auth.Tx) error {
 			return tx.Usage().GrantUses(ctx, client, func(auth.GrantUse) error { return nil })
 		}),
-		lookup("failures", func(ctx context.Context, tx auth.Tx) ([]*auth.AuthFailure, error) {
+		lookup("failures", func(ctx context.Context, tx auth.Tx) ([]*auth.Failure, error) {
 			return tx.Audit().ListFailures(ctx, nil, pageLimit)
 		}),
-		lookup("failures of a client", func(ctx context.Context, tx auth.Tx) ([]*auth.AuthFailure, error) {
+		lookup("failures of a client", func(ctx context.Context, tx auth.Tx) ([]*auth.Failure, error) {
 			return tx.Audit().ListFailures(ctx, &b.clients[7], pageLimit)
 		}),
 		lookup("replay", func(ctx context.Context, tx auth.Tx) (*auth.Replay, error) {

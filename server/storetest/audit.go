@@ -252,31 +252,31 @@ func testRetention(t *testing.T, o *Opened) {
 
 func testFailures(t *testing.T, o *Opened) {
 	at, client := now(), auth.ClientID{1}
-	record := func(failures ...auth.AuthFailure) {
+	record := func(failures ...auth.Failure) {
 		t.Helper()
 		if err := o.Usage.RecordFailures(t.Context(), failures); err != nil {
 			t.Fatal(err)
 		}
 	}
-	list := func(client *auth.ClientID, limit int) []*auth.AuthFailure {
+	list := func(client *auth.ClientID, limit int) []*auth.Failure {
 		t.Helper()
-		return viewed(t, o, func(ctx context.Context, tx auth.Tx) ([]*auth.AuthFailure, error) {
+		return viewed(t, o, func(ctx context.Context, tx auth.Tx) ([]*auth.Failure, error) {
 			return tx.Audit().ListFailures(ctx, client, limit)
 		})
 	}
 	record()
-	first := auth.AuthFailure{At: at, Client: client, Reason: "wrong_secret", Source: "192.0.2.1", Request: "r-1", Count: 3}
-	second := auth.AuthFailure{At: at.Add(time.Second), Reason: "unknown_client", Count: 1}
+	first := auth.Failure{At: at, Client: client, Reason: "wrong_secret", Source: "192.0.2.1", Request: "r-1", Count: 3}
+	second := auth.Failure{At: at.Add(time.Second), Reason: "unknown_client", Count: 1}
 	record(second, first)
-	wantSame(t, "failures", list(nil, 10), []*auth.AuthFailure{&second, &first})
-	wantSame(t, "the newest failure", list(nil, 1), []*auth.AuthFailure{&second})
-	wantSame(t, "a client's failures", list(&client, 10), []*auth.AuthFailure{&first})
-	wantSame(t, "failures of no client", list(new(auth.ClientID), 10), []*auth.AuthFailure{&second})
+	wantSame(t, "failures", list(nil, 10), []*auth.Failure{&second, &first})
+	wantSame(t, "the newest failure", list(nil, 1), []*auth.Failure{&second})
+	wantSame(t, "a client's failures", list(&client, 10), []*auth.Failure{&first})
+	wantSame(t, "failures of no client", list(new(auth.ClientID), 10), []*auth.Failure{&second})
 
 	const perClient, inAll = 100, 10_000
-	flood := make([]auth.AuthFailure, 1500)
+	flood := make([]auth.Failure, 1500)
 	for i := range flood {
-		flood[i] = auth.AuthFailure{At: at.Add(time.Duration(i) * time.Minute), Client: client, Reason: "wrong_secret", Count: int64(i)}
+		flood[i] = auth.Failure{At: at.Add(time.Duration(i) * time.Minute), Client: client, Reason: "wrong_secret", Count: int64(i)}
 	}
 	record(flood...)
 	left := list(&client, 2*len(flood))

@@ -24,19 +24,19 @@ const (
 type failures struct {
 	mu       sync.Mutex
 	suspects map[auth.ClientID]*suspect
-	queue    []auth.AuthFailure // to be written
-	taken    int                // being written
+	queue    []auth.Failure // to be written
+	taken    int            // being written
 }
 
 // suspect is a client that failed of late. The zero client stands for all that are not told apart.
 type suspect struct {
 	rate *rate.Limiter
-	held map[string]auth.AuthFailure // by reason: the last, with the number of all, beyond the rate
+	held map[string]auth.Failure // by reason: the last, with the number of all, beyond the rate
 }
 
 func newFailures() *failures { return &failures{suspects: map[auth.ClientID]*suspect{}} }
 
-func (f *failures) add(failure auth.AuthFailure) {
+func (f *failures) add(failure auth.Failure) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.suspects[failure.Client]
@@ -45,7 +45,7 @@ func (f *failures) add(failure auth.AuthFailure) {
 		s = f.suspects[failure.Client]
 	}
 	if s == nil {
-		s = &suspect{rate: rate.NewLimiter(rate.Every(pause), burst), held: map[string]auth.AuthFailure{}}
+		s = &suspect{rate: rate.NewLimiter(rate.Every(pause), burst), held: map[string]auth.Failure{}}
 		f.suspects[failure.Client] = s
 	}
 	failure.Count += s.held[failure.Reason].Count
@@ -62,7 +62,7 @@ func (f *failures) let(s *suspect, reason string, now time.Time) {
 }
 
 // take returns what is to be written; written or putBack must follow. Clients that may fail again as if they never had are forgotten.
-func (f *failures) take(now time.Time) []auth.AuthFailure {
+func (f *failures) take(now time.Time) []auth.Failure {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for client, s := range f.suspects {
@@ -79,7 +79,7 @@ func (f *failures) take(now time.Time) []auth.AuthFailure {
 }
 
 // putBack ends the taking: rest is what was not written.
-func (f *failures) putBack(rest []auth.AuthFailure) {
+func (f *failures) putBack(rest []auth.Failure) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.queue, f.taken = append(slices.Clone(rest), f.queue...), 0

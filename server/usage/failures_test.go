@@ -21,7 +21,7 @@ func TestFailure(t *testing.T) {
 		client := newClient()
 		c.Failed(client, auth.ExpiredSecret, address(7), "request-1")
 		flush(t, c)
-		want := []auth.AuthFailure{{At: time.Now().UTC(), Client: client, Reason: auth.ExpiredSecret, Source: "192.0.2.7", Request: "request-1", Count: 1}}
+		want := []auth.Failure{{At: time.Now().UTC(), Client: client, Reason: auth.ExpiredSecret, Source: "192.0.2.7", Request: "request-1", Count: 1}}
 		if diff := cmp.Diff(want, n.failures); diff != "" {
 			t.Error(diff)
 		}

@@ -19,7 +19,7 @@ type notebook struct {
 	rows     int // written
 	secrets  map[auth.ClientID]map[auth.SecretID]auth.SecretUse
 	grants   map[auth.GrantUse]auth.GrantUse // by client, API and scope
-	failures []auth.AuthFailure
+	failures []auth.Failure
 }
 
 func newNotebook() *notebook {
@@ -66,7 +66,7 @@ func (n *notebook) RecordUses(_ context.Context, secrets []auth.ClientSecretUse,
 	return nil
 }
 
-func (n *notebook) RecordFailures(_ context.Context, failures []auth.AuthFailure) error {
+func (n *notebook) RecordFailures(_ context.Context, failures []auth.Failure) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.begin(len(failures)); err != nil {

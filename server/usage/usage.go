@@ -88,7 +88,7 @@ func (c *Collector) Failed(client auth.ClientID, reason string, source netip.Add
 	if counter := c.metrics.failed[reason]; counter != nil {
 		counter.Inc()
 	}
-	c.failures.add(auth.AuthFailure{At: c.now().UTC(), Client: client, Reason: reason, Source: addressText(source), Request: request, Count: 1})
+	c.failures.add(auth.Failure{At: c.now().UTC(), Client: client, Reason: reason, Source: addressText(source), Request: request, Count: 1})
 }
 
 // Run flushes at every interval until ctx ends, and then once more. Call it once; end it before the log is closed.
