@@ -46,6 +46,22 @@ func needSecrets(actor auth.Actor, client auth.ClientID) error {
 	return need(actor, auth.ScopeSecretsWrite)
 }
 
+// stillActive returns fault.InvalidToken if the actor's client was disabled or deleted since its token was looked at: where there was much to
+// do in between.
+func stillActive(ctx context.Context, tx auth.Tx, actor auth.Actor) error {
+	if actor.System() {
+		return nil
+	}
+	c, err := tx.Clients().Client(ctx, actor.Client)
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return err
+	}
+	if err != nil || c.Status != auth.Active {
+		return fault.New(fault.InvalidToken, "the client of the access token was disabled or deleted meanwhile")
+	}
+	return nil
+}
+
 // powers are what a client holds, or an actor, of our own APIs.
 type powers struct{ admin, server auth.Scopes }
 

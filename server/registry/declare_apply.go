@@ -150,6 +150,9 @@ func (a *applying) carryOut(ctx context.Context, tx auth.Tx, plan *Plan) (err er
 	if len(plan.Steps) == 0 {
 		return nil
 	}
+	if err := stillActive(ctx, tx, a.actor); err != nil {
+		return err
+	}
 	if a.tx, err = plan.over(ctx, tx); err != nil {
 		return err
 	}

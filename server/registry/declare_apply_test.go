@@ -268,6 +268,41 @@ func TestApplyIsOvertaken(t *testing.T) {
 	}
 }
 
+// To plan a large document takes a while, in which whoever asked for it may have been put out.
+func TestApplyOfOneWhoIsPutOut(t *testing.T) {
+	for name, end := range map[string]func(w world, id auth.ClientID) error{
+		"disabled": func(w world, id auth.ClientID) error {
+			_, err := w.SetClientStatus(w.Context(), system(), id, auth.Disabled)
+			return err
+		},
+		"deleted": func(w world, id auth.ClientID) error {
+			_, err := w.DeleteClient(w.Context(), system(), id, registry.Any)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := sqliteWorld(t)
+			w.apply(shop(), false)
+			actor := w.admin("leaving", auth.ScopeAPIsRead, auth.ScopeAPIsWrite, auth.ScopeClientsRead, auth.ScopeClientsWrite, auth.ScopeGrantsRead)
+			doc := shop()
+			doc.Clients = append(doc.Clients, registry.DeclaredClient{Name: "more"})
+			put := false
+			raced := registry.Registry{Store: overtaken{w.store, func() {
+				if !put {
+					put = true
+					w.must(end(w, actor.Client))
+				}
+			}}, Peppers: w.Peppers, Now: w.Now}
+			if _, err := raced.Apply(t.Context(), actor, doc, registry.ApplyOptions{}); !errors.Is(err, fault.InvalidToken) {
+				t.Errorf("error %v, want %v", err, fault.InvalidToken)
+			}
+			if _, err := w.ClientByName(t.Context(), system(), "more"); !errors.Is(err, fault.NotFound) {
+				t.Error("what was asked for is there")
+			}
+		})
+	}
+}
+
 func (w world) edit(name string, change func(*auth.Client)) {
 	w.Helper()
 	c, err := w.ClientByName(w.Context(), system(), name)
