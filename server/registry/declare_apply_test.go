@@ -42,10 +42,7 @@ func TestApplyNeedsScopes(t *testing.T) {
 	if n := len(w.export().Clients); n != 0 {
 		t.Errorf("%d clients were made", n)
 	}
-	everything := auth.Actor{Client: auth.ClientID{1}}
-	for _, scope := range append(reading, writing...) {
-		everything.Scope += " " + scope
-	}
+	everything := w.admin("everything", append(reading, writing...)...)
 	if _, err := w.Apply(t.Context(), everything, doc, registry.ApplyOptions{}); err != nil {
 		t.Error(err)
 	}
