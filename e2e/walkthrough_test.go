@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/internal/up"
 )
 
@@ -28,9 +29,21 @@ func TestWalkThrough(t *testing.T) {
 			t.Skipf("no %s here", tool)
 		}
 	}
+	t.Run("SQLite", func(t *testing.T) { walkThrough(t) })
+	t.Run("MariaDB and Redis", func(t *testing.T) {
+		database := filepath.Join(t.TempDir(), "database")
+		if err := os.WriteFile(database, []byte(testbed.MariaDB(t).New(t)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		walkThrough(t, "--mysql-file", database, "--redis", testbed.Redis(t).URL())
+	})
+}
+
+func walkThrough(t *testing.T, flags ...string) {
+	t.Helper()
 	blocks := readBlocks(t, filepath.Join("..", "docs", "admin.md"))
 	folder := t.TempDir()
-	s := startUpIn(t, filepath.Join(folder, "countersign-data"), freeBase(t))
+	s := startUpIn(t, filepath.Join(folder, "countersign-data"), freeBase(t), flags...)
 	here := strings.NewReplacer(up.URL(up.DefaultPorts().Issuer), s.Issuer, up.URL(up.DefaultPorts().Admin), s.AdminURL)
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\n")
