@@ -47,6 +47,7 @@ type service struct {
 
 	huma  huma.API
 	write httpx.FaultWriter
+	large gate
 }
 
 // New returns the handler of everything under wire.Base. It expects to be within an httpx.Edge. It does no I/O and starts nothing.
@@ -64,7 +65,7 @@ func New(c Config) (http.Handler, error) {
 	if c.Follow == 0 {
 		c.Follow = time.Second
 	}
-	s := &service{Config: c, write: httpx.Problems(c.Docs)}
+	s := &service{Config: c, write: httpx.Problems(c.Docs), large: make(gate, largeAtOnce)}
 	front := newRouter(s)
 	s.huma = huma.NewAPI(s.describe(), front)
 	for _, add := range []func(){

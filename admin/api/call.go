@@ -27,6 +27,7 @@ type call struct {
 	repeat   *registry.Repeat // nil: without a key
 	header   http.Header      // of the answer
 	url      string           // of the request: path and query
+	leave    func()           // lets the next large request in
 }
 
 type callKey struct{}
@@ -35,7 +36,8 @@ type callKey struct{}
 func from(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) } //nolint:errcheck,forcetypeassert // the router sets it for every operation
 
 // admit finds out who calls, and reads what every operation of its kind is sent.
-func (s *service) admit(w http.ResponseWriter, r *http.Request, op *operation) (*call, error) {
+// Whoever is admitted must leave.
+func (s *service) admit(w http.ResponseWriter, r *http.Request, op *operation) (admitted *call, err error) {
 	bearer, err := bearerOf(r.Header)
 	if err != nil {
 		return nil, err
@@ -49,12 +51,22 @@ func (s *service) admit(w http.ResponseWriter, r *http.Request, op *operation) (
 	if err := checkQuery(r); err != nil {
 		return nil, err
 	}
-	c := &call{registry: s.Registry, actor: actor, bearer: bearer, header: w.Header(), url: r.URL.RequestURI()}
+	c := &call{registry: s.Registry, actor: actor, bearer: bearer, header: w.Header(), url: r.URL.RequestURI(), leave: func() {}}
 	if c.matches, err = op.read(r.Header); err != nil {
 		return nil, err
 	}
 	if err := op.admits(actor); err != nil {
 		return nil, err
+	}
+	if op.maxBody > 0 {
+		if c.leave, err = s.large.enter(); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				c.leave()
+			}
+		}()
 	}
 	began := time.Now()
 	if c.body, err = readBody(w, r, op); err != nil {

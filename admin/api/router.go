@@ -48,6 +48,9 @@ func (t *router) Handle(op *huma.Operation, handle func(huma.Context)) {
 	described, _ := op.Metadata[metadata].(*operation)
 	t.add(op.Method, op.Path, func(c *gin.Context) {
 		call, err := t.service.admit(c.Writer, c.Request, described)
+		if err == nil {
+			defer call.leave()
+		}
 		if err == nil && slices.ContainsFunc(c.Params, func(p gin.Param) bool { return nobody(p.Value) }) {
 			err = fault.New(fault.NotFound, "it does not exist")
 		}

@@ -185,6 +185,51 @@ func TestAdministratorsAreOutHalfway(t *testing.T) {
 	}
 }
 
+// An instance works on few large bodies at once; who finds no room is told to come again.
+func TestLargeRequestsTakeTurns(t *testing.T) {
+	w := newWorld(t)
+	document := wire.ApplyBody{Document: wire.Document{Version: wire.DocumentVersion}, DryRun: true}
+	apply := call{method: http.MethodPost, path: "/apply", body: document}
+	text, err := json.Marshal(document)
+	w.check(err)
+	bodies, statuses := []*io.PipeWriter{}, make(chan int, 2)
+	for range cap(statuses) {
+		half, body := io.Pipe()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.admin+wire.Base+"/apply", half)
+		w.check(err)
+		request.Header = header("Authorization", "Bearer "+w.token, "Content-Type", "application/json")
+		go func() {
+			response, err := w.client.Do(request)
+			if err != nil {
+				statuses <- 0
+				return
+			}
+			statuses <- response.StatusCode
+			_ = response.Body.Close()
+		}()
+		_, err = body.Write(text[:1])
+		w.check(err)
+		bodies = append(bodies, body)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for w.once(apply).status != http.StatusServiceUnavailable {
+		if time.Now().After(deadline) {
+			t.Fatal("there is always room")
+		}
+	}
+	if got := w.once(apply); got.header.Get("Retry-After") == "" {
+		t.Error("it is not said when to come again")
+	}
+	for _, body := range bodies {
+		_, err := body.Write(text[1:])
+		w.check(errors.Join(err, body.Close()))
+		if got := <-statuses; got != http.StatusOK {
+			t.Errorf("one that had begun is answered %d", got)
+		}
+	}
+	want[wire.Plan](w, http.StatusOK, apply)
+}
+
 // Behind an instance the listener counts, and logs the pattern of the route, not the path.
 func TestCallsAreCounted(t *testing.T) {
 	w := newWorld(t)
