@@ -122,7 +122,7 @@ func (s *service) verifyAudit(ctx context.Context, in *verifyInput) (*answer[wir
 	if err != nil {
 		return nil, err
 	}
-	out := wire.AuditReport{OK: report.OK, Events: report.Events, From: report.From, To: report.To}
+	out := wire.AuditReport{OK: report.OK, Events: report.Events, From: report.From, To: report.To, Note: report.Note}
 	for _, defect := range report.Broken {
 		out.Broken = append(out.Broken, wire.AuditDefect(defect))
 	}

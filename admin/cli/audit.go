@@ -216,6 +216,9 @@ func (s *session) printReport(body json.RawMessage) error {
 			{"WHAT DOES NOT HOLD", func(d wire.AuditDefect) string { return d.What }},
 		})
 	}
+	if err == nil && report.Note != "" && !s.print.machine() {
+		s.print.line("%s", report.Note)
+	}
 	if err == nil && !report.OK {
 		err = &remoteError{what: "the audit log does not hold: somebody changed it behind the server's back"}
 	}

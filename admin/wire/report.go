@@ -46,6 +46,7 @@ type AuditReport struct {
 	From   uint64        `json:"from" doc:"number of the first; events before it were removed by retention"`
 	To     uint64        `json:"to"`
 	Broken []AuditDefect `json:"broken,omitempty" doc:"what does not fit, at most 100"`
+	Note   string        `json:"note,omitempty" doc:"what could not be checked, such as a head from before retention"`
 }
 
 // AuditDefect is a place where the chain does not hold.

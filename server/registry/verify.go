@@ -15,6 +15,7 @@ type AuditReport struct {
 	To     uint64 // number of the last; below From if there is none
 	OK     bool
 	Broken []AuditDefect // in order, at most MaxAuditDefects
+	Note   string        // what could not be checked; empty: nothing
 }
 
 // AuditDefect is a place where the audit log does not hold.
@@ -98,6 +99,10 @@ func (v *verification) begin() {
 	if v.upTo != nil && !v.keys.Sealed(v.upTo) {
 		v.broken(v.upTo.Number, "the head that was given bears no valid seal: no server of this database gave it out")
 		v.upTo = nil
+	}
+	if v.upTo != nil && v.upTo.Number < v.floor.Number {
+		v.report.Note = fmt.Sprintf("the given head is that of event %d; events up to %d were removed by retention, so there is nothing to compare it with",
+			v.upTo.Number, v.floor.Number)
 	}
 	if v.upTo != nil && v.upTo.Number == v.floor.Number && v.upTo.Chain != v.floor.Chain {
 		v.broken(v.floor.Number, "the checkpoint is not the event that the given head names: the log was rewritten")

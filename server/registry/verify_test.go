@@ -240,6 +240,14 @@ func TestAuditLogAfterRetention(t *testing.T) {
 	}
 	d.tamper("DELETE FROM audit_events WHERE number = 13")
 	found(t, d.verify(&before), registry.AuditDefect{Number: 13, What: missing})
+	if _, err := d.store.Maintain(t.Context(), time.Now().Add(96*time.Hour), 24*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for head, noted := range map[*auth.AuditHead]bool{&older: true, nil: false} {
+		if got := d.verify(head); !got.OK || (got.Note != "") != noted {
+			t.Errorf("%+v", got)
+		}
+	}
 }
 
 // A log from before there was a chain is let be: it cannot be checked, and begins nothing.
