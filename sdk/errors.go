@@ -1,0 +1,94 @@
+package sdk
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What went wrong, for [errors.Is]. The called side answers the first five as RFC 6750 §3.1 has it.
+var (
+	// ErrNoToken: the request bears no token. 401, a challenge without an error code.
+	ErrNoToken = errors.New("no token")
+	// ErrInvalidRequest: the request bears its token in a way that is not allowed, or more than one. 400 invalid_request.
+	ErrInvalidRequest = errors.New("invalid request")
+	// ErrInvalidToken: the token is malformed, forged, expired, revoked, of another issuer or for another audience. 401 invalid_token.
+	ErrInvalidToken = errors.New("invalid token")
+	// ErrInsufficientScope: the token is good, its scopes are not enough. 403 insufficient_scope.
+	ErrInsufficientScope = errors.New("insufficient scope")
+	// ErrUnavailable: nothing can be said, since the authorization server cannot be asked. It is never a verdict on a token. 503.
+	ErrUnavailable = errors.New("authorization server unavailable")
+	// ErrClosed: the Client or Verifier was closed.
+	ErrClosed = errors.New("closed")
+)
+
+// VerifyError is why a token was not accepted. It never holds the token.
+type VerifyError struct {
+	// Kind is one of ErrNoToken, ErrInvalidRequest, ErrInvalidToken, ErrInsufficientScope and ErrUnavailable.
+	Kind error
+	// Detail says more, in the characters of an RFC 6750 error_description, and may be shown to the caller.
+	Detail string
+	// Scope is what the route asks for, space-delimited, with ErrInsufficientScope.
+	Scope string
+	// RetryAfter is when to try again, with ErrUnavailable; 0: not known.
+	RetryAfter time.Duration
+	// Err is the cause, for logs only. It may be nil.
+	Err error
+}
+
+// Error implements error.
+func (e *VerifyError) Error() string { return describe(e.Kind, e.Detail, e.Err) }
+
+// Unwrap returns kind and cause.
+func (e *VerifyError) Unwrap() []error { return wrapped(e.Kind, e.Err) }
+
+// TokenError is why there is no token. It never holds a credential.
+type TokenError struct {
+	// Code is the error code of RFC 6749 §5.2 with which the server refused, such as "invalid_client"; empty if it did not answer
+	// with one, and then the error is ErrUnavailable.
+	Code string
+	// Description is the server's error_description.
+	Description string
+	// Status is the HTTP status of the answer; 0: there was none.
+	Status int
+	// RetryAfter is when the server asks to be tried again; 0: it did not say.
+	RetryAfter time.Duration
+	// Err is the cause. It may be nil.
+	Err error
+}
+
+// Error implements error.
+func (e *TokenError) Error() string {
+	if e.Code == "" {
+		return describe(ErrUnavailable, "", e.Err)
+	}
+	return describe(fmt.Errorf("token request refused: %s", e.Code), e.Description, e.Err)
+}
+
+// Unwrap returns the cause, and ErrUnavailable if the server refused nothing.
+func (e *TokenError) Unwrap() []error {
+	if e.Code == "" {
+		return wrapped(ErrUnavailable, e.Err)
+	}
+	return wrapped(nil, e.Err)
+}
+
+func describe(kind error, detail string, cause error) string {
+	text := kind.Error()
+	if detail != "" {
+		text += ": " + detail
+	}
+	if cause != nil {
+		text += ": " + cause.Error()
+	}
+	return text
+}
+
+func wrapped(all ...error) (some []error) {
+	for _, err := range all {
+		if err != nil {
+			some = append(some, err)
+		}
+	}
+	return some
+}

@@ -1,0 +1,3 @@
+module github.com/countersign/countersign/sdk
+
+go 1.25.0

@@ -1,0 +1,53 @@
+package sdk
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// ClientOption is an option of [New].
+type ClientOption interface{ applyClient(*clientConfig) error }
+
+// VerifierOption is an option of [NewVerifier].
+type VerifierOption interface{ applyVerifier(*verifierConfig) error }
+
+// Option is an option of both [New] and [NewVerifier].
+type Option interface {
+	ClientOption
+	VerifierOption
+}
+
+// common is what a Client and a Verifier are both configured by.
+type common struct {
+	http      *http.Client  // nil: one of our own
+	addresses []string      // base URLs by which the issuer is reached; empty: the issuer itself
+	log       *slog.Logger  // never nil
+	tracer    Tracer        // never nil
+	timeout   time.Duration // of one request to the issuer
+}
+
+type commonOption func(*common) error
+
+func (o commonOption) applyClient(c *clientConfig) error     { return o(&c.common) }
+func (o commonOption) applyVerifier(c *verifierConfig) error { return o(&c.common) }
+
+type clientOption func(*clientConfig) error
+
+func (o clientOption) applyClient(c *clientConfig) error { return o(c) }
+
+type verifierOption func(*verifierConfig) error
+
+func (o verifierOption) applyVerifier(c *verifierConfig) error { return o(c) }
+
+type clientConfig struct {
+	common
+	shared     TokenStore
+	sharingKey []byte
+}
+
+type verifierConfig struct {
+	common
+	clientID string
+	auth     ClientAuth
+}

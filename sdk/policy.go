@@ -1,0 +1,68 @@
+package sdk
+
+import "strings"
+
+// Mode says what a route does while the verifier is cut off from the authorization server, and so cannot hear of revocations.
+type Mode uint8
+
+const (
+	// Available goes on with what is known, up to the grace ([WithGrace]) and never past a token's expiry. It is the default.
+	Available Mode = iota
+	// Strict accepts a token only if it was not revoked when the bound ([WithBound]) ago began: for writes and administration.
+	// While that cannot be told, it answers ErrUnavailable.
+	Strict
+)
+
+// String returns "available" or "strict".
+func (m Mode) String() string {
+	if m == Strict {
+		return "strict"
+	}
+	return "available"
+}
+
+// Policy is what a route asks of a token. The zero value asks for a valid one of any scope, in mode Available. Policies are values:
+// they may be copied and shared, as long as nobody changes their slices.
+type Policy struct {
+	// Mode is the route's choice between Available and Strict.
+	Mode Mode
+	// AllOf are scopes that the token must have, every one.
+	AllOf []string
+	// AnyOf are scopes of which the token must have at least one; if empty, none.
+	AnyOf []string
+}
+
+// RequireScope returns a policy that asks for all these scopes.
+func RequireScope(scopes ...string) Policy { return Policy{AllOf: scopes} }
+
+// RequireAnyScope returns a policy that asks for one of these scopes.
+func RequireAnyScope(scopes ...string) Policy { return Policy{AnyOf: scopes} }
+
+// Strict returns p in mode Strict.
+func (p Policy) Strict() Policy {
+	p.Mode = Strict
+	return p
+}
+
+// allows tells whether the scopes of i are enough.
+func (p Policy) allows(i *Identity) bool {
+	for _, scope := range p.AllOf {
+		if !i.HasScope(scope) {
+			return false
+		}
+	}
+	if len(p.AnyOf) == 0 {
+		return true
+	}
+	for _, scope := range p.AnyOf {
+		if i.HasScope(scope) {
+			return true
+		}
+	}
+	return false
+}
+
+// scope names the scopes for a challenge (RFC 6750 §3): all that are needed, and those of which one is.
+func (p Policy) scope() string {
+	return strings.Join(append(p.AllOf[:len(p.AllOf):len(p.AllOf)], p.AnyOf...), " ")
+}
