@@ -23,6 +23,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"github.com/countersign/countersign/internal/privatefile"
 	"github.com/countersign/countersign/internal/seal"
 	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/internal/up"
@@ -392,7 +393,7 @@ func testCurl(t *testing.T, w *foreignWorld, issuer string) {
 	folder := t.TempDir()
 	file := func(name string, c credential) string {
 		path := filepath.Join(folder, name)
-		if err := up.WriteFile(path, fmt.Appendf(nil, "user = \"%s:%s\"\n", c.ID, c.Secret)); err != nil {
+		if err := privatefile.Write(path, fmt.Appendf(nil, "user = \"%s:%s\"\n", c.ID, c.Secret)); err != nil {
 			t.Fatal(err)
 		}
 		return path

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/countersign/countersign/internal/privatefile"
 	"github.com/countersign/countersign/internal/testbed"
-	"github.com/countersign/countersign/internal/up"
 	"github.com/countersign/countersign/server/auth"
 )
 
@@ -138,7 +138,7 @@ func TestSecretValue(t *testing.T) {
 	if value := auth.PresentedSecret(strings.TrimSuffix(first, "\n")); !value.WellFormed() || first == second {
 		t.Error("no fresh secret is printed")
 	}
-	if err := up.WriteFile(filepath.Join(folder, "admin-secret"), []byte(first)); err != nil {
+	if err := privatefile.Write(filepath.Join(folder, "admin-secret"), []byte(first)); err != nil {
 		t.Fatal(err)
 	}
 	run(t, folder, 0, nil, "master-key", "create", "master.key")

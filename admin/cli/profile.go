@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/countersign/countersign/internal/privatefile"
 )
 
 // Profile says where a system is and as which client to administer it. Either Bootstrap is set, or all others but AuthMethod.
@@ -88,7 +90,7 @@ func changeProfiles(environ []string, change func(*profiles) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make the folder of the profiles: %w", err)
 	}
-	return replaceFile(path, text)
+	return privatefile.Write(path, text)
 }
 
 var profileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -252,22 +254,4 @@ func secretFrom(in io.Reader, name string) (string, error) {
 		return "", usagef("read the secret: %s is empty or too long", name)
 	}
 	return string(text), nil
-}
-
-// replaceFile writes a file that only its owner may read, as a whole.
-func replaceFile(path string, text []byte) error {
-	aside, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = aside.Write(text)
-	err = errors.Join(err, aside.Sync(), aside.Close())
-	if err == nil {
-		err = os.Rename(aside.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(aside.Name())
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/countersign/countersign/internal/privatefile"
 )
 
 // Folder is a data folder that this process alone uses.
@@ -129,11 +131,11 @@ func (f *Folder) WriteBootstrap(b Bootstrap) error {
 		return fmt.Errorf("encode credentials: %w", err)
 	}
 	for name, c := range b.Clients {
-		if err := WriteFile(f.curlFile(name), fmt.Appendf(nil, "user = \"%s:%s\"\n", c.ClientID, c.ClientSecret)); err != nil {
+		if err := privatefile.Write(f.curlFile(name), fmt.Appendf(nil, "user = \"%s:%s\"\n", c.ClientID, c.ClientSecret)); err != nil {
 			return err
 		}
 	}
-	return WriteFile(f.BootstrapPath(), append(text, '\n'))
+	return privatefile.Write(f.BootstrapPath(), append(text, '\n'))
 }
 
 func (f *Folder) curlFile(client string) string { return f.File(filepath.Join("curl", client)) }
@@ -160,21 +162,3 @@ func Quote(word string) string {
 }
 
 const plainInShell = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:,@%"
-
-// WriteFile replaces a file that only its owner may read (mode 0600): written aside, synced, then renamed.
-func WriteFile(path string, text []byte) error {
-	aside, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = aside.Write(text)
-	err = errors.Join(err, aside.Sync(), aside.Close())
-	if err == nil {
-		err = os.Rename(aside.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(aside.Name())
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
-}

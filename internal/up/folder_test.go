@@ -95,20 +95,6 @@ func TestBootstrap(t *testing.T) {
 	}
 }
 
-func TestWriteFileLeavesNothingBehind(t *testing.T) {
-	folder := t.TempDir()
-	taken := filepath.Join(folder, "taken")
-	if err := os.MkdirAll(filepath.Join(taken, "full"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := up.WriteFile(taken, []byte("text")); err == nil {
-		t.Error("a folder was replaced")
-	}
-	if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {
-		t.Errorf("%v, %v", entries, err)
-	}
-}
-
 func TestQuote(t *testing.T) {
 	for _, word := range []string{"plain/path-1.txt", "", "two words", "it's", `"$(rm)"`, "a;b", "*", "~", "häuser", "line\nbreak"} {
 		got, err := exec.CommandContext(t.Context(), "sh", "-c", "printf %s "+up.Quote(word)).Output()
