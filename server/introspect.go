@@ -10,7 +10,7 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
-// active is the introspection answer for an active token, RFC 7662 §2.2, with two members of ours.
+// active is the introspection answer for an active token, RFC 7662 §2.2, with three members of ours.
 type active struct {
 	Active    bool   `json:"active"`
 	Scope     string `json:"scope"`
@@ -22,6 +22,8 @@ type active struct {
 	Audience  string `json:"aud"`
 	Issuer    string `json:"iss"`
 	ID        string `json:"jti"`
+	// Credential is with what the token was asked for.
+	Credential string `json:"cs_sec,omitempty"`
 	// MaxAge is for how many milliseconds the answer holds, Revision the sequence of the change log up to which it does.
 	MaxAge   int64  `json:"countersign_max_age_ms"`
 	Revision uint64 `json:"countersign_rev"`
@@ -55,12 +57,15 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 		return writeJSON(w, inactive{})
 	}
 	w.Header().Set("Cache-Control", "private, max-age="+strconv.FormatInt(int64(found.Fresh/time.Second), 10))
-	client := found.Token.Client.String()
+	client, credential := found.Token.Client.String(), ""
+	if found.Token.Credential != (auth.SecretID{}) {
+		credential = found.Token.Credential.String()
+	}
 	return writeJSON(w, active{
 		Active: true, Scope: found.Token.Scope, ClientID: client, TokenType: "Bearer",
 		Expires: found.Token.Expires.Unix(), Issued: found.Token.Issued.Unix(), Subject: client,
 		Audience: found.API.Identifier, Issuer: s.config.Issuer, ID: found.Token.ID.String(),
-		MaxAge: found.Fresh.Milliseconds(), Revision: found.Revision,
+		Credential: credential, MaxAge: found.Fresh.Milliseconds(), Revision: found.Revision,
 	})
 }
 

@@ -56,7 +56,7 @@ func TestIntrospection(t *testing.T) {
 			}
 			want := map[string]any{
 				"active": true, "scope": "read", "client_id": w.caller.id.String(), "sub": w.caller.id.String(),
-				"token_type": "Bearer", "aud": api, "iss": issuer,
+				"token_type": "Bearer", "aud": api, "iss": issuer, "cs_sec": w.caller.key.String(),
 			}
 			if diff := cmp.Diff(want, members); diff != "" {
 				t.Error(diff)

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,20 +16,27 @@ import (
 	"github.com/countersign/countersign/server/keys"
 )
 
-// metadata is the authorization server metadata of RFC 8414 §2.
-type metadata struct {
-	Issuer               string   `json:"issuer"`
-	Token                string   `json:"token_endpoint"`
-	TokenMethods         []string `json:"token_endpoint_auth_methods_supported"`
-	GrantTypes           []string `json:"grant_types_supported"`
-	ResponseTypes        []string `json:"response_types_supported"`
-	JWKS                 string   `json:"jwks_uri"`
-	Introspection        string   `json:"introspection_endpoint"`
-	IntrospectionMethods []string `json:"introspection_endpoint_auth_methods_supported"`
-	Revocation           string   `json:"revocation_endpoint"`
-	RevocationMethods    []string `json:"revocation_endpoint_auth_methods_supported"`
-	Feed                 string   `json:"countersign_revocation_endpoint,omitempty"`
-	Documentation        string   `json:"service_documentation"`
+// serverMetadata is the authorization server metadata of RFC 8414 §2.
+type serverMetadata struct {
+	Issuer               string     `json:"issuer"`
+	Token                string     `json:"token_endpoint"`
+	TokenMethods         []string   `json:"token_endpoint_auth_methods_supported"`
+	GrantTypes           []string   `json:"grant_types_supported"`
+	ResponseTypes        []string   `json:"response_types_supported"`
+	JWKS                 string     `json:"jwks_uri"`
+	Introspection        string     `json:"introspection_endpoint"`
+	IntrospectionMethods []string   `json:"introspection_endpoint_auth_methods_supported"`
+	Revocation           string     `json:"revocation_endpoint"`
+	RevocationMethods    []string   `json:"revocation_endpoint_auth_methods_supported"`
+	Feed                 string     `json:"countersign_revocation_endpoint,omitempty"`
+	StoreKeys            []storeKey `json:"countersign_token_store_keys,omitempty"`
+	Documentation        string     `json:"service_documentation"`
+}
+
+// storeKey is a key by which services check records of the token store.
+type storeKey struct {
+	Version uint32 `json:"version"`
+	Key     string `json:"key"` // Ed25519, base64url without padding
 }
 
 // document is a published answer, the same for everybody.
@@ -43,9 +52,18 @@ const metadataMaxAge = 5 * time.Minute
 // guide is the page for those who write clients.
 const guide = "https://github.com/countersign/countersign/blob/main/docs/endpoints.md"
 
+// metadata serves RFC 8414 §3.2. It is made anew each time: the token store's keys come and go.
+func (s *Server) metadata(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.newMetadata()
+	if err != nil {
+		return err
+	}
+	return d.serve(w, r)
+}
+
 func (s *Server) newMetadata() (*document, error) {
 	methods := []string{string(auth.SecretBasic), string(auth.SecretPost)}
-	m := metadata{
+	m := serverMetadata{
 		Issuer: s.config.Issuer,
 		Token:  s.base + tokenPath, TokenMethods: methods, GrantTypes: s.issuer.GrantTypes(),
 		// There is no authorization endpoint, but the member is required (§2) and must not be empty (§3.2).
@@ -55,7 +73,7 @@ func (s *Server) newMetadata() (*document, error) {
 		// RFC 8414 §2 lets this endpoint alone name a token type beside the methods.
 		IntrospectionMethods: append(methods[:2:2], "Bearer"),
 		Revocation:           s.base + revokePath, RevocationMethods: methods,
-		Documentation: guide,
+		StoreKeys: s.storeKeys(), Documentation: guide,
 	}
 	if s.config.Feed != nil {
 		m.Feed = s.base + feedPath
@@ -69,6 +87,18 @@ func (s *Server) newMetadata() (*document, error) {
 		body: body, etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`,
 		mediaType: "application/json", maxAge: metadataMaxAge,
 	}, nil
+}
+
+// storeKeys returns the token store's public keys in the order of their versions.
+func (s *Server) storeKeys() (published []storeKey) {
+	if s.config.StoreKeys == nil {
+		return nil
+	}
+	public := s.config.StoreKeys()
+	for _, version := range slices.Sorted(maps.Keys(public)) {
+		published = append(published, storeKey{version, base64.RawURLEncoding.EncodeToString(public[version])})
+	}
+	return published
 }
 
 // jwks serves the JWK set, RFC 7517 §5.

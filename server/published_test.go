@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -69,6 +71,30 @@ func TestMetadata(t *testing.T) {
 				t.Errorf("HEAD: got %d %v", head.status, head.header)
 			}
 		})
+	}
+}
+
+// Services that read the token store learn its keys here, new ones too while the server runs.
+func TestTokenStoreKeysInMetadata(t *testing.T) {
+	w := newWorld(t)
+	metadata := func() answer { return w.send(http.MethodGet, "/.well-known/oauth-authorization-server", "") }
+	without := metadata()
+	if keys := without.member(t, "countersign_token_store_keys"); keys != nil {
+		t.Errorf("got %v, want no member", keys)
+	}
+	key := func(b byte) ed25519.PublicKey { return bytes.Repeat([]byte{b}, ed25519.PublicKeySize) }
+	w.storeKeys.Store(&map[uint32]ed25519.PublicKey{10: key(0xff), 2: key(0)})
+	got := metadata()
+	want := []any{
+		map[string]any{"version": 2.0, "key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+		map[string]any{"version": 10.0, "key": "__________________________________________8"},
+	}
+	if diff := cmp.Diff(want, got.member(t, "countersign_token_store_keys")); diff != "" {
+		t.Error(diff)
+	}
+	again := w.send(http.MethodGet, "/.well-known/oauth-authorization-server", "", with("If-None-Match", without.header.Get("ETag")))
+	if again.status != http.StatusOK || again.body != got.body {
+		t.Errorf("a caller that has the metadata without keys got %d", again.status)
 	}
 }
 

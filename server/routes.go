@@ -30,20 +30,20 @@ type route struct {
 	handle httpx.Handler
 }
 
-func (s *Server) publicRoutes(published *document) []route {
+func (s *Server) publicRoutes() []route {
 	routes := []route{
 		{http.MethodPost, s.path + tokenPath, "token", s.token},
 		{http.MethodPost, s.path + introspectPath, "introspect", s.introspect},
 		{http.MethodPost, s.path + revokePath, "revoke", s.revoke},
 		{http.MethodGet, s.path + jwksPath, "jwks", s.jwks},
 		// RFC 8414 §3.1 puts the issuer's path behind the well-known part, OpenID Connect Discovery §4 before it.
-		{http.MethodGet, authorizationServer + s.path, "metadata", published.serve},
-		{http.MethodGet, openidConfiguration + s.path, "metadata", published.serve},
+		{http.MethodGet, authorizationServer + s.path, "metadata", s.metadata},
+		{http.MethodGet, openidConfiguration + s.path, "metadata", s.metadata},
 		{http.MethodGet, "/healthz", "", s.alive},
 		{http.MethodGet, "/readyz", "", s.ready},
 	}
 	if s.path != "" {
-		routes = append(routes, route{http.MethodGet, s.path + openidConfiguration, "metadata", published.serve})
+		routes = append(routes, route{http.MethodGet, s.path + openidConfiguration, "metadata", s.metadata})
 	}
 	if s.config.Feed != nil {
 		routes = append(routes, route{http.MethodGet, s.path + feedPath, "revocations", s.revocations})

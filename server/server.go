@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -62,6 +63,9 @@ type Config struct {
 	Store         oauth.Store
 	Feed          Feed // nil: there is none, and none is advertised
 	Uses          Uses // nil: nothing is taken down
+	// StoreKeys returns, by version, the public keys by which services check records of the token store. Nil, or none: services
+	// do not read it.
+	StoreKeys func() map[uint32]ed25519.PublicKey
 	// AdminAPI serves everything below /admin/v1 on the admin handler. Nil: there is nothing.
 	AdminAPI http.Handler
 	// Ready returns why this instance can neither issue nor verify, or nil. It must not take long.
@@ -114,11 +118,7 @@ func New(c Config) (*Server, error) {
 	if s.metrics, err = newMetrics(c.Registerer); err != nil {
 		return nil, err
 	}
-	published, err := s.newMetadata()
-	if err != nil {
-		return nil, err
-	}
-	s.public = s.handler(httpx.OAuth(c.Docs), s.publicRoutes(published))
+	s.public = s.handler(httpx.OAuth(c.Docs), s.publicRoutes())
 	s.admin = s.handler(httpx.Problems(c.Docs), s.adminRoutes())
 	return s, nil
 }

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -59,6 +60,7 @@ type world struct {
 	metrics   *prometheus.Registry
 	offset    *atomic.Int64 // of the clock, nanoseconds
 	unready   atomic.Bool
+	storeKeys atomic.Pointer[map[uint32]ed25519.PublicKey] // nil: none
 
 	caller, poster, resource, stranger, trusted, disabled credential
 	apis                                                  map[string]*auth.API
@@ -191,6 +193,12 @@ func newWorldAt(t testing.TB, issuer string) *world {
 		Tokens:        &auth.Tokens{Directory: w.directory, Resolver: resolver, Revoker: writer, Now: now, Staleness: auth.DefaultStaleness},
 		Feed:          feed.New(feed.Config{Source: directory}),
 		Uses:          w.uses,
+		StoreKeys: func() map[uint32]ed25519.PublicKey {
+			if held := w.storeKeys.Load(); held != nil {
+				return *held
+			}
+			return nil
+		},
 		Ready: func(context.Context) error {
 			if w.unready.Load() {
 				return fault.New(fault.Unavailable, "not now")

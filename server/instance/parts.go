@@ -153,6 +153,14 @@ func (p *parts) loadStoreKeys(all []*auth.SealedKey, i *Instance) error {
 	return nil
 }
 
+// publicStoreKeys are what services check records of the token store by. There are none unless services may read it.
+func (p *parts) publicStoreKeys() map[uint32]ed25519.PublicKey {
+	if held := p.storeKeys.Load(); held != nil {
+		return held.Public()
+	}
+	return nil
+}
+
 // openTokenStore opens Redis if the settings name it. Redis need not answer yet, but whoever mistyped its address should hear
 // of it now, not at the first requests.
 func (p *parts) openTokenStore(ctx context.Context, i *Instance) (err error) {
@@ -231,6 +239,7 @@ func (p *parts) newServer(i *Instance) (*server.Server, error) {
 	}
 	return server.New(server.Config{
 		Issuer: i.config.Settings.Issuer, Directory: p.directory, Tokens: p.tokens, Writer: p.writer, Keys: p.ring, Store: p,
+		StoreKeys:     p.publicStoreKeys,
 		Authenticator: &auth.Authenticator{Directory: p.directory, Peppers: p.peppers.Load, Now: i.config.Now, Imported: p.imported},
 		Feed:          p.feed, AdminAPI: administration, Uses: p.usage, Ready: i.ready, Now: i.config.Now, Log: i.config.Logger, Proxies: proxies,
 		Registerer: i.metrics, Gatherer: i.metrics, Middleware: i.tracing.Middleware,

@@ -75,6 +75,9 @@ func (s *Settings) Validate() error {
 	if s.AuditRetention < minAuditRetention {
 		errs = append(errs, fmt.Errorf("setting audit_retention is %v: at least %v is allowed", s.AuditRetention, minAuditRetention))
 	}
+	if s.TokenStoreDirect && s.TokenStore == inProcess {
+		errs = append(errs, fmt.Errorf("setting token_store_direct is on and token_store is %q: services read records from Redis only", inProcess))
+	}
 	if s.TokenStore != inProcess {
 		redis, err := redisconn.Open(s.TokenStore, redisconn.Config{}) // does no I/O
 		if err != nil {

@@ -34,3 +34,12 @@ func NewKeys(mac map[uint32][]byte, sign map[uint32]ed25519.PrivateKey) (*Keys, 
 	}
 	return k, nil
 }
+
+// Public returns what services check signatures by: the public signing keys, by version.
+func (k *Keys) Public() map[uint32]ed25519.PublicKey {
+	public := make(map[uint32]ed25519.PublicKey, len(k.sign))
+	for version, key := range k.sign {
+		public[version] = ed25519.PublicKey(key[ed25519.PrivateKeySize-ed25519.PublicKeySize:])
+	}
+	return public
+}
