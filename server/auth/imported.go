@@ -11,7 +11,7 @@ const (
 	MaxImported = 256
 )
 
-// MaxSecrets is how many secrets a client can have.
+// MaxSecrets is how many secrets a client can have, whether or not they can be used.
 const MaxSecrets = 10
 
 // Importable reports whether the value may be brought from outside as a secret: 16 to 256 printable characters of ASCII without

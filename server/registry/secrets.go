@@ -9,9 +9,6 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
-// MaxSecrets is how many secrets a client can have, whether or not they can be used.
-const MaxSecrets = 10
-
 // MaxOverlap is how long the secrets that a rotation replaces can go on working.
 const MaxOverlap = 30 * 24 * time.Hour
 
@@ -54,7 +51,7 @@ func bare(s *auth.Secret) auth.Secret {
 	return shown
 }
 
-// AddSecret makes a further secret for a client; fault.Conflict if it has MaxSecrets and the actor is not the system. It needs secrets:write and every scope of
+// AddSecret makes a further secret for a client; fault.Conflict if it has auth.MaxSecrets and the actor is not the system. It needs secrets:write and every scope of
 // Countersign's own APIs that the client holds, or if the client is the caller, secrets:own.
 func (r *Registry) AddSecret(ctx context.Context, actor auth.Actor, client auth.ClientID, n NewSecretRequest) (*NewSecret, error) {
 	if err := needSecrets(actor, client); err != nil {
@@ -133,7 +130,7 @@ func (r *Registry) roomForSecret(ctx context.Context, tx auth.Tx, actor auth.Act
 	if err != nil {
 		return nil, err
 	}
-	if len(all) >= MaxSecrets && !actor.System() { // a start that lost what it was told must not be the last
+	if len(all) >= auth.MaxSecrets && !actor.System() { // a start that lost what it was told must not be the last
 		return nil, fault.New(fault.Conflict, "the client has 10 secrets, which is the most; delete one that is not used any more")
 	}
 	return all, nil

@@ -198,7 +198,7 @@ func TestTenSecrets(t *testing.T) {
 	ctx, c := t.Context(), o.client()
 	actor := auth.Actor{Client: o.client().ID, Name: "operator", Scope: auth.ScopeSecretsWrite}
 	add := func(a auth.Actor) error { return second(o.AddSecret(ctx, a, c.ID, registry.NewSecretRequest{})) }
-	for range registry.MaxSecrets {
+	for range auth.MaxSecrets {
 		o.must(add(actor))
 	}
 	if err := add(actor); !errors.Is(err, fault.Conflict) {
