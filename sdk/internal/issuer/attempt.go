@@ -1,0 +1,143 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+var errSlow = errors.New("no answer in time")
+
+// attempt asks once. What a 429 or server error says of its reason becomes part of the failure.
+func (i *Issuer) attempt(ctx context.Context, r *Request, at string, allowed time.Duration) (*Answer, *Failure) {
+	began := time.Now()
+	attempt, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(allowed, func() { cancel(errSlow) })
+	stop := func() {
+		timer.Stop()
+		cancel(nil)
+	}
+	request, hide, err := newRequest(attempt, r, at)
+	if err != nil {
+		stop()
+		return nil, &Failure{Err: fmt.Errorf("ask %s: %w", at, err)}
+	}
+	failure := func(status int, err error) (*Answer, *Failure) {
+		switch {
+		case ended(ctx):
+			err = ctx.Err()
+		case errors.Is(context.Cause(attempt), errSlow):
+			err = fmt.Errorf("%w, %s", errSlow, allowed.Round(time.Millisecond))
+		default:
+			err = explain(err, hide)
+		}
+		stop()
+		return nil, &Failure{Status: status, Err: fmt.Errorf("ask %s: %w", at, err), again: true}
+	}
+	resp, err := i.client.Do(request) //nolint:bodyclose // read closes it, or the stream
+	if err != nil {
+		return failure(0, err)
+	}
+	answer := &Answer{Status: resp.StatusCode, Header: resp.Header, Began: began, hide: hide}
+	if r.Stream && resp.StatusCode == http.StatusOK && timer.Stop() {
+		answer.Stream = &stream{resp.Body, cancel}
+		return answer, nil
+	}
+	answer.Body, err = read(resp.Body, r.Limit)
+	if errors.Is(err, errLarge) {
+		stop()
+		return nil, &Failure{Status: resp.StatusCode, Err: fmt.Errorf("ask %s: %w of %d bytes", at, err, r.Limit)}
+	}
+	if err != nil {
+		return failure(resp.StatusCode, fmt.Errorf("read answer: %w", err))
+	}
+	stop()
+	return answer.judge(at)
+}
+
+// judge tells answers from failures.
+func (a *Answer) judge(at string) (*Answer, *Failure) {
+	status := fmt.Sprintf("%d %s", a.Status, http.StatusText(a.Status))
+	switch {
+	case a.Status == http.StatusTooManyRequests || a.Status >= http.StatusInternalServerError:
+		if code, description := a.Refusal(); code != "" {
+			status = strings.TrimSuffix(status+": "+code+": "+description, ": ")
+		}
+		return nil, &Failure{
+			Status: a.Status, RetryAfter: retryAfter(a.Header), again: true, Err: fmt.Errorf("ask %s: answered %s", at, status),
+		}
+	case a.Status < http.StatusOK || a.Status >= http.StatusMultipleChoices && a.Status < http.StatusBadRequest:
+		return nil, &Failure{
+			Status: a.Status, Err: fmt.Errorf("ask %s: answered %s to %q; redirects are not followed", at, status, a.location()),
+		}
+	}
+	return a, nil
+}
+
+// location is where a redirect would lead, without what is none of a log's business.
+func (a *Answer) location() string {
+	u, err := url.Parse(a.Header.Get("Location"))
+	if err != nil {
+		return ""
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return legible(a.hide(u.String()), 200)
+}
+
+func newRequest(ctx context.Context, r *Request, at string) (*http.Request, func(string) string, error) {
+	header, form := r.Header.Clone(), maps.Clone(r.Form)
+	if header == nil {
+		header = http.Header{}
+	}
+	for name, values := range form {
+		form[name] = append([]string(nil), values...)
+	}
+	if r.Prepare != nil {
+		if err := r.Prepare(ctx, header, form); err != nil {
+			return nil, nil, err
+		}
+	}
+	hide := scrubber(r, header, form)
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+		header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	request, err := http.NewRequestWithContext(ctx, r.Method, at, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	if header.Get("User-Agent") == "" {
+		header.Set("User-Agent", "countersign-sdk")
+	}
+	request.Header = header
+	return request, hide, nil
+}
+
+var errLarge = errors.New("the answer is above the limit")
+
+func read(body io.ReadCloser, limit int64) ([]byte, error) {
+	defer func() { _ = body.Close() }() // what was to be read has been
+	text, err := io.ReadAll(io.LimitReader(body, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		return nil, errLarge
+	}
+	return text, err
+}
+
+// stream is a body whose request ends with it.
+type stream struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (s *stream) Close() error {
+	s.cancel(nil)
+	return s.ReadCloser.Close()
+}
