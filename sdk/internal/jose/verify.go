@@ -1,0 +1,91 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"fmt"
+)
+
+// Verify checks the signature against k. Its error is ErrAlgorithm if k is not for the token's algorithm, or ErrSignature.
+func (s *Signed) Verify(k *Key) error {
+	if !k.Allows(s.Header.Algorithm) {
+		return fmt.Errorf("%w: not one of the key's", ErrAlgorithm)
+	}
+	if !s.signedBy(k) {
+		return ErrSignature
+	}
+	return nil
+}
+
+func (s *Signed) signedBy(k *Key) bool {
+	if k.ed25519 != nil {
+		return len(s.signature) == ed25519.SignatureSize && ed25519.Verify(k.ed25519, []byte(s.input), s.signature)
+	}
+	hash, sum := s.digest()
+	if k.ecdsa != nil {
+		size := (k.ecdsa.Curve.Params().BitSize + 7) / 8
+		return len(s.signature) == 2*size && verifyECDSA(k.ecdsa, sum, s.signature[:size], s.signature[size:])
+	}
+	if len(s.signature) != k.rsa.Size() {
+		return false
+	}
+	switch s.Header.Algorithm {
+	case PS256, PS384, PS512: // RFC 7518 §3.5: the salt is as long as the hash
+		options := rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+		return rsa.VerifyPSS(k.rsa, hash, sum, s.signature, &options) == nil
+	}
+	return rsa.VerifyPKCS1v15(k.rsa, hash, sum, s.signature) == nil
+}
+
+// digest hashes what is signed.
+func (s *Signed) digest() (crypto.Hash, []byte) {
+	switch s.Header.Algorithm {
+	case ES384, RS384, PS384:
+		sum := sha512.Sum384([]byte(s.input))
+		return crypto.SHA384, sum[:]
+	case ES512, RS512, PS512:
+		sum := sha512.Sum512([]byte(s.input))
+		return crypto.SHA512, sum[:]
+	}
+	sum := sha256.Sum256([]byte(s.input))
+	return crypto.SHA256, sum[:]
+}
+
+// verifyECDSA checks a signature that comes as two big-endian numbers (RFC 7518 §3.4). The standard library takes ASN.1 only, and
+// sees to it that both numbers are above 0 and below the order of the curve.
+func verifyECDSA(key *ecdsa.PublicKey, sum, r, s []byte) bool {
+	const front = 3                      // tag and up to two bytes of length
+	var space [front + 2*(2+1+66)]byte // enough for P-521
+	text := appendInteger(appendInteger(space[:front], r), s)
+	size := len(text) - front
+	if size < 0x80 {
+		text = text[1:]
+		text[0], text[1] = sequence, byte(size)
+	} else {
+		text[0], text[1], text[2] = sequence, 0x81, byte(size)
+	}
+	return ecdsa.VerifyASN1(key, sum, text)
+}
+
+// Tags of X.690 §8.3 and §8.9.
+const (
+	integer  = 0x02
+	sequence = 0x30
+)
+
+// appendInteger appends number, which has fewer than 127 bytes, as an ASN.1 INTEGER.
+func appendInteger(to, number []byte) []byte {
+	for len(number) > 1 && number[0] == 0 {
+		number = number[1:]
+	}
+	if number[0] < 0x80 {
+		to = append(to, integer, byte(len(number)))
+	} else {
+		to = append(to, integer, byte(len(number)+1), 0) // or it would be negative
+	}
+	return append(to, number...)
+}
