@@ -1,0 +1,50 @@
+package sdktest
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// minted is a token that the issuer gave out, as its claims say once they were JSON.
+type minted struct {
+	claims   map[string]json.RawMessage
+	id       string
+	client   string
+	audience []string
+	secret   string // the id of the credential
+	key      string // that signed it; empty if none did
+	revision uint64
+	expires  time.Time
+}
+
+// remember keeps what introspection has to say of a token. Claims that are not of the right type are as good as absent, and a payload
+// that is no JSON object makes a token that nobody knows.
+func (i *Issuer) remember(token, key string, payload []byte) {
+	m := &minted{key: key}
+	if json.Unmarshal(payload, &m.claims) != nil || m.claims == nil {
+		return
+	}
+	read(m, "jti", &m.id)
+	read(m, "client_id", &m.client)
+	read(m, "cs_sec", &m.secret)
+	read(m, "cs_rev", &m.revision)
+	if !read(m, "aud", &m.audience) {
+		m.audience = make([]string, 1)
+		read(m, "aud", &m.audience[0])
+	}
+	var seconds float64
+	read(m, "exp", &seconds)
+	m.expires = time.Unix(0, int64(seconds*float64(time.Second)))
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.tokens[token] = m
+}
+
+func read(m *minted, name string, to any) bool { return json.Unmarshal(m.claims[name], to) == nil }
+
+// active tells whether the token is good now. The caller holds mu.
+func (i *Issuer) active(m *minted) bool {
+	return m != nil && time.Now().Before(m.expires) &&
+		!slices.ContainsFunc(i.log.entries, func(e Entry) bool { return e.refuses(m) })
+}

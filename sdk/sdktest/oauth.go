@@ -1,0 +1,92 @@
+package sdktest
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// serveToken issues whatever an authenticated client asks for, RFC 6749 §4.4 and RFC 8707.
+func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
+	client, credential, ok := i.authenticate(w, r)
+	if !ok {
+		return
+	}
+	if r.PostForm.Get("grant_type") != "client_credentials" {
+		refuse(w, http.StatusBadRequest, "unsupported_grant_type", "")
+		return
+	}
+	c := Claims{ClientID: client, Audience: r.PostForm["resource"], Scopes: strings.Fields(r.PostForm.Get("scope"))}
+	if !i.config.foreign {
+		c.Members = map[string]any{"cs_sec": credential}
+		if len(c.Audience) > 1 {
+			refuse(w, http.StatusBadRequest, "invalid_target", "a token is for one resource")
+			return
+		}
+	}
+	if len(c.Scopes) == 0 {
+		c.Scopes = i.config.scopes
+	}
+	answer := map[string]any{
+		"access_token": i.issue(c), "token_type": "Bearer", "expires_in": int(i.config.lifetime / time.Second),
+	}
+	if len(c.Scopes) > 0 {
+		answer["scope"] = strings.Join(c.Scopes, " ")
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	i.answer(w, TokenEndpoint, answer)
+}
+
+// serveIntrospection tells any client of any token, RFC 7662 §2.2.
+func (i *Issuer) serveIntrospection(w http.ResponseWriter, r *http.Request) {
+	if _, _, ok := i.authenticate(w, r); !ok {
+		return
+	}
+	i.mu.Lock()
+	m, revision := i.tokens[r.PostForm.Get("token")], i.log.sequence
+	active := i.active(m)
+	i.mu.Unlock()
+	if !active {
+		w.Header().Set("Cache-Control", "no-store")
+		i.answer(w, IntrospectionEndpoint, map[string]any{"active": false})
+		return
+	}
+	answer := make(map[string]any, len(m.claims)+4)
+	for name, value := range maps.All(m.claims) {
+		answer[name] = json.RawMessage(value)
+	}
+	delete(answer, "cs_rev")
+	delete(answer, "cs_sec")
+	answer["active"], answer["token_type"] = true, "Bearer"
+	age := i.config.introspect
+	if age >= 0 {
+		w.Header().Set("Cache-Control", "private, max-age="+strconv.Itoa(int(age/time.Second)))
+	}
+	if !i.config.foreign {
+		answer["countersign_rev"] = revision
+		if age >= 0 {
+			answer["countersign_max_age_ms"] = age.Milliseconds()
+		}
+	}
+	i.answer(w, IntrospectionEndpoint, answer)
+}
+
+// serveRevocation takes a client's own token back, RFC 7009 §2. It answers 200 for every other token too.
+func (i *Issuer) serveRevocation(w http.ResponseWriter, r *http.Request) {
+	client, _, ok := i.authenticate(w, r)
+	if !ok {
+		return
+	}
+	token := r.PostForm.Get("token")
+	i.mu.Lock()
+	m := i.tokens[token]
+	i.mu.Unlock()
+	if m != nil && m.client == client {
+		i.Revoke(token)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+}
