@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/url"
 )
@@ -26,4 +27,6 @@ type AuthRequest struct {
 	// Header and Form are the request's, to be added to. Form is nil for a request by GET.
 	Header http.Header
 	Form   url.Values
+
+	log *slog.Logger // nil: nobody hears
 }

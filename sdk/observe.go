@@ -2,8 +2,8 @@ package sdk
 
 import "context"
 
-// Tracer is told of what takes time: every exchange with the authorization server and every look-up in a shared store, never a token
-// that is answered from memory. Package sdkotel makes one for OpenTelemetry.
+// Tracer is told of what takes time: every exchange with the authorization server but the polls of its revocation feed, and every
+// look-up in a shared store, never a token that is answered from memory. Package sdkotel makes one for OpenTelemetry.
 type Tracer interface {
 	// Start begins operation, one of the Operation constants. The context that it returns goes on to the operation; end is called
 	// once, with the outcome.
@@ -26,6 +26,7 @@ const (
 	OperationToken      = "countersign.token"       // a token is asked for, RFC 6749
 	OperationKeys       = "countersign.jwks"        // the server's keys are fetched, RFC 7517
 	OperationIntrospect = "countersign.introspect"  // a token is introspected, RFC 7662
+	OperationRevoke     = "countersign.revoke"      // a token is taken back, RFC 7009
 	OperationTokenStore = "countersign.token_store" // a token is looked up in the shared token store
 	OperationShare      = "countersign.share"       // a token is looked up among those that instances share
 )

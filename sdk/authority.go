@@ -1,0 +1,117 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"github.com/countersign/countersign/sdk/internal/issuer"
+)
+
+// answerLimit is how many bytes an answer may have that is about one token.
+const answerLimit = 64 << 10
+
+// errNoCredentials: what was asked needs credentials, and there are none.
+var errNoCredentials = errors.New("no client credentials were given")
+
+// authority is the authorization server, asked in the name of one client.
+type authority struct {
+	server     *issuer.Issuer
+	identifier string
+	clientID   string
+	auth       ClientAuth // nil: the client has no credentials
+	log        *slog.Logger
+}
+
+// newAuthority does no I/O. auth may be nil: then only what is public can be asked.
+func newAuthority(identifier, clientID string, auth ClientAuth, c common) (*authority, error) {
+	if auth != nil && clientID == "" {
+		return nil, errors.New("the client id is empty")
+	}
+	if known, ok := auth.(interface{ validate() error }); ok {
+		if err := known.validate(); err != nil {
+			return nil, err
+		}
+	}
+	server, err := issuer.New(issuer.Config{
+		Identifier: identifier, Addresses: c.addresses, HTTP: c.http, Timeout: c.timeout, Log: c.log,
+		Trace: func(ctx context.Context, operation string) (context.Context, func(string, error)) {
+			ctx, end := c.tracer.Start(ctx, operation)
+			return ctx, func(result string, err error) { end(Outcome{Result: result, Err: err}) }
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &authority{server: server, identifier: identifier, clientID: clientID, auth: auth, log: c.log}, nil
+}
+
+// close ends what goes on in the background, and waits for it.
+func (a *authority) close() { a.server.Close() }
+
+func (a *authority) metadata(ctx context.Context) (*issuer.Metadata, error) {
+	m, err := a.server.Metadata(ctx)
+	if errors.Is(err, issuer.ErrClosed) {
+		return nil, ErrClosed
+	}
+	return m, err
+}
+
+// introspect asks about a token, RFC 7662 §2.1. What the server answers, a refusal of the client included, is the caller's to judge.
+func (a *authority) introspect(ctx context.Context, token string) (*issuer.Answer, error) {
+	m, err := a.metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.post(ctx, m.IntrospectionEndpoint, m.IntrospectionMethods, issuer.Request{
+		Operation: OperationIntrospect, Rounds: 2, Form: aboutToken(token),
+	})
+}
+
+// revoke takes a token of this client back, RFC 7009 §2.1. Errors are *TokenError.
+func (a *authority) revoke(ctx context.Context, token string) error {
+	m, err := a.metadata(ctx)
+	if err != nil {
+		return unanswered(err)
+	}
+	answer, err := a.post(ctx, m.RevocationEndpoint, m.RevocationMethods, issuer.Request{
+		Operation: OperationRevoke, Rounds: 2, Form: aboutToken(token),
+	})
+	if err != nil {
+		return unanswered(err)
+	}
+	if answer.Status != http.StatusOK {
+		return refused(answer)
+	}
+	return nil
+}
+
+func aboutToken(token string) url.Values {
+	return url.Values{"token": {token}, "token_type_hint": {"access_token"}}
+}
+
+// post sends a form to an endpoint in the client's name.
+func (a *authority) post(ctx context.Context, endpoint string, methods []string, r issuer.Request) (*issuer.Answer, error) {
+	if a.auth == nil {
+		return nil, errNoCredentials
+	}
+	if endpoint == "" {
+		return nil, fmt.Errorf("the metadata of %s names no endpoint for %s", a.identifier, r.Operation)
+	}
+	r.Method, r.URL, r.Limit = http.MethodPost, endpoint, answerLimit
+	r.Header = http.Header{"Accept": {"application/json"}}
+	r.Prepare = a.credentials(methods)
+	return a.server.Do(ctx, r)
+}
+
+// credentials returns what adds the client's credentials to a request.
+func (a *authority) credentials(methods []string) func(context.Context, http.Header, url.Values) error {
+	return func(ctx context.Context, h http.Header, form url.Values) error {
+		return a.auth.Authenticate(ctx, &AuthRequest{
+			Issuer: a.identifier, ClientID: a.clientID, Methods: methods, Header: h, Form: form, log: a.log,
+		})
+	}
+}

@@ -1,0 +1,91 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/countersign/countersign/sdk/internal/issuer"
+)
+
+// feedLimit is how many bytes a snapshot of the revocation feed may have.
+const feedLimit = 64 << 20
+
+// errFeedRefused: the server does not let this client read the revocation feed. It goes on until somebody changes the configuration,
+// and the error says what.
+var errFeedRefused = errors.New("the revocation feed may not be read")
+
+// pollFeed returns what the feed has after cursor, and when the request began.
+func (a *authority) pollFeed(ctx context.Context, cursor string) (body []byte, began time.Time, err error) {
+	answer, err := a.feed(ctx, cursor, issuer.Request{Header: http.Header{"Accept": {"application/json"}}})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return answer.Body, answer.Began, nil
+}
+
+// streamFeed returns the feed's server-sent events after cursor. The stream ends when ctx does or it is closed.
+func (a *authority) streamFeed(ctx context.Context, cursor string) (io.ReadCloser, error) {
+	answer, err := a.feed(ctx, cursor, issuer.Request{Stream: true, Header: http.Header{
+		"Accept":          {"text/event-stream"},
+		"Accept-Encoding": {"identity"}, // compressed, events would wait for one another
+	}})
+	if err != nil {
+		return nil, err
+	}
+	media, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	if err != nil || media != "text/event-stream" {
+		_ = answer.Stream.Close()
+		return nil, errors.New("the revocation feed answers with something else than events")
+	}
+	return answer.Stream, nil
+}
+
+func (a *authority) feed(ctx context.Context, cursor string, r issuer.Request) (*issuer.Answer, error) {
+	if a.auth == nil {
+		return nil, fmt.Errorf("%w: %w", errFeedRefused, errNoCredentials)
+	}
+	m, err := a.metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(m.RevocationFeed)
+	if err != nil || m.RevocationFeed == "" {
+		return nil, fmt.Errorf("the metadata of %s names no revocation feed", a.identifier)
+	}
+	if cursor != "" {
+		query := u.Query()
+		query.Set("after", cursor)
+		u.RawQuery = query.Encode()
+	}
+	r.Method, r.URL, r.Limit, r.Prepare = http.MethodGet, u.String(), feedLimit, a.credentials(m.IntrospectionMethods)
+	answer, err := a.server.Do(ctx, r)
+	if errors.Is(err, errPostOnly) {
+		return nil, fmt.Errorf("%w: %w", errFeedRefused, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answer, feedRefusal(answer, a.clientID)
+}
+
+// feedRefusal says what to change where the server will not let the client read.
+func feedRefusal(answer *issuer.Answer, clientID string) error {
+	code, description := answer.Refusal()
+	switch answer.Status {
+	case http.StatusOK:
+		return nil
+	case http.StatusUnauthorized:
+		return fmt.Errorf("%w: the server does not know client %q by these credentials (%s: %s); check its id and secret, and that it is "+
+			"registered with client_secret_basic, which is what the feed takes", errFeedRefused, clientID, code, description)
+	case http.StatusForbidden:
+		return fmt.Errorf("%w: client %q is no server of any API (%s: %s); make it one of the API that it serves, or grant it "+
+			"revocations:read of urn:countersign:server", errFeedRefused, clientID, code, description)
+	}
+	return fmt.Errorf("the revocation feed answered %d (%s: %s)", answer.Status, code, description)
+}

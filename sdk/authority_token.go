@@ -1,0 +1,133 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/sdk/internal/issuer"
+	"github.com/countersign/countersign/sdk/internal/strictjson"
+)
+
+const (
+	usualLifetime   = 300 * time.Second // of a token of which the server does not say one
+	longestLifetime = 10 * 365 * 24 * time.Hour
+)
+
+// tokenAnswer is a token that was asked for.
+type tokenAnswer struct {
+	accessToken string
+	tokenType   string // as the server writes it; it means Bearer
+	began       time.Time
+	lifetime    time.Duration // from began, when the request began: the token is not younger
+	scopes      []string
+}
+
+// requestToken asks for a token by client credentials (RFC 6749 §4.4) for a resource (RFC 8707), at every address once. Errors are
+// *TokenError.
+func (a *authority) requestToken(ctx context.Context, resource string, scopes []string) (*tokenAnswer, error) {
+	m, err := a.metadata(ctx)
+	if err != nil {
+		return nil, unanswered(err)
+	}
+	form := url.Values{"grant_type": {"client_credentials"}}
+	if resource != "" {
+		form.Set("resource", resource)
+	}
+	if len(scopes) > 0 {
+		form.Set("scope", strings.Join(scopes, " "))
+	}
+	answer, err := a.post(ctx, m.TokenEndpoint, m.TokenMethods, issuer.Request{Operation: OperationToken, Form: form})
+	if err != nil {
+		return nil, unanswered(err)
+	}
+	if answer.Status != http.StatusOK {
+		return nil, refused(answer)
+	}
+	token, err := parseToken(answer.Body, scopes)
+	if err != nil {
+		return nil, &TokenError{Status: answer.Status, Err: fmt.Errorf("read token answer: %w", err)}
+	}
+	token.began = answer.Began
+	return token, nil
+}
+
+// unanswered is the error for a request that no server decided.
+func unanswered(err error) *TokenError {
+	e := &TokenError{Err: err}
+	if failure := (*issuer.Failure)(nil); errors.As(err, &failure) {
+		e.Status, e.RetryAfter = failure.Status, failure.RetryAfter
+	}
+	return e
+}
+
+// refused is the error for an answer that is no success. Without a code of RFC 6749 it may be from anybody on the way.
+func refused(answer *issuer.Answer) *TokenError {
+	code, description := answer.Refusal()
+	e := &TokenError{Code: code, Description: description, Status: answer.Status}
+	if code == "" {
+		e.Err = fmt.Errorf("answered %d %s without an OAuth error code", answer.Status, http.StatusText(answer.Status))
+	}
+	return e
+}
+
+// parseToken reads an answer of RFC 6749 §5.1. No scope in it means the scopes that were asked for.
+func parseToken(body []byte, asked []string) (*tokenAnswer, error) {
+	token := &tokenAnswer{lifetime: usualLifetime, scopes: asked}
+	err := strictjson.Object(body, func(name string, value strictjson.Value) (err error) {
+		if value.Kind() == strictjson.Null {
+			return nil
+		}
+		switch name {
+		case "access_token":
+			token.accessToken, err = value.String()
+		case "token_type":
+			token.tokenType, err = value.String()
+		case "expires_in":
+			token.lifetime, err = lifetime(value)
+		case "scope":
+			var scope string
+			scope, err = value.String()
+			token.scopes = strings.Fields(scope)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case token.accessToken == "":
+		return nil, errors.New("there is no access_token")
+	case strings.ContainsFunc(token.accessToken, func(c rune) bool { return c <= ' ' || c > '~' }):
+		return nil, errors.New("access_token holds characters that no header can carry")
+	case !strings.EqualFold(token.tokenType, "Bearer"):
+		return nil, errors.New("token_type is not Bearer")
+	}
+	return token, nil
+}
+
+// lifetime reads expires_in: a number of seconds, or one in quotes as some servers have it.
+func lifetime(value strictjson.Value) (time.Duration, error) {
+	var seconds float64
+	text, err := value.String()
+	if err == nil {
+		var whole uint64
+		if whole, err = strconv.ParseUint(text, 10, 32); err != nil {
+			return 0, errors.New("is not a number of seconds")
+		}
+		seconds = float64(whole)
+	} else if seconds, err = value.Number(); err != nil {
+		return 0, err
+	}
+	if seconds <= 0 {
+		return 0, errors.New("the token has expired already")
+	}
+	return time.Duration(min(seconds, longestLifetime.Seconds()) * float64(time.Second)), nil
+}
