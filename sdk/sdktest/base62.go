@@ -3,6 +3,7 @@ package sdktest
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"hash/crc32"
 	"math/big"
 )
@@ -29,8 +30,7 @@ func base62(number []byte, width int) string {
 
 // checksum returns CRC-32 of text in six digits.
 func checksum(text string) string {
-	sum := crc32.ChecksumIEEE([]byte(text))
-	return base62([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}, crcDigits)
+	return base62(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(text))), crcDigits)
 }
 
 // newID returns the prefix and a fresh id of 128 bits.

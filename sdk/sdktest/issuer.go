@@ -1,6 +1,7 @@
 package sdktest
 
 import (
+	"crypto/ed25519"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -8,20 +9,21 @@ import (
 
 // Issuer is an authorization server for tests. It is safe for concurrent use, and so is every switch of it.
 type Issuer struct {
-	config  config
-	url     string // the identifier
-	address string // where it listens; empty: in memory
-	client  *http.Client
-	id      string // of the client that is there from the start
-	secret  string
-
+	config   config
+	url      string    // the identifier
+	address  string    // where it listens; empty: in memory
 	listener *listener // nil: in memory
+	client   *http.Client
+	storeKey ed25519.PrivateKey // nil: no token store
+	id       string             // of the client that is there from the start
+	secret   string
 
 	mu       sync.Mutex
 	clients  map[string]*registered
 	signing  map[Algorithm]*Key // the current ones
 	keys     []*Key             // the published ones
 	tokens   map[string]*minted // by their text
+	recorded map[string]string  // the text of opaque ones, by their key in the token store
 	log      changes
 	faults   map[Endpoint]fault
 	hosts    map[string]bool // that are down
@@ -51,11 +53,15 @@ func newIssuer(c config) *Issuer {
 	i := &Issuer{
 		config:  c,
 		clients: make(map[string]*registered), signing: make(map[Algorithm]*Key), tokens: make(map[string]*minted),
-		faults: make(map[Endpoint]fault), hosts: make(map[string]bool), counts: make(map[Endpoint]int),
+		recorded: make(map[string]string),
+		faults:   make(map[Endpoint]fault), hosts: make(map[string]bool), counts: make(map[Endpoint]int),
 		random:  rand.New(rand.NewPCG(1, 2)), //nolint:gosec // the same failures in every run
 		arrived: make(chan struct{}), changed: make(chan struct{}),
 		log: changes{generation: newGeneration()},
 		id:  newID("cl_"), secret: newSecret(),
+	}
+	if c.storeKeys {
+		i.storeKey = ed25519.NewKeyFromSeed(random(ed25519.SeedSize))
 	}
 	i.AddClient(i.id, i.secret)
 	i.current(c.algorithm)

@@ -7,8 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"io"
-	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -23,7 +22,7 @@ func Start(tb testing.TB, opts ...Option) *Issuer {
 	tb.Helper()
 	i := newIssuer(newConfig(opts))
 	server := httptest.NewUnstartedServer(i)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // a handshake that is to fail
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // handshakes are to fail
 	i.listener = &listener{Listener: server.Listener, issuer: i, open: make(map[net.Conn]struct{})}
 	server.Listener = i.listener
 	if i.config.tls {

@@ -68,9 +68,7 @@ func (m memory) stream(r *http.Request) (*http.Response, error) {
 	reader, writer := io.Pipe()
 	w := &streamWriter{header: make(http.Header), pipe: writer, begun: make(chan struct{})}
 	failed := make(chan error, 1)
-	m.issuer.streams.Add(1)
-	go func() {
-		defer m.issuer.streams.Done()
+	m.issuer.streams.Go(func() {
 		defer cancel()
 		stop := context.AfterFunc(ctx, func() { _ = writer.CloseWithError(context.Cause(ctx)) })
 		defer stop()
@@ -80,7 +78,7 @@ func (m memory) stream(r *http.Request) (*http.Response, error) {
 		}
 		failed <- err
 		_ = writer.CloseWithError(err) // nil: io.EOF
-	}()
+	})
 	select {
 	case err := <-failed:
 		if err != nil {

@@ -29,7 +29,7 @@ func (i *Issuer) remember(token, key string, payload []byte) {
 	read(m, "client_id", &m.client)
 	read(m, "cs_sec", &m.secret)
 	read(m, "cs_rev", &m.revision)
-	if !read(m, "aud", &m.audience) {
+	if !read(m, "aud", &m.audience) || len(m.audience) == 0 {
 		m.audience = make([]string, 1)
 		read(m, "aud", &m.audience[0])
 	}
@@ -39,6 +39,9 @@ func (i *Issuer) remember(token, key string, payload []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.tokens[token] = m
+	if key == "" && i.storeKey != nil {
+		i.recorded[recordKey(token, m.audience[0])] = token
+	}
 }
 
 func read(m *minted, name string, to any) bool { return json.Unmarshal(m.claims[name], to) == nil }

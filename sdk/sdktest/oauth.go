@@ -1,8 +1,6 @@
 package sdktest
 
 import (
-	"encoding/json"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -55,8 +53,8 @@ func (i *Issuer) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := make(map[string]any, len(m.claims)+4)
-	for name, value := range maps.All(m.claims) {
-		answer[name] = json.RawMessage(value)
+	for name, value := range m.claims {
+		answer[name] = value
 	}
 	delete(answer, "cs_rev")
 	delete(answer, "cs_sec")

@@ -1,6 +1,7 @@
 package sdktest
 
 import (
+	"crypto/ed25519"
 	"net/http"
 	"strconv"
 	"time"
@@ -25,6 +26,10 @@ func (i *Issuer) metadata() map[string]any {
 	}
 	if !i.config.foreign {
 		m["countersign_revocation_endpoint"] = i.url + feedPath
+	}
+	if i.storeKey != nil {
+		public, _ := i.storeKey.Public().(ed25519.PublicKey)
+		m["countersign_token_store_keys"] = []any{map[string]any{"version": storeKeyVersion, "key": encode(public)}}
 	}
 	return m
 }
