@@ -58,7 +58,7 @@ func (s *Signed) digest() (crypto.Hash, []byte) {
 // verifyECDSA checks a signature that comes as two big-endian numbers (RFC 7518 §3.4). The standard library takes ASN.1 only, and
 // sees to it that both numbers are above 0 and below the order of the curve.
 func verifyECDSA(key *ecdsa.PublicKey, sum, r, s []byte) bool {
-	const front = 3                      // tag and up to two bytes of length
+	const front = 3                    // tag and up to two bytes of length
 	var space [front + 2*(2+1+66)]byte // enough for P-521
 	text := appendInteger(appendInteger(space[:front], r), s)
 	size := len(text) - front
