@@ -96,4 +96,3 @@ func (c *Cache) fail(ctx context.Context, f *flight, err error) {
 		c.config.Log.WarnContext(ctx, "key set not refreshed", slog.Any("error", err))
 	}
 }
-
