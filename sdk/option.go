@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/countersign/countersign/sdk/internal/jose"
 )
 
 // ClientOption is an option of [New].
@@ -49,5 +51,15 @@ type clientConfig struct {
 type verifierConfig struct {
 	common
 	clientID string
-	auth     ClientAuth
+	auth     ClientAuth // nil: none
+
+	bound, grace, leeway time.Duration
+	records              RecordReader // nil: no token store
+	apiID                string
+	stateFile            string // empty: none
+	cacheSize            int
+	algorithms           []jose.Algorithm
+	keysMaxAge           time.Duration
+	legacy               bool
+	noRevocation         bool
 }
