@@ -1,5 +1,7 @@
 package strictjson
 
+import "slices"
+
 // names are those that an object has so far. Few are compared one by one, which costs no memory; many go into a map, so that an
 // object of a hundred thousand members does not take a hundred thousand times as long.
 type names struct {
@@ -15,10 +17,8 @@ func (n *names) add(name string) bool {
 		n.many[name] = struct{}{}
 		return len(n.many) > before
 	}
-	for _, known := range n.few[:n.used] {
-		if known == name {
-			return false
-		}
+	if slices.Contains(n.few[:n.used], name) {
+		return false
 	}
 	if n.used < len(n.few) {
 		n.few[n.used] = name

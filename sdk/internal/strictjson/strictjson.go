@@ -15,11 +15,11 @@ import (
 const MaxDepth = 16
 
 var (
-	// ErrSyntax: the text is not one strict JSON object. The error tells the place, never the text.
+	// ErrSyntax means that a text is not one strict JSON object. The error tells the place, never the text.
 	ErrSyntax = errors.New("not strict JSON")
-	// ErrKind: a value is of another kind than the one asked for.
+	// ErrKind means that a value is of another kind than the one asked for.
 	ErrKind = errors.New("value of another kind")
-	// ErrRange: a number does not fit what it is asked for as.
+	// ErrRange means that a number does not fit what it is asked for as.
 	ErrRange = errors.New("number out of range")
 )
 
