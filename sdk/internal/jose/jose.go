@@ -11,15 +11,15 @@ package jose
 import "errors"
 
 var (
-	// ErrMalformed: the token is no strict compact JWS, or asks for what is not supported. The error holds no part of it.
+	// ErrMalformed means that a token is no strict compact JWS, or asks for what is not supported. The error holds no part of it.
 	ErrMalformed = errors.New("malformed token")
-	// ErrAlgorithm: the token's algorithm is not known here, or not one that the key is for.
+	// ErrAlgorithm means that the token's algorithm is not known here, or not one that the key is for.
 	ErrAlgorithm = errors.New("algorithm not allowed")
-	// ErrSignature: the signature is not by this key over this token.
+	// ErrSignature means that the signature is not by this key over this token.
 	ErrSignature = errors.New("signature does not verify")
-	// ErrKey: a JWK that is malformed, weak, private, or not for signatures that can be checked here.
+	// ErrKey means that a JWK is malformed, weak, private, or not for signatures that can be checked here.
 	ErrKey = errors.New("unusable key")
-	// ErrKeySet: the text is no JWK set, or beyond the bounds.
+	// ErrKeySet means that a text is no JWK set, or beyond the bounds.
 	ErrKeySet = errors.New("malformed key set")
 )
 

@@ -33,21 +33,20 @@ func (s *Signed) signedBy(k *Key) bool {
 	if len(s.signature) != k.rsa.Size() {
 		return false
 	}
-	switch s.Header.Algorithm {
-	case PS256, PS384, PS512: // RFC 7518 §3.5: the salt is as long as the hash
+	if s.Header.Algorithm[0] == 'P' { // RFC 7518 §3.5: the salt is as long as the hash
 		options := rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
 		return rsa.VerifyPSS(k.rsa, hash, sum, s.signature, &options) == nil
 	}
 	return rsa.VerifyPKCS1v15(k.rsa, hash, sum, s.signature) == nil
 }
 
-// digest hashes what is signed.
+// digest hashes what is signed. The names of RFC 7518 §3.1 end in the size of their SHA-2.
 func (s *Signed) digest() (crypto.Hash, []byte) {
-	switch s.Header.Algorithm {
-	case ES384, RS384, PS384:
+	switch string(s.Header.Algorithm[2:]) {
+	case "384":
 		sum := sha512.Sum384([]byte(s.input))
 		return crypto.SHA384, sum[:]
-	case ES512, RS512, PS512:
+	case "512":
 		sum := sha512.Sum512([]byte(s.input))
 		return crypto.SHA512, sum[:]
 	}
@@ -61,12 +60,11 @@ func verifyECDSA(key *ecdsa.PublicKey, sum, r, s []byte) bool {
 	const front = 3                    // tag and up to two bytes of length
 	var space [front + 2*(2+1+66)]byte // enough for P-521
 	text := appendInteger(appendInteger(space[:front], r), s)
-	size := len(text) - front
-	if size < 0x80 {
+	if size := length(text[front:]); size < 0x80 {
 		text = text[1:]
-		text[0], text[1] = sequence, byte(size)
+		text[0], text[1] = sequence, size
 	} else {
-		text[0], text[1], text[2] = sequence, 0x81, byte(size)
+		text[0], text[1], text[2] = sequence, 0x81, size
 	}
 	return ecdsa.VerifyASN1(key, sum, text)
 }
@@ -77,15 +75,17 @@ const (
 	sequence = 0x30
 )
 
-// appendInteger appends number, which has fewer than 127 bytes, as an ASN.1 INTEGER.
+// appendInteger appends a number as an ASN.1 INTEGER.
 func appendInteger(to, number []byte) []byte {
 	for len(number) > 1 && number[0] == 0 {
 		number = number[1:]
 	}
 	if number[0] < 0x80 {
-		to = append(to, integer, byte(len(number)))
+		to = append(to, integer, length(number))
 	} else {
-		to = append(to, integer, byte(len(number)+1), 0) // or it would be negative
+		to = append(to, integer, length(number)+1, 0) // or it would be negative
 	}
 	return append(to, number...)
 }
+
+func length(text []byte) byte { return byte(len(text)) } //nolint:gosec // at most 138, for P-521

@@ -8,7 +8,7 @@ import (
 	"github.com/countersign/countersign/sdk/internal/strictjson"
 )
 
-// ErrPrivate: a JWK has private members, and so has leaked if it was published. It is an ErrKey as well.
+// ErrPrivate means that a JWK has private members. If it was published, the key has leaked. Such an error is an ErrKey too.
 var ErrPrivate = errors.New("private key where a public one is due")
 
 func unusable(err error) error { return fmt.Errorf("%w: %w", ErrKey, err) }

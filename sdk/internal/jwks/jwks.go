@@ -14,9 +14,9 @@ import (
 )
 
 var (
-	// ErrUnknownKey: the set is current, and has no key of this id that is for this algorithm.
+	// ErrUnknownKey means that the set is current, and has no key of this id that is for this algorithm.
 	ErrUnknownKey = errors.New("unknown key")
-	// ErrUnavailable: there may be such a key, but the set could not be fetched, or not in time. The cause is wrapped.
+	// ErrUnavailable means that there may be such a key, but the set could not be fetched, or not in time. The cause is wrapped.
 	ErrUnavailable = errors.New("key set unavailable")
 )
 

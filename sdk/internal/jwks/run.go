@@ -29,7 +29,7 @@ func (c *Cache) Run(ctx context.Context) {
 			failures = 0
 		} else {
 			pause = min(firstRetry<<min(failures, 10), lastRetry)
-			pause += time.Duration(rand.Float64() * 0.5 * float64(pause))
+			pause += rand.N(pause / 2) //nolint:gosec // spreads tries, guards nothing
 			failures++
 		}
 		c.pause(ctx, pause)
@@ -81,8 +81,8 @@ func ahead(maxAge time.Duration) time.Duration {
 	if maxAge == 0 {
 		maxAge = defaultMaxAge
 	}
-	share := 0.70 + 0.15*rand.Float64()
-	return max(time.Duration(share*float64(min(maxAge, longest))), shortest)
+	counts := max(min(maxAge, longest), 0) / 100
+	return max(70*counts+rand.N(15*counts+1), shortest) //nolint:gosec // spreads fetches, guards nothing
 }
 
 func (c *Cache) fail(ctx context.Context, f *flight, err error) {
