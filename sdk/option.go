@@ -62,4 +62,7 @@ type verifierConfig struct {
 	keysMaxAge           time.Duration
 	legacy               bool
 	noRevocation         bool
+
+	realm            string // of challenges; empty: the audience
+	resourceMetadata string // the URL that challenges name; empty: none
 }

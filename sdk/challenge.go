@@ -1,0 +1,65 @@
+package sdk
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// WithRealm sets the realm that challenges name (RFC 9110 §11.5): printable ASCII without quotes and backslashes. Without this
+// option it is the verifier's audience.
+func WithRealm(realm string) VerifierOption {
+	return verifierOption(func(c *verifierConfig) error {
+		if realm == "" || quotable(realm) != realm {
+			return errors.New("WithRealm: want printable ASCII without quotes and backslashes, and not nothing")
+		}
+		c.realm = realm
+		return nil
+	})
+}
+
+// WithResourceMetadata makes challenges name the URL of the resource's metadata (RFC 9728 §5.1), where
+// [Verifier.ResourceMetadata] is served: absolute, https, or http on loopback. It holds for the audience given to [NewVerifier],
+// and not for that of [Verifier.ForAudience], which is another resource.
+func WithResourceMetadata(address string) VerifierOption {
+	return verifierOption(func(c *verifierConfig) error {
+		u, err := url.Parse(address)
+		if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || quotable(address) != address {
+			return fmt.Errorf("WithResourceMetadata: %q is not an absolute URL without user and fragment", address)
+		}
+		if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+			return fmt.Errorf("WithResourceMetadata: %q is neither https nor on loopback", address)
+		}
+		c.resourceMetadata = address
+		return nil
+	})
+}
+
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// newChallenge returns what every challenge of a verifier begins with (RFC 6750 §3 wants at least one parameter, hence a realm).
+// Realm and resourceMetadata may be empty.
+func newChallenge(audience, realm, resourceMetadata string) string {
+	if realm == "" {
+		realm = quotable(audience)
+	}
+	challenge := `Bearer realm="` + realm + `"`
+	if resourceMetadata != "" {
+		challenge += `, resource_metadata="` + resourceMetadata + `"`
+	}
+	return challenge
+}
+
+// quotable returns s with every character replaced that RFC 6750 §3 does not allow in error_description and scope.
+func quotable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return '?'
+		}
+		return c
+	}, s)
+}
