@@ -60,12 +60,12 @@ func (i *Issuer) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 	delete(answer, "cs_sec")
 	answer["active"], answer["token_type"] = true, "Bearer"
 	age := i.config.introspect
-	if age >= 0 {
+	if age > 0 {
 		w.Header().Set("Cache-Control", "private, max-age="+strconv.Itoa(int(age/time.Second)))
 	}
 	if !i.config.foreign {
 		answer["countersign_rev"] = revision
-		if age >= 0 {
+		if age > 0 {
 			answer["countersign_max_age_ms"] = age.Milliseconds()
 		}
 	}

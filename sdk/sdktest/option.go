@@ -26,22 +26,30 @@ type config struct {
 	audience   string
 	scopes     []string
 	storeKeys  bool
-	introspect time.Duration // countersign_max_age_ms and max-age; negative: not said
+	introspect time.Duration // countersign_max_age_ms and max-age; 0: not said
 }
 
-// memoryURL is the issuer identifier of one without a listener. The name is reserved, RFC 6761 §6.2.
-const memoryURL = "https://issuer.test"
+// memoryURL is the issuer identifier of one without a listener, defaultAudience that of an API. The names are reserved, RFC 6761 §6.2.
+const (
+	memoryURL       = "https://issuer.test"
+	defaultAudience = "https://api.test"
+	notGiven        = time.Duration(-1)
+)
 
 func newConfig(opts []Option) config {
 	c := config{
-		algorithm: ES256, lifetime: time.Hour, maxAge: 5 * time.Minute, heartbeat: 15 * time.Second, introspect: time.Second,
-		methods: []string{methodBasic, methodPost}, audience: "https://api.test",
+		algorithm: ES256, lifetime: time.Hour, maxAge: 5 * time.Minute, heartbeat: 15 * time.Second, introspect: notGiven,
+		methods: []string{methodBasic, methodPost}, audience: defaultAudience,
 	}
 	for _, opt := range opts {
 		opt(&c)
 	}
-	if c.foreign && c.introspect == time.Second {
-		c.introspect = -1
+	switch {
+	case c.introspect != notGiven:
+	case c.foreign:
+		c.introspect = 0
+	default:
+		c.introspect = time.Second
 	}
 	return c
 }
@@ -82,7 +90,8 @@ func WithLifetime(d time.Duration) Option { return func(c *config) { c.lifetime 
 // WithMaxAge sets for how long metadata and key set may be cached: 5 min unless given. 0: nothing is said.
 func WithMaxAge(d time.Duration) Option { return func(c *config) { c.maxAge = d } }
 
-// WithIntrospectionMaxAge sets for how long an answer of introspection says that it may be used: 1 s unless given. Negative: nothing is said.
+// WithIntrospectionMaxAge sets for how long an answer of introspection says that it may be used: 1 s unless given. 0: nothing is said,
+// as by an issuer [WithoutFeed] unless given.
 func WithIntrospectionMaxAge(d time.Duration) Option { return func(c *config) { c.introspect = d } }
 
 // WithHeartbeat sets for how long a stream is silent at most: 15 s unless given.
