@@ -74,6 +74,9 @@ func (m memory) stream(r *http.Request) (*http.Response, error) {
 		defer stop()
 		err := serve(m.issuer, w, r.WithContext(ctx))
 		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err == nil {
 			w.WriteHeader(http.StatusOK)
 		}
 		failed <- err

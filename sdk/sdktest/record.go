@@ -74,6 +74,9 @@ func (m *minted) record() ([]byte, error) {
 	record = binary.BigEndian.AppendUint32(record, storeKeyVersion)
 	for _, id := range []struct{ prefix, text string }{{"", m.id}, {"cl_", m.client}, {"sec_", m.secret}} {
 		b := idBytes(id.prefix, id.text)
+		if id.prefix == "sec_" && id.text == "" {
+			b = make([]byte, 16) // none
+		}
 		if b == nil {
 			return nil, fmt.Errorf("no record: %q is not %s and %d digits of base 62", id.text, id.prefix, idDigits)
 		}
