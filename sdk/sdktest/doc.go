@@ -23,5 +23,7 @@
 //   - what came: [Issuer.Requests], [Issuer.Log], [Issuer.Await], [Issuer.Refused]
 //   - another server than Countersign: [WithoutFeed], [WithOpenIDConfiguration]
 //
+// A handler's test needs none of this, but only a caller: [NewContext].
+//
 // Every switch works while requests are under way. Nothing here is for production: it keeps secrets and tokens in the clear and forgets none.
 package sdktest
