@@ -74,20 +74,19 @@ func (a *Answer) judge(at string) (*Answer, *Failure) {
 		}
 	case a.Status < http.StatusOK || a.Status >= http.StatusMultipleChoices && a.Status < http.StatusBadRequest:
 		return nil, &Failure{
-			Status: a.Status, Err: fmt.Errorf("ask %s: answered %s to %q; redirects are not followed", at, status, a.location()),
+			Status: a.Status, Err: fmt.Errorf("ask %s: answered %s to %s; redirects are not followed", at, status, a.elsewhere()),
 		}
 	}
 	return a, nil
 }
 
-// location is where a redirect would lead, without what is none of a log's business.
-func (a *Answer) location() string {
+// elsewhere is the origin that a redirect leads to. The rest of its URL may repeat what was sent.
+func (a *Answer) elsewhere() string {
 	u, err := url.Parse(a.Header.Get("Location"))
-	if err != nil {
-		return ""
+	if err != nil || u.Host == "" {
+		return "another place"
 	}
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return legible(a.hide(u.String()), 200)
+	return tell(origin(u), 200, a.hide)
 }
 
 func newRequest(ctx context.Context, r *Request, at string) (*http.Request, func(string) string, error) {

@@ -2,7 +2,6 @@ package issuer
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -62,7 +61,6 @@ func explain(err error, hide func(string) string) error {
 	var (
 		invalid x509.CertificateInvalidError
 		unknown x509.UnknownAuthorityError
-		record  tls.RecordHeaderError
 		text    string
 	)
 	switch {
@@ -71,12 +69,10 @@ func explain(err error, hide func(string) string) error {
 			invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339), err)
 	case errors.As(err, &unknown):
 		text = err.Error() + " (give an HTTP client that trusts it)"
-	case errors.As(err, &record):
-		text = "the server does not speak TLS there: " + err.Error()
 	default:
 		text = err.Error()
 	}
-	return &cause{text: legible(hide(text), 500), err: err}
+	return &cause{text: tell(text, 500, hide), err: err}
 }
 
 // ended tells whether it was the caller's context that ended.

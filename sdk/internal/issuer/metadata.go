@@ -45,7 +45,7 @@ func ParseMetadata(text []byte, identifier string) (*Metadata, error) {
 		return nil, err
 	}
 	if m.Issuer != identifier {
-		return nil, fmt.Errorf("it is of issuer %q, not of %q; they must be equal byte for byte", legible(m.Issuer, 200), identifier)
+		return nil, fmt.Errorf("it is of issuer %q, not of %q; they must be equal byte for byte", cut(m.Issuer), identifier)
 	}
 	for _, endpoint := range []struct{ name, url string }{
 		{"token_endpoint", m.TokenEndpoint},
@@ -55,7 +55,7 @@ func ParseMetadata(text []byte, identifier string) (*Metadata, error) {
 		{"countersign_revocation_endpoint", m.RevocationFeed},
 	} {
 		if err := checkEndpoint(endpoint.url, identifier); err != nil {
-			return nil, fmt.Errorf("%s %q: %w", endpoint.name, legible(endpoint.url, 200), err)
+			return nil, fmt.Errorf("%s %q: %w", endpoint.name, cut(endpoint.url), err)
 		}
 	}
 	return &m, nil

@@ -17,5 +17,5 @@ func (a *Answer) Refusal() (code, description string) {
 	if err != nil || code == "" {
 		return "", ""
 	}
-	return legible(a.hide(code), 64), legible(a.hide(description), 300)
+	return tell(code, 64, a.hide), tell(description, 300, a.hide)
 }

@@ -40,12 +40,15 @@ func scrubber(r *Request, h http.Header, form url.Values) func(string) string {
 }
 
 // headerSecrets are the parts of a header's value that must not be repeated: what follows the scheme, and the password of Basic.
-func headerSecrets(value string) []string {
+func headerSecrets(value string) (all []string) {
+	const shortest = 8 // a header that was added may also say "en"
 	scheme, rest, found := strings.Cut(value, " ")
 	if !found {
-		return []string{value}
+		rest = value
 	}
-	all := []string{rest}
+	if len(rest) >= shortest {
+		all = append(all, rest)
+	}
 	if raw, err := base64.StdEncoding.DecodeString(rest); err == nil && strings.EqualFold(scheme, "Basic") {
 		_, password, _ := strings.Cut(string(raw), ":")
 		all = append(all, password)
@@ -56,20 +59,28 @@ func headerSecrets(value string) []string {
 	return all
 }
 
-// legible returns text as printable ASCII of at most limit characters, fit for a log or a terminal.
-func legible(text string, limit int) string {
-	var b strings.Builder
-	for _, c := range text {
+// tell returns what somebody else said in printable ASCII of at most limit characters, fit for a log or a terminal, and without what hide
+// takes out: before, and again in case it came out of what was replaced.
+func tell(text string, limit int, hide func(string) string) string {
+	text = hide(legible(hide(text)))
+	return text[:min(len(text), limit)]
+}
+
+// legible makes printable ASCII of text.
+func legible(text string) string {
+	return strings.Map(func(c rune) rune {
 		switch {
-		case b.Len() == limit:
-			return b.String()
 		case c == '\n' || c == '\r' || c == '\t':
-			b.WriteByte(' ')
+			return ' '
 		case c < ' ' || c > '~':
-			b.WriteByte('?')
-		default:
-			b.WriteRune(c)
+			return '?'
 		}
-	}
-	return b.String()
+		return c
+	}, text)
+}
+
+// cut is legible text of at most 200 characters.
+func cut(text string) string {
+	text = legible(text)
+	return text[:min(len(text), 200)]
 }

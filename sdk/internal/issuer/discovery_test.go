@@ -1,0 +1,204 @@
+package issuer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/countersign/countersign/sdk/internal/issuer"
+)
+
+func TestHowLongMetadataIsUsed(t *testing.T) {
+	for _, tt := range []struct {
+		name, cacheControl string
+		want               time.Duration
+	}{
+		{"as said", "public, max-age=300", 5 * time.Minute},
+		{"not said", "", time.Hour},
+		{"too short", "max-age=5", time.Minute},
+		{"no-store", "max-age=3600, No-Store", time.Minute},
+		{"too long", "max-age=999999", 24 * time.Hour},
+		{"beyond all numbers", "max-age=99999999999999999999", time.Hour},
+		{"in quotes", `max-age="120"`, 2 * time.Minute},
+		{"negative", "max-age=-1", time.Hour},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i, n := open(t, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Cache-Control", tt.cacheControl)
+					say(w, http.StatusOK, metadata(identifier))
+				}, nil)
+				for _, step := range []struct {
+					after time.Duration
+					asked int
+				}{{0, 1}, {tt.want - time.Second, 1}, {2 * time.Second, 2}} {
+					time.Sleep(step.after)
+					if _, err := i.Metadata(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+					if n.count() != step.asked {
+						t.Errorf("%s later: asked %d times, want %d", step.after, n.count(), step.asked)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestOldMetadataIsUsedWhileNewIsFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log journal
+		var answer atomic.Pointer[http.HandlerFunc]
+		set := func(h http.HandlerFunc) { answer.Store(&h) }
+		set(func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, metadata(identifier)) })
+		i, n := open(t, func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) },
+			func(c *issuer.Config) { c.Log = log.logger() })
+		first, err := i.Metadata(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []http.HandlerFunc{
+			hang,
+			func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, metadata("https://evil.example")) },
+			func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, `{"issuer":`) },
+			func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusNotFound, "") },
+			func(http.ResponseWriter, *http.Request) { panic(errors.New("connection refused")) },
+		} {
+			set(bad)
+			time.Sleep(2 * time.Hour)
+			began, asked := time.Now(), n.count()
+			if m, err := i.Metadata(t.Context()); m != first || err != nil || time.Since(began) != 0 {
+				t.Errorf("got %v, %v after %s", m, err, time.Since(began))
+			}
+			time.Sleep(20 * time.Second)
+			if n.count() == asked {
+				t.Error("nothing was asked")
+			}
+		}
+		contains(t, log.String(), "not refreshed", "evil.example", "connection refused")
+		set(func(w http.ResponseWriter, _ *http.Request) {
+			say(w, http.StatusOK, strings.Replace(metadata(identifier), "/token", "/new", 1))
+		})
+		_, _ = i.Metadata(t.Context())
+		synctest.Wait()
+		if m, err := i.Metadata(t.Context()); err != nil || m.TokenEndpoint != identifier+"/new" {
+			t.Errorf("got %+v, %v", m, err)
+		}
+	})
+}
+
+func TestMetadataIsAskedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, n := open(t, func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(time.Second)
+			say(w, http.StatusOK, metadata(identifier))
+		}, nil)
+		var callers sync.WaitGroup
+		for n := range 1000 {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+				defer cancel()
+				if n%2 == 0 { // these give up, the one that started the flight perhaps among them
+					ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
+					defer cancel()
+				}
+				_, err := i.Metadata(ctx)
+				if gaveUp := errors.Is(err, context.DeadlineExceeded); gaveUp != (n%2 == 0) || !gaveUp && err != nil {
+					t.Errorf("caller %d: %v", n, err)
+				}
+			})
+		}
+		callers.Wait()
+		if n.count() != 1 {
+			t.Errorf("asked %d times", n.count())
+		}
+	})
+}
+
+func TestAfterAFailureMetadataIsLeftAloneForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, n := open(t, func(http.ResponseWriter, *http.Request) { panic(errors.New("connection refused")) }, nil)
+		for range 600_000 / 50 { // ten minutes
+			if _, err := i.Metadata(t.Context()); err == nil || !strings.Contains(err.Error(), "connection refused") {
+				t.Fatalf("got %v", err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		// At most one in 5 s in the long run, which is half the longest pause, and never less than one in 10 s.
+		if n.count() < 60 || n.count() > 130 {
+			t.Errorf("asked %d times within 10 minutes", n.count())
+		}
+	})
+}
+
+func TestMetadataHeedsRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, n := open(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "7")
+			say(w, http.StatusServiceUnavailable, "")
+		}, nil)
+		_, first := i.Metadata(t.Context())
+		time.Sleep(6900 * time.Millisecond)
+		_, _ = i.Metadata(t.Context())
+		if n.count() != 1 {
+			t.Errorf("asked %d times", n.count())
+		}
+		time.Sleep(200 * time.Millisecond)
+		_, _ = i.Metadata(t.Context())
+		if n.count() != 2 {
+			t.Errorf("asked %d times", n.count())
+		}
+		if failure := (*issuer.Failure)(nil); !errors.As(first, &failure) || failure.RetryAfter != 7*time.Second {
+			t.Errorf("got %v", first)
+		}
+	})
+}
+
+func TestCloseEndsTheFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, n := open(t, hang, nil)
+		outcome := make(chan error)
+		go func() {
+			_, err := i.Metadata(t.Context())
+			outcome <- err
+		}()
+		synctest.Wait()
+		began := time.Now()
+		i.Close()
+		if err := <-outcome; !errors.Is(err, issuer.ErrClosed) || time.Since(began) != 0 {
+			t.Errorf("got %v after %s", err, time.Since(began))
+		}
+		if _, err := i.Metadata(t.Context()); !errors.Is(err, issuer.ErrClosed) || n.count() != 1 {
+			t.Errorf("got %v, asked %d times", err, n.count())
+		}
+	})
+}
+
+// A server that answers is found by the first request of a process although most of its addresses are dead.
+func TestMetadataIsFoundAtAnyAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, _ := open(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Host != "10.0.0.3:8443" {
+				hang(w, r)
+				return
+			}
+			say(w, http.StatusOK, metadata(identifier))
+		}, func(c *issuer.Config) {
+			for n := range 5 {
+				c.Addresses = append(c.Addresses, fmt.Sprintf("https://10.0.0.%d:8443", n))
+			}
+		})
+		began := time.Now()
+		if _, err := i.Metadata(t.Context()); err != nil || time.Since(began) > issuer.DefaultTimeout {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+	})
+}
