@@ -167,15 +167,14 @@ func (i *Issuer) targets(endpoint string) ([]target, error) {
 	return all, nil
 }
 
-// note remembers which address to ask first: the one that answers, and never again first the one that did not. So a process whose budget
-// is spent, and which has one attempt only, still comes to the address that is well.
+// note moves on from an address that does not answer, until one does: that is asked first from then on. So a process whose budget is
+// spent, and which has one attempt for a request, comes to the address that is well all the same.
 func (i *Issuer) note(ctx context.Context, to target, failed *Failure) {
 	if to.place < 0 || failed != nil && (!failed.again || ended(ctx)) {
 		return
 	}
 	a := i.addresses[to.place]
 	if failed == nil {
-		i.first.Store(int64(to.place))
 		if a.silent.Swap(false) {
 			i.config.Log.InfoContext(ctx, "authorization server answers again", "address", a.origin)
 		}

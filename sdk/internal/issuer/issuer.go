@@ -43,7 +43,7 @@ type Issuer struct {
 	origin    string          // of the identifier
 	locations []string        // of the metadata
 	addresses []*address
-	first     atomic.Int64 // which address is asked first: the one that answered last, or the one after the one that did not
+	first     atomic.Int64 // which address is asked first
 	budget    budget
 	discovery discovery
 }

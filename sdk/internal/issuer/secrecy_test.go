@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	password = "p%ss/w+rd & more"
-	token    = "eyJhbGciOi.token.presented"
+	password  = "p%ss/w+rd & more"
+	token     = "eyJhbGciOi.token.presented"
+	assertion = "an assertion/+"
 )
 
 // confidential is a request with all the kinds of secrets that there are.
@@ -29,7 +30,7 @@ func confidential(endpoint string) issuer.Request {
 			h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
 			h.Set("DPoP", "proof-of-possession")
 			form.Set("client_id", "cl_1")
-			form.Set("client_assertion", "an-assertion")
+			form.Set("client_assertion", assertion)
 			return nil
 		},
 	}
@@ -39,7 +40,7 @@ func confidential(endpoint string) issuer.Request {
 func everything() []string {
 	pair := url.QueryEscape("cl_1") + ":" + url.QueryEscape(password)
 	return []string{
-		password, url.QueryEscape(password), base64.StdEncoding.EncodeToString([]byte(pair)), token, "proof-of-possession", "an-assertion",
+		password, url.QueryEscape(password), base64.StdEncoding.EncodeToString([]byte(pair)), token, "proof-of-possession", assertion, url.QueryEscape(assertion),
 	}
 }
 
@@ -61,7 +62,7 @@ func TestAttack37WhatAServerEchoesIsNotRepeated(t *testing.T) {
 			w.WriteHeader(302)
 		}},
 		{"redirect, raw", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", "https://evil.example/"+token+"/an-assertion#"+token)
+			w.Header().Set("Location", "https://"+token+".evil.example/"+token+"#"+token)
 			w.WriteHeader(302)
 		}},
 		{"transport", func(http.ResponseWriter, *http.Request) { panic(errors.New("dump: " + all)) }},

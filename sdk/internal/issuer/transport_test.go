@@ -161,7 +161,7 @@ func TestCertificates(t *testing.T) {
 func TestTLSIsNew(t *testing.T) {
 	server := httptest.NewUnstartedServer(status(200))
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
-	server.TLS = &tls.Config{MaxVersion: tls.VersionTLS11}
+	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	server.StartTLS()
 	defer server.Close()
 	_, err := get(t, at(t, server.URL, nil), server.URL)
