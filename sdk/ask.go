@@ -1,0 +1,164 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/countersign/countersign/sdk/internal/flight"
+)
+
+var (
+	errBusy      = errors.New("too many introspections at once")
+	errMisplaced = errors.New("the introspection endpoint answered for another token")
+)
+
+// askAgain is how soon after the server could not be asked about a token it is asked about it again, while the last answer is gone by.
+const askAgain = time.Second
+
+// ask introspects a token. Callers share an exchange: those on a strict route one that began within the bound, since an older one may
+// not know of a revocation that was acknowledged before they came.
+func (e *engine) ask(ctx context.Context, p *presented) (*entry, error) {
+	return e.asks.Do(ctx, p.hash, e.joinable(p), e.introspection(*p))
+}
+
+func (e *engine) joinable(p *presented) time.Duration {
+	if p.strict {
+		return e.config.bound
+	}
+	return flight.AnyAge
+}
+
+// introspection returns the exchange about a token. What it finds takes the place of what was remembered, also when nobody waits any more.
+func (e *engine) introspection(p presented) flight.Call[*entry] {
+	return func(ctx context.Context) (*entry, error) {
+		slots := e.unseen
+		if p.known {
+			slots = e.seen
+		}
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		default:
+			return nil, &VerifyError{Kind: ErrUnavailable, RetryAfter: time.Second, Err: errBusy}
+		}
+		e.tally.introspections.Inc()
+		began, remembered := time.Now(), e.cache.Entry(&p.hash)
+		f, err := e.authority.lookUpIntrospection(ctx, p.token)
+		if err == nil {
+			err = e.fits(ctx, &p, f)
+		}
+		if err != nil {
+			switch {
+			case remembered == nil:
+			case errors.Is(err, ErrInvalidToken):
+				e.cache.Drop(remembered)
+			default:
+				remembered.Value.cutOff.Store(time.Now().UnixNano())
+			}
+			return nil, undecided(err)
+		}
+		k := newEntry(&p.hash, f, f.identity.expires)
+		k.Value.asked = began
+		if f.fresh == 0 {
+			k.Value.usable = began.Add(e.config.bound)
+		}
+		if !hasHeader(p.token) {
+			e.remember(k, p.audience)
+		}
+		return k, nil
+	}
+}
+
+// fits sees to it that the answer is about the token: an opaque token of Countersign says its own jti.
+func (e *engine) fits(ctx context.Context, p *presented, f *found) error {
+	id, ok := opaqueID(p.token)
+	if !ok || !e.countersign(ctx) {
+		return nil
+	}
+	if said := f.identity.tokenID; said != "" && said != id {
+		return errMisplaced
+	}
+	f.subject.TokenID = id
+	return nil
+}
+
+// confirm asks the server about a token that was good, and about which nothing recent enough is known.
+func (e *engine) confirm(ctx context.Context, p *presented, k *entry) (*Identity, error) {
+	p.known = true
+	if e.config.auth == nil {
+		return nil, unavailable(adviseOnAsking())
+	}
+	// An answer that can be had no more is gone by for the grace; nobody waits for another for long, and nobody at all once it failed.
+	fallback := !p.strict && !k.Value.lasting(e.feedState.Load() == feedFollowed) && time.Since(k.Value.asked) <= e.config.grace
+	if !fallback {
+		answer, err := e.ask(ctx, p)
+		if err != nil {
+			return nil, undecided(err)
+		}
+		return e.confirmed(p, k, answer)
+	}
+	if failed := k.Value.cutOff.Load(); failed != 0 {
+		if time.Now().UnixNano()-failed >= int64(askAgain) {
+			_ = e.asks.Start(ctx, p.hash, e.joinable(p), e.introspection(*p)) // closed: the next call says so
+		}
+		return k.Value.identity, nil
+	}
+	short, cancel := context.WithTimeoutCause(ctx, e.config.bound, errPatience)
+	defer cancel()
+	answer, err := e.ask(short, p)
+	switch {
+	case err == nil:
+		return e.confirmed(p, k, answer)
+	case errors.Is(err, ErrInvalidToken), errors.Is(err, errBusy), ctx.Err() != nil:
+		return nil, undecided(err)
+	}
+	k.Value.cutOff.CompareAndSwap(0, time.Now().UnixNano())
+	return k.Value.identity, nil
+}
+
+func adviseOnAsking() error {
+	return fmt.Errorf("%w; a strict route needs them where revocations are not followed: give WithCredentials", errNoCredentials)
+}
+
+// confirmed judges the answer about a token that was known before.
+func (e *engine) confirmed(p *presented, k, answer *entry) (*Identity, error) {
+	if !sameToken(k.Value.identity, answer.Value.identity) {
+		return nil, unavailable(errMisplaced)
+	}
+	if err := e.admissible(answer.Value.found, p.audience); err != nil {
+		return nil, err
+	}
+	if e.feedState.Load() == feedFollowed && e.feed.Refuses(&answer.Value.subject) {
+		return nil, errTakenBack()
+	}
+	if k.Value.key == nil {
+		return answer.Value.identity, nil
+	}
+	return narrowed(k.Value.identity, answer.Value.identity), nil
+}
+
+// sameToken tells whether two descriptions may be of one token. What one does not say speaks for neither.
+func sameToken(a, b *Identity) bool {
+	for _, pair := range [...][2]string{
+		{a.tokenID, b.tokenID}, {a.clientID, b.clientID}, {a.subject, b.subject}, {a.issuer, b.issuer},
+	} {
+		if pair[0] != "" && pair[1] != "" && pair[0] != pair[1] {
+			return false
+		}
+	}
+	return true
+}
+
+// narrowed is a JWT's identity with no scope that the server's answer about it lacks: a server may take a scope away from a token
+// without taking back the token.
+func narrowed(token, answer *Identity) *Identity {
+	if answer.claims["scope"] == nil || !slices.ContainsFunc(token.scopes, func(s string) bool { return !answer.HasScope(s) }) {
+		return token
+	}
+	less := *token
+	less.scopes = slices.DeleteFunc(slices.Clone(token.scopes), func(s string) bool { return !answer.HasScope(s) })
+	return &less
+}

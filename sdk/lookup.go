@@ -1,0 +1,117 @@
+package sdk
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/sdk/internal/flight"
+	"github.com/countersign/countersign/sdk/internal/jose"
+	"github.com/countersign/countersign/sdk/internal/jwks"
+)
+
+// recognise finds out what a token is: from memory, or from whoever vouches for it. live: the server was asked on behalf of this caller.
+func (e *engine) recognise(ctx context.Context, p *presented) (k *entry, live bool, err error) {
+	if k = e.cache.Entry(&p.hash); k != nil {
+		p.known = true
+		withdrawn := k.Value.key != nil && k.Value.key.Withdrawn()
+		if !withdrawn && time.Now().Before(k.Expires()) {
+			return k, false, nil
+		}
+		e.cache.Drop(k)
+		if err := k.Value.refused(time.Now(), e.config.leeway); err != nil {
+			return nil, false, err
+		}
+	}
+	if hasHeader(p.token) {
+		k, err = e.admit(ctx, p)
+		return k, false, err
+	}
+	if err := e.plausible(ctx, p.token); err != nil {
+		return nil, false, err
+	}
+	if e.records == nil {
+		k, err = e.ask(ctx, p)
+	} else {
+		k, err = e.lookups.Do(ctx, p.hash, e.joinable(p), e.lookUp(*p))
+	}
+	if err != nil {
+		return nil, false, undecided(err)
+	}
+	return k, k.Value.live, nil
+}
+
+// hasHeader tells whether a token is a JOSE object by its shape: before the first dot there is a JSON object. It may be a JWS or
+// something that is not accepted, such as a JWE.
+func hasHeader(token string) bool {
+	const shortest = 2 // characters that encode a byte
+	head, _, ok := strings.Cut(token, ".")
+	if !ok || len(head) < shortest {
+		return false
+	}
+	first, err := base64.RawURLEncoding.DecodeString(head[:shortest])
+	return err == nil && first[0] == '{'
+}
+
+// admit checks a JWT (RFC 9068 §4) and remembers it if it is good for this caller. The issuer's keys are only asked for after all else
+// was found good, so that what is plainly wrong costs no request.
+func (e *engine) admit(ctx context.Context, p *presented) (*entry, error) {
+	signed, err := jose.Parse(p.token)
+	if err != nil {
+		return nil, &VerifyError{Kind: ErrInvalidToken, Detail: "the token is malformed", Err: err}
+	}
+	if !slices.Contains(e.config.algorithms, signed.Header.Algorithm) {
+		return nil, invalidToken("the token is signed by an algorithm that is not accepted")
+	}
+	f, err := readClaims(signed.Header, signed.Payload, e.authority.identifier, e.config.legacy)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.admissible(f, p.audience); err != nil {
+		return nil, err
+	}
+	key, err := e.keys.Key(ctx, signed.Header.KeyID, signed.Header.Algorithm)
+	switch {
+	case errors.Is(err, jwks.ErrUnknownKey):
+		return nil, &VerifyError{Kind: ErrInvalidToken, Detail: "the token is signed with a key that the issuer does not publish", Err: err}
+	case err != nil:
+		return nil, undecided(err)
+	}
+	// Many may have waited for the key with the same token.
+	if k := e.cache.Entry(&p.hash); k != nil && k.Value.key == key {
+		return k, nil
+	}
+	e.tally.signatures.Inc()
+	if err := signed.Verify(key.Key); err != nil {
+		return nil, &VerifyError{Kind: ErrInvalidToken, Detail: "the token's signature is wrong", Err: err}
+	}
+	k := newEntry(&p.hash, f, f.identity.expires.Add(e.config.leeway))
+	k.Value.key = key
+	e.cache.Put(k)
+	return k, nil
+}
+
+// lookUp reads the token store, and asks the server if the token is not there. A store that does not answer is a miss.
+func (e *engine) lookUp(p presented) flight.Call[*entry] {
+	return func(ctx context.Context) (*entry, error) {
+		if f, err := e.records.look(ctx, p.hash); err == nil {
+			e.tally.records.Inc()
+			k := newEntry(&p.hash, f, f.identity.expires)
+			e.remember(k, p.audience)
+			return k, nil
+		}
+		// The exchange begins now, so whoever joins this flight joins none that is older.
+		return e.asks.Do(ctx, p.hash, 0, e.introspection(p))
+	}
+}
+
+// remember puts an opaque token into the cache if it is good for this audience now. It is not remembered beyond its expiry by the clock
+// here: in the time by which clocks may differ the server is asked each time.
+func (e *engine) remember(k *entry, audience string) {
+	if e.admissible(k.Value.found, audience) == nil && time.Now().Before(k.Expires()) {
+		e.cache.Put(k)
+	}
+}
