@@ -18,8 +18,9 @@ const maxToken = 16 << 10
 // back. A JWT seen for the first time is checked against the issuer's keys (RFC 9068 §4); any other token is looked up in the token store,
 // if there is one, and else introspected (RFC 7662).
 type Verifier struct {
-	engine   *engine
-	audience string
+	engine           *engine
+	audience         string
+	resourceMetadata string // see WithResourceMetadata; empty: challenges do not name it
 }
 
 // NewVerifier returns a verifier of tokens that this issuer made for this audience, the identifier of the API that is served. It does no
@@ -39,7 +40,7 @@ func NewVerifier(issuer, audience string, opts ...VerifierOption) (*Verifier, er
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{engine: e, audience: audience}, nil
+	return &Verifier{engine: e, audience: audience, resourceMetadata: config.resourceMetadata}, nil
 }
 
 // ForAudience returns a verifier for another audience that shares everything else with v: what it remembers, follows and counts, and
