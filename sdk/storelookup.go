@@ -106,10 +106,10 @@ func (s *storeReader) read(ctx context.Context, key string) ([]byte, error) {
 	}
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, storeBudget)
+	defer cancel()
 	results := make(chan result, 1)
 	go func() {
 		defer s.reading.Done()
-		defer cancel()
 		select {
 		case s.slots <- struct{}{}:
 		case <-ctx.Done():
