@@ -6,7 +6,7 @@
 //
 //	ACL SETUSER inventory on >PASSWORD resetkeys %R~cst:{api_…}:* resetchannels -@all +getrange
 //
-// For shared tokens it needs +getrange +set +eval +get +del on its keys.
+// For shared tokens it needs +getrange +set +eval +get +del on its keys; either needs +select if the URL names another database than 0.
 package sdkredis
 
 import (
