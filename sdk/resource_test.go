@@ -1,0 +1,81 @@
+package sdk_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/countersign/countersign/sdk"
+)
+
+func TestResourceMetadata(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		about sdk.Resource
+		want  string
+	}{
+		{
+			name: "M13: what the verifier knows",
+			want: `{"resource":"https://api.example.com/inventory","authorization_servers":["https://auth.example.com"],"bearer_methods_supported":["header"]}`,
+		},
+		{
+			name: "all",
+			about: sdk.Resource{
+				Name: "Inventory", Scopes: []string{"inventory:read", "inventory:write"}, Documentation: "https://docs.example.com",
+				Policy: "https://example.com/policy", TermsOfService: "https://example.com/terms",
+			},
+			want: `{"resource":"https://api.example.com/inventory","authorization_servers":["https://auth.example.com"],` +
+				`"scopes_supported":["inventory:read","inventory:write"],"bearer_methods_supported":["header"],"resource_name":"Inventory",` +
+				`"resource_documentation":"https://docs.example.com","resource_policy_uri":"https://example.com/policy","resource_tos_uri":"https://example.com/terms"}`,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			verifier, err := sdk.NewVerifier("https://auth.example.com", "https://api.example.com/inventory")
+			if err != nil {
+				t.Fatal(err)
+			}
+			mux := http.NewServeMux()
+			mux.Handle(verifier.ResourceMetadataPath(), verifier.ResourceMetadata(tt.about))
+			address := serve(t, mux) + "/.well-known/oauth-protected-resource/inventory"
+
+			resp, body := call(t, http.MethodGet, address, nil, "")
+			if resp.StatusCode != http.StatusOK || body != tt.want || !json.Valid([]byte(body)) {
+				t.Errorf("%d %s, want %s", resp.StatusCode, body, tt.want)
+			}
+			for name, want := range map[string]string{"Content-Type": "application/json", "Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"} {
+				if got := resp.Header.Get(name); got != want {
+					t.Errorf("%s: %q, want %q", name, got, want)
+				}
+			}
+			head, body := call(t, http.MethodHead, address, nil, "")
+			if head.StatusCode != http.StatusOK || body != "" || head.ContentLength != int64(len(tt.want)) {
+				t.Errorf("HEAD: %d, %d bytes of %d", head.StatusCode, len(body), head.ContentLength)
+			}
+			post, _ := call(t, http.MethodPost, address, nil, "")
+			if post.StatusCode != http.StatusMethodNotAllowed || post.Header.Get("Allow") != "GET, HEAD" {
+				t.Errorf("POST: %d %v", post.StatusCode, post.Header)
+			}
+		})
+	}
+}
+
+func TestResourceMetadataPath(t *testing.T) {
+	for _, tt := range []struct{ audience, want string }{
+		{"https://api.example.com", "/.well-known/oauth-protected-resource"},
+		{"https://api.example.com/", "/.well-known/oauth-protected-resource"},
+		{"https://api.example.com:8443/inventory", "/.well-known/oauth-protected-resource/inventory"},
+		{"https://api.example.com/a/b/", "/.well-known/oauth-protected-resource/a/b/"},
+		{"https://api.example.com/a%2Fb?c=d", "/.well-known/oauth-protected-resource/a%2Fb"},
+		{"urn:example:inventory", "/.well-known/oauth-protected-resource"},
+	} {
+		t.Run(tt.audience, func(t *testing.T) {
+			verifier, err := sdk.NewVerifier("https://auth.example.com", tt.audience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := verifier.ResourceMetadataPath(); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
