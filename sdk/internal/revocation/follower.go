@@ -175,7 +175,7 @@ func (f *Follower) unknown() error {
 // set back does not count: what is forgotten once is not learned again.
 func (f *Follower) past() int64 {
 	steady := f.lease.origin.Unix() + int64(time.Since(f.lease.origin)/time.Second)
-	return min(time.Now().Unix(), steady) - int64(f.config.Leeway/time.Second)
+	return min(time.Now().Unix(), steady) - int64((f.config.Leeway+time.Second-1)/time.Second)
 }
 
 // position returns how far the feed was followed.
