@@ -57,7 +57,6 @@ func (i *Issuer) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 		answer[name] = value
 	}
 	delete(answer, "cs_rev")
-	delete(answer, "cs_sec")
 	answer["active"], answer["token_type"] = true, "Bearer"
 	age := i.config.introspect
 	if age > 0 {
