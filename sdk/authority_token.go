@@ -126,8 +126,9 @@ func lifetime(value strictjson.Value) (time.Duration, error) {
 	} else if seconds, err = value.Number(); err != nil {
 		return 0, err
 	}
-	if seconds <= 0 {
+	life := time.Duration(min(seconds, longestLifetime.Seconds()) * float64(time.Second))
+	if life <= 0 {
 		return 0, errors.New("the token has expired already")
 	}
-	return time.Duration(min(seconds, longestLifetime.Seconds()) * float64(time.Second)), nil
+	return life, nil
 }

@@ -176,12 +176,12 @@ func (i *Issuer) note(ctx context.Context, to target, failed *Failure) {
 	a := i.addresses[to.place]
 	if failed == nil {
 		if a.silent.Swap(false) {
-			i.config.Log.InfoContext(ctx, "authorization server answers again", "address", a.origin)
+			i.config.Log.InfoContext(ctx, "authorization server is available again", "address", a.origin)
 		}
 		return
 	}
 	i.first.CompareAndSwap(int64(to.place), int64((to.place+1)%len(i.addresses)))
 	if !a.silent.Swap(true) {
-		i.config.Log.WarnContext(ctx, "authorization server does not answer", "address", a.origin, "error", failed.Err)
+		i.config.Log.WarnContext(ctx, "authorization server is unavailable", "address", a.origin, "error", failed.Err)
 	}
 }

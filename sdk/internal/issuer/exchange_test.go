@@ -91,7 +91,7 @@ func TestAnAddressThatHangsIsAskedOnce(t *testing.T) {
 		if n.count() != 12 {
 			t.Errorf("asked %d times", n.count())
 		}
-		if lines := strings.Count(log.String(), "does not answer"); lines != 1 {
+		if lines := strings.Count(log.String(), "server is unavailable"); lines != 1 {
 			t.Errorf("logged %q", log.String())
 		}
 	})

@@ -1,0 +1,78 @@
+package sdk
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/countersign/countersign/sdk/internal/issuer"
+)
+
+// ErrFeedRefused is errFeedRefused.
+var ErrFeedRefused = errFeedRefused
+
+// Authority is an authority.
+type Authority struct{ authority *authority }
+
+// Granted is a tokenAnswer.
+type Granted struct {
+	AccessToken string
+	Began       time.Time
+	Lifetime    time.Duration
+	Scopes      []string
+}
+
+// NewAuthority returns one with options that are for clients and verifiers.
+func NewAuthority(identifier, clientID string, auth ClientAuth, opts ...Option) (*Authority, error) {
+	c := clientConfig{common: newCommon()}
+	for _, opt := range opts {
+		if err := opt.applyClient(&c); err != nil {
+			return nil, err
+		}
+	}
+	a, err := newAuthority(identifier, clientID, auth, c.common)
+	return &Authority{a}, err
+}
+
+func (a *Authority) Close() { a.authority.close() }
+
+func (a *Authority) RequestToken(ctx context.Context, resource string, scopes ...string) (*Granted, error) {
+	return granted(a.authority.requestToken(ctx, resource, scopes))
+}
+
+func (a *Authority) Introspect(ctx context.Context, token string) (*issuer.Answer, error) {
+	return a.authority.introspect(ctx, token)
+}
+
+func (a *Authority) Revoke(ctx context.Context, token string) error {
+	return a.authority.revoke(ctx, token)
+}
+
+func (a *Authority) KeySet(ctx context.Context) ([]byte, time.Duration, error) {
+	set, err := a.authority.keySet(ctx)
+	return set.Body, set.MaxAge, err
+}
+
+func (a *Authority) PollFeed(ctx context.Context, cursor string) ([]byte, time.Time, error) {
+	return a.authority.pollFeed(ctx, cursor)
+}
+
+func (a *Authority) StreamFeed(ctx context.Context, cursor string) (io.ReadCloser, error) {
+	return a.authority.streamFeed(ctx, cursor)
+}
+
+// ParseToken reads an answer of the token endpoint.
+func ParseToken(body []byte, asked ...string) (*Granted, error) {
+	return granted(parseToken(body, asked))
+}
+
+func granted(t *tokenAnswer, err error) (*Granted, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &Granted{t.accessToken, t.began, t.lifetime, t.scopes}, nil
+}
+
+// LogTo has the credentials of r log to log.
+func (r *AuthRequest) LogTo(log *slog.Logger) { r.log = log }
