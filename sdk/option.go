@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -44,8 +45,10 @@ func (o verifierOption) applyVerifier(c *verifierConfig) error { return o(c) }
 
 type clientConfig struct {
 	common
-	shared     TokenStore
-	sharingKey []byte
+	maxWait    time.Duration // of a caller without a valid token
+	shared     TokenStore    // nil: tokens are not shared
+	sharingKey []byte        // nil: derived from the secret
+	material   func(context.Context) ([]byte, error)
 }
 
 type verifierConfig struct {

@@ -1,0 +1,177 @@
+package sdk_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/sdk"
+	"github.com/countersign/countersign/sdk/sdktest"
+)
+
+// newInventory is the service that the examples call. It answers how it was asked.
+func newInventory() *httptest.Server {
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		fmt.Fprintf(w, "%s with a %s token", r.Method, scheme)
+	}))
+}
+
+// The three lines of a service that calls another one. Here the authorization server is a fake one, which WithHTTPClient reaches.
+func ExampleClient_HTTPClient() {
+	issuer := sdktest.New()
+	service := newInventory()
+	defer service.Close()
+
+	client, err := sdk.New(issuer.URL(), issuer.ClientID(), sdk.Secret(issuer.ClientSecret()), sdk.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+
+	inventory := client.HTTPClient("https://inventory.example.com", "inventory:read")
+	resp, err := inventory.Get(service.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text := make([]byte, 100)
+	n, _ := resp.Body.Read(text)
+	fmt.Println(string(text[:n]))
+	// Output: GET with a Bearer token
+}
+
+// A client that exists already keeps its transport: time-outs, tracing and certificates stay as they are.
+func ExampleClient_Transport() {
+	issuer := sdktest.New()
+	service := newInventory()
+	defer service.Close()
+	client, err := sdk.New(issuer.URL(), issuer.ClientID(), sdk.Secret(issuer.ClientSecret()), sdk.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+
+	inventory := &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{MaxConnsPerHost: 50}}
+	inventory.Transport = client.Transport(inventory.Transport, "https://inventory.example.com", "inventory:read")
+
+	resp, err := inventory.Head(service.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 200 OK
+}
+
+// For what is not HTTP the token is had by itself. All goroutines have the same one; it is never printed.
+func ExampleTokenSource_Token() {
+	issuer := sdktest.New()
+	client, err := sdk.New(issuer.URL(), issuer.ClientID(), sdk.Secret(issuer.ClientSecret()), sdk.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+
+	source := client.TokenSource("https://inventory.example.com", "inventory:write", "inventory:read")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	token, err := source.Token(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(token, token.Type(), token.Scopes(), len(token.AccessToken()) > 0)
+	// Output: [redacted] Bearer [inventory:read inventory:write] true
+}
+
+// What a service does that finds its token refused and does not use Transport.
+func ExampleTokenSource_Refresh() {
+	issuer := sdktest.New()
+	client, err := sdk.New(issuer.URL(), issuer.ClientID(), sdk.Secret(issuer.ClientSecret()), sdk.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+	ctx := context.Background()
+	source := client.TokenSource("https://inventory.example.com")
+	token, err := source.Token(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	other, err := source.Refresh(ctx, token)
+	fmt.Println(other.AccessToken() != token.AccessToken(), err)
+	// Output: true <nil>
+}
+
+// Errors tell who has to do something: the server's refusals name their code, an outage is ErrUnavailable.
+func ExampleTokenError() {
+	issuer := sdktest.New()
+	client, err := sdk.New(issuer.URL(), issuer.ClientID(), sdk.Secret("mistyped"), sdk.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+
+	_, err = client.TokenSource("").Token(context.Background())
+	var refused *sdk.TokenError
+	switch {
+	case errors.Is(err, sdk.ErrUnavailable):
+		fmt.Println("try again later")
+	case errors.As(err, &refused):
+		fmt.Println(refused.Code)
+	}
+	// Output: invalid_client
+}
+
+// Many instances of one service share a token, so that a rollout does not ask for hundreds. Package sdkredis has a store on Redis.
+func ExampleWithSharedTokens() {
+	issuer := sdktest.New()
+	store := &memoryStore{} // in production, one that all instances reach
+	for range 3 {
+		instance, err := sdk.New(issuer.URL(), issuer.ClientID(), sdk.Secret(issuer.ClientSecret()),
+			sdk.WithHTTPClient(issuer.Client()), sdk.WithSharedTokens(store))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if _, err := instance.TokenSource("https://inventory.example.com").Token(context.Background()); err != nil {
+			fmt.Println(err)
+		}
+		_ = instance.Close()
+	}
+	fmt.Println(issuer.Requests(sdktest.TokenEndpoint), "request for three instances")
+	// Output: 1 request for three instances
+}
+
+// A page for those on call.
+func ExampleClient_Describe() {
+	issuer := sdktest.New()
+	client, err := sdk.New(issuer.URL(), issuer.ClientID(), sdk.Secret(issuer.ClientSecret()), sdk.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+	if _, err := client.TokenSource("https://inventory.example.com", "inventory:read").Token(context.Background()); err != nil {
+		fmt.Println(err)
+	}
+
+	for _, source := range client.Describe().Sources {
+		fmt.Println(source.Resource, source.Scopes, source.State)
+	}
+	// Output: https://inventory.example.com [inventory:read] fresh
+}

@@ -1,0 +1,44 @@
+package sdk
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/countersign/countersign/sdk/internal/refresh"
+	"github.com/countersign/countersign/sdk/internal/sharing"
+)
+
+// share returns what gets a token from those that instances share, and from the server if there is none.
+func (c *Client) share(resource string, scopes []string) fetchFunc {
+	shared := sharing.New(sharing.Config{
+		Store: c.config.shared, Material: c.config.material, Lease: c.config.timeout,
+		Issuer: c.authority.identifier, ClientID: c.authority.clientID, Resource: resource, Scopes: scopes,
+		Fetch: func(ctx context.Context) (*sharing.Token, error) {
+			answer, err := c.authority.requestToken(ctx, resource, scopes)
+			if err != nil {
+				return nil, err
+			}
+			return &sharing.Token{
+				AccessToken: answer.accessToken, Scopes: answer.scopes, Began: answer.began, Lifetime: answer.lifetime,
+			}, nil
+		},
+		Looked: func(ctx context.Context) (context.Context, func(string, error)) {
+			ctx, end := c.config.tracer.Start(ctx, OperationShare)
+			return ctx, func(result string, err error) { end(Outcome{Result: result, Err: err}) }
+		},
+		Log: c.config.log.With(slog.String("resource", resource)),
+	})
+	return func(ctx context.Context, refused *Token) (grant refresh.Grant[Token], err error) {
+		access := ""
+		if refused != nil {
+			access = refused.AccessToken()
+		}
+		t, err := shared.Token(ctx, access)
+		if err != nil {
+			return grant, err
+		}
+		return refresh.Grant[Token]{
+			Value: newToken(t.AccessToken, t.Scopes, t.Began.Add(t.Lifetime)), Began: t.Began, Lifetime: t.Lifetime,
+		}, nil
+	}
+}

@@ -1,0 +1,142 @@
+package sdk
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// drainLimit is how many bytes of a refused answer are read so that its connection can be used again.
+const drainLimit = 64 << 10
+
+// HTTPClient returns a client whose requests bear a token for this resource and these scopes; see [Client.Transport]. It has no Timeout:
+// give requests a context that ends.
+func (c *Client) HTTPClient(resource string, scopes ...string) *http.Client {
+	return &http.Client{Transport: c.Transport(nil, resource, scopes...)}
+}
+
+// Transport returns a transport that adds a token for this resource and these scopes to requests, and sends them by base. If base is nil
+// that is one which all of this Client's share: as http.DefaultTransport, with more idle connections.
+//
+// A request that has an Authorization header already is left as it is, and so is one to which another origin redirected, or which
+// was redirected to another: a token stays with those it was meant for. After a 401 the token is replaced and the request sent once more, if its
+// body can be had again (http.Request.GetBody) and the scopes are not what is missing. If there is no other token, the 401 is
+// the answer. Requests without a token are never sent: the error is that of [TokenSource.Token].
+func (c *Client) Transport(base http.RoundTripper, resource string, scopes ...string) http.RoundTripper {
+	if base == nil {
+		base = c.base
+	}
+	return &transport{source: c.TokenSource(resource, scopes...), base: base}
+}
+
+// newBase returns the transport of those who give none. What someone put in place of the usual one is used as it is.
+func newBase() http.RoundTripper {
+	usual, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	tuned := usual.Clone()
+	tuned.MaxIdleConns, tuned.MaxIdleConnsPerHost = 512, 128 // with the usual 2 per host a busy service dials all the time
+	return tuned
+}
+
+type transport struct {
+	source *TokenSource
+	base   http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header["Authorization"] != nil || strayed(r) {
+		return t.base.RoundTrip(r)
+	}
+	token, err := t.source.Token(r.Context())
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close() // as the contract has it, whatever comes of that
+		}
+		return nil, err
+	}
+	first, err := t.send(r, r.Body, token)
+	if err != nil || first.StatusCode != http.StatusUnauthorized || !replayable(r) || lacksScope(first.Header) {
+		return first, err
+	}
+	other, err := t.source.Refresh(r.Context(), token)
+	if err != nil || other.AccessToken() == token.AccessToken() {
+		return first, nil //nolint:nilerr // without another token the refusal stands
+	}
+	body := r.Body
+	if r.GetBody != nil {
+		if body, err = r.GetBody(); err != nil {
+			return first, nil //nolint:nilerr // the refusal stands
+		}
+	}
+	_, _ = io.CopyN(io.Discard, first.Body, drainLimit) // at worst the connection is lost
+	_ = first.Body.Close()
+	return t.send(r, body, other)
+}
+
+// send sends a copy of r. The answer names r as its request, so that whoever prints that does not find the token.
+func (t *transport) send(r *http.Request, body io.ReadCloser, token *Token) (*http.Response, error) {
+	c := r.WithContext(r.Context())
+	c.Header = r.Header.Clone()
+	if c.Header == nil {
+		c.Header = http.Header{}
+	}
+	c.Body = body
+	token.SetAuthHeader(c)
+	resp, err := t.base.RoundTrip(c)
+	if resp != nil {
+		resp.Request = r
+	}
+	return resp, err
+}
+
+// CloseIdleConnections has http.Client.CloseIdleConnections reach the transport beneath.
+func (t *transport) CloseIdleConnections() {
+	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
+
+func replayable(r *http.Request) bool {
+	return r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
+}
+
+// strayed tells whether redirects led through more than one origin, or from where nobody knows.
+func strayed(r *http.Request) bool {
+	if r.Response == nil {
+		return false
+	}
+	at := origin(r.URL)
+	for from := r.Response; from != nil; from = from.Request.Response {
+		if from.Request == nil || origin(from.Request.URL) != at {
+			return true
+		}
+	}
+	return false
+}
+
+func origin(u *url.URL) string {
+	scheme, port := strings.ToLower(u.Scheme), u.Port()
+	switch {
+	case port != "":
+	case scheme == "https":
+		port = "443"
+	case scheme == "http":
+		port = "80"
+	}
+	return scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
+}
+
+// lacksScope tells whether a challenge says insufficient_scope (RFC 6750 §3.1), which another token of the same scopes does not cure.
+func lacksScope(h http.Header) bool {
+	for _, challenge := range h.Values("WWW-Authenticate") {
+		challenge = strings.ToLower(challenge)
+		if strings.Contains(challenge, `error="insufficient_scope"`) || strings.Contains(challenge, "error=insufficient_scope") {
+			return true
+		}
+	}
+	return false
+}
