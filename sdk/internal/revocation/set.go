@@ -186,7 +186,7 @@ func (s *set) forget(now int64) {
 	}
 }
 
-// entries returns what the set holds, in order of sequence.
+// entries returns what the set holds in order of sequence, and the same each time.
 func (s *set) entries() []entry {
 	var all []entry
 	for k, marks := range s.marks {
@@ -194,6 +194,9 @@ func (s *set) entries() []entry {
 			all = append(all, entry{kind(k), subject, m})
 		}
 	}
-	slices.SortFunc(all, func(a, b entry) int { return cmp.Compare(a.sequence, b.sequence) })
+	slices.SortFunc(all, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.sequence, b.sequence), cmp.Compare(a.kind, b.kind),
+			cmp.Compare(a.key.one, b.key.one), cmp.Compare(a.key.two, b.key.two))
+	})
 	return all
 }

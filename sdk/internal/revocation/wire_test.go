@@ -178,6 +178,7 @@ func FuzzAnswer(f *testing.F) {
 		{"seq":3,"kind":"token","jti":"a","exp":1},{"seq":4,"kind":"grant","client_id":"c","aud":"https://x","api_id":"api_1"},
 		{"seq":5,"kind":"key","kid":"k","exp":9},{"seq":6,"kind":"new","jti":[1]},{"seq":7,"kind":"credential","cs_sec":"s","exp":-1}]}`))
 	f.Add([]byte(`{"generation":"18446744073709551615","seq":18446744073709551615,"age_ms":18446744073709551615,"snapshot":true,"entries":[]}`))
+	f.Add([]byte(`{"generation":"0","seq":7,"age_ms":0,"snapshot":true,"entries":[{"seq":0,"kind":"0","":""},{"seq":0,"":0,"kind":"1"}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		one, other := revocation.New(revocation.Config{}), revocation.New(revocation.Config{})
 		if one.Restore(text, 0) != nil {
