@@ -4,7 +4,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 
 const lines = createInterface({ input: process.stdin });
 const [line] = await once(lines, 'line');
@@ -31,10 +31,11 @@ const provider = new Provider(issuer, {
     revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
-      getResourceServerInfo: (_, resource) => ({
-        scope: 'read write', audience: resource, accessTokenTTL: world.lifetime,
-        accessTokenFormat: world.resources[resource], jwt: { sign: { alg: 'ES256' } },
-      }),
+      getResourceServerInfo: (_, resource) => {
+        const accessTokenFormat = world.resources[resource];
+        if (!accessTokenFormat) throw new errors.InvalidTarget();
+        return { scope: 'read write', audience: resource, accessTokenTTL: world.lifetime, accessTokenFormat, jwt: { sign: { alg: 'ES256' } } };
+      },
     },
   },
 });
