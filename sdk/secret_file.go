@@ -70,7 +70,7 @@ func (f *secretFile) refresh() error {
 	if !info.Mode().IsRegular() { // to open a pipe would wait for a writer
 		return fmt.Errorf("%s is not a regular file", f.path)
 	}
-	text, info, err := readWhole(f.path)
+	text, info, err := readFile(f.path)
 	if err != nil {
 		return err
 	}
@@ -82,23 +82,17 @@ func (f *secretFile) refresh() error {
 	return nil
 }
 
-// readWhole reads a file that does not change meanwhile.
-func readWhole(path string) (string, fs.FileInfo, error) {
+// readFile returns the text of a file, and what was told of it before it was read: a change meanwhile will be seen the next time.
+func readFile(path string) (string, fs.FileInfo, error) {
 	file, err := os.Open(path) //nolint:gosec // the path is configuration
 	if err != nil {
 		return "", nil, err
 	}
-	defer func() { _ = file.Close() }()                          // it was only read
-	text, err := io.ReadAll(io.LimitReader(file, secretLimit+3)) // with a line end, and one more to tell
-	if err != nil {
-		return "", nil, err
-	}
+	defer func() { _ = file.Close() }() // it was only read
 	info, err := file.Stat()
 	if err != nil {
 		return "", nil, err
 	}
-	if len(text) <= secretLimit && info.Size() != int64(len(text)) {
-		return "", nil, fmt.Errorf("%s is being written", path)
-	}
-	return string(text), info, nil
+	text, err := io.ReadAll(io.LimitReader(file, secretLimit+3)) // with a line end, and one more to tell
+	return string(text), info, err
 }

@@ -115,6 +115,9 @@ func newRequest(ctx context.Context, r *Request, at string) (*http.Request, func
 	if header.Get("User-Agent") == "" {
 		header.Set("User-Agent", "countersign-sdk")
 	}
+	// All that is asked here may be asked twice. By this the transport sends a POST again, too, if a kept connection was just closed by the
+	// server; the header itself is not sent.
+	header["Idempotency-Key"] = nil
 	request.Header = header
 	return request, hide, nil
 }

@@ -16,6 +16,8 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,6 +99,33 @@ func TestAnswersThatAreCut(t *testing.T) {
 	check(t, err, "read answer: unexpected EOF")
 	if failure := (*issuer.Failure)(nil); !errors.As(err, &failure) || failure.Status != 200 {
 		t.Errorf("got %#v", err)
+	}
+}
+
+// A server that restarts closes connections that are kept, perhaps just when the next request is on its way.
+func TestAKeptConnectionIsClosed(t *testing.T) {
+	var calls atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, sent := r.Header["Idempotency-Key"]; sent || r.FormValue("token") != "x" {
+			t.Errorf("got %v", r.Header)
+		}
+		if calls.Add(1) == 2 {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_ = conn.Close()
+			}
+		}
+	}))
+	defer server.Close()
+	i := at(t, server.URL, nil)
+	for range 2 {
+		_, err := i.Do(t.Context(), issuer.Request{Method: http.MethodPost, URL: server.URL, Form: url.Values{"token": {"x"}}, Limit: 99})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if calls.Load() != 3 {
+		t.Errorf("asked %d times", calls.Load())
 	}
 }
 
