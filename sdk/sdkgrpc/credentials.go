@@ -1,0 +1,67 @@
+package sdkgrpc
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"github.com/countersign/countersign/sdk"
+)
+
+// Credentials returns credentials for a connection ([grpc.WithPerRPCCredentials]) or a call ([grpc.PerRPCCredentials]) that send the
+// token of source. They need a connection that keeps it secret, TLS, and refuse any other. A call must not bear authorization metadata
+// of its own besides: that would be two tokens.
+//
+// A call for which there is no token fails with Unauthenticated if the authorization server refuses one, and with Unavailable if it
+// cannot be asked.
+func Credentials(source *sdk.TokenSource) credentials.PerRPCCredentials {
+	return &tokens{source: source, secure: true}
+}
+
+// InsecureCredentials is [Credentials] for connections that are NOT encrypted: who can see the network can take the token and use it.
+// It is for loopback, for tests, and for meshes that encrypt outside of the process.
+func InsecureCredentials(source *sdk.TokenSource) credentials.PerRPCCredentials {
+	return &tokens{source: source}
+}
+
+type tokens struct {
+	source *sdk.TokenSource
+	secure bool
+}
+
+// RequireTransportSecurity implements [credentials.PerRPCCredentials].
+func (t *tokens) RequireTransportSecurity() bool { return t.secure }
+
+// GetRequestMetadata implements [credentials.PerRPCCredentials].
+func (t *tokens) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	if t.secure {
+		call, _ := credentials.RequestInfoFromContext(ctx)
+		if err := credentials.CheckSecurityLevel(call.AuthInfo, credentials.PrivacyAndIntegrity); err != nil {
+			return nil, status.Errorf(codes.Unauthenticated, "a token is not sent: %v", err)
+		}
+	}
+	token, err := t.source.Token(ctx)
+	if err != nil {
+		return nil, tokenFailure(ctx, err)
+	}
+	if record, ok := ctx.Value(recordKey{}).(*record); ok {
+		record.Store(&sent{t.source, token})
+	}
+	return map[string]string{"authorization": "Bearer " + token.AccessToken()}, nil
+}
+
+// tokenFailure returns the status of a call for which there is no token.
+func tokenFailure(ctx context.Context, err error) error {
+	var refused *sdk.TokenError
+	switch {
+	case ctx.Err() != nil:
+		return status.FromContextError(ctx.Err()).Err()
+	case errors.As(err, &refused) && refused.Code != "":
+		return status.Error(codes.Unauthenticated, err.Error())
+	default:
+		return status.Error(codes.Unavailable, err.Error())
+	}
+}
