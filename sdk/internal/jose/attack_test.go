@@ -195,6 +195,7 @@ func TestAttacksOnECDSA(t *testing.T) {
 		{"s and r", func(r, s, _ *big.Int) []byte { return raw(s, r, 32) }, jose.ErrSignature},
 		{"one byte short", func(r, s, _ *big.Int) []byte { return raw(r, s, 32)[:63] }, jose.ErrSignature},
 		{"one byte more", func(r, s, _ *big.Int) []byte { return append(raw(r, s, 32), 0) }, jose.ErrSignature},
+		{"a zero before s", func(r, s, _ *big.Int) []byte { return append(raw(r, s, 32)[:32], s.FillBytes(make([]byte, 33))...) }, jose.ErrSignature},
 		{"leading zeros", func(r, s, _ *big.Int) []byte { return raw(r, s, 33) }, jose.ErrSignature},
 		{"as long as that of P-521", func(r, s, _ *big.Int) []byte { return raw(r, s, 66) }, jose.ErrSignature},
 		{"r only", func(r, _, _ *big.Int) []byte { return raw(r, one, 32)[:32] }, jose.ErrSignature},

@@ -9,7 +9,7 @@ import (
 	"github.com/countersign/countersign/sdk/internal/jose"
 )
 
-var errStopped = errors.New("nobody fetches it any more")
+var errStopped = errors.New("the cache has ended")
 
 // flight is one fetch, for all who wait for it.
 type flight struct {
@@ -89,11 +89,14 @@ func (c *Cache) take() *flight {
 	return c.flight
 }
 
-// stop lets nobody wait for a flight that will not be.
+// stop lets nobody wait for a flight that will not be, and drops the keys, whose age nobody looks after any more.
 func (c *Cache) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
+	if set := c.keys.Swap(nil); set != nil {
+		c.withdraw(set.all)
+	}
 	if c.flight == nil || c.flight.over() {
 		c.flight = newFlight()
 	}

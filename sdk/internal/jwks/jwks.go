@@ -46,8 +46,8 @@ type Held struct {
 	withdrawn atomic.Bool
 }
 
-// Withdrawn tells whether the key is no longer to be used: a later set lacks it or has another under its id, or none came for so long
-// that it counts no more. It never turns back. It may be asked on the hot path.
+// Withdrawn tells whether the key is no longer to be used: a later set lacks it or has another under its id, none came for so long
+// that it counts no more, or the cache has ended. It never turns back. It may be asked on the hot path.
 func (h *Held) Withdrawn() bool { return h.withdrawn.Load() }
 
 // Cache is the key set of one authorization server. It is safe for concurrent use.

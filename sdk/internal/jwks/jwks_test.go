@@ -111,7 +111,11 @@ func TestNewKeyIsFound(t *testing.T) {
 		before := w.must("a")
 		time.Sleep(time.Minute)
 		w.server.publish("a", "b")
+		began := time.Now()
 		w.must("b")
+		if took := time.Since(began); took != w.server.latency {
+			t.Errorf("found after %v", took)
+		}
 		if w.must("a") != before {
 			t.Error("a key that stayed is another now")
 		}
@@ -168,6 +172,11 @@ func TestOutageIsNoStorm(t *testing.T) {
 		w.server.turn(false)
 		time.Sleep(time.Minute)
 		w.must("a")
+		w.server.turn(true)
+		time.Sleep(time.Hour)
+		if second := w.server.pauses()[len(pauses)+2:]; second[0] > 1500*time.Millisecond {
+			t.Errorf("the next outage begins with %v", second[:6])
+		}
 	})
 }
 
@@ -412,15 +421,23 @@ func TestRunEnds(t *testing.T) {
 	})
 }
 
-func TestHeldKeysOutliveRun(t *testing.T) {
+func TestNoKeyIsHeldAfterRun(t *testing.T) {
 	inBubble(t, jwks.Config{}, func(w *world) {
 		ctx, cancel := context.WithCancel(w.ctx)
 		go w.cache.Run(ctx)
 		time.Sleep(time.Second)
+		held := w.must("a")
 		cancel()
 		synctest.Wait()
-		w.must("a")
-		w.refused("b", jwks.ErrUnavailable)
+		if !held.Withdrawn() {
+			t.Error("not withdrawn")
+		}
+		w.refused("a", jwks.ErrUnavailable)
+		time.Sleep(48 * time.Hour)
+		w.refused("a", jwks.ErrUnavailable)
+		if w.server.count() != 1 {
+			t.Errorf("%d fetches", w.server.count())
+		}
 	})
 }
 

@@ -20,7 +20,7 @@ const (
 )
 
 // Run fetches the set: at once, then ahead of the end of its max-age, and when a caller of Key asks. It returns when ctx has ended and
-// nothing of it goes on. It is called once.
+// nothing of it goes on; then no key is held any more. It is called once.
 func (c *Cache) Run(ctx context.Context) {
 	defer c.stop()
 	for failures := 0; ctx.Err() == nil; {
