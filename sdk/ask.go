@@ -92,7 +92,7 @@ func (e *engine) confirm(ctx context.Context, p *presented, k *entry) (*Identity
 		return nil, unavailable(adviseOnAsking())
 	}
 	// An answer that can be had no more is gone by for the grace; nobody waits for another for long, and nobody at all once it failed.
-	fallback := !p.strict && !k.Value.lasting(e.feedState.Load() == feedFollowed) && time.Since(k.Value.asked) <= e.config.grace
+	fallback := !p.strict && k.Value.live && e.feedState.Load() == feedNone && time.Since(k.Value.asked) <= e.config.grace
 	if !fallback {
 		answer, err := e.ask(ctx, p)
 		if err != nil {

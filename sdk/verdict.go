@@ -16,11 +16,8 @@ type known struct {
 	*found
 	key   *jwks.Held // that it is signed with; nil: it is opaque
 	asked time.Time  // when it was last vouched for
-	// usable is until when an introspection's answer is gone by where revocations do not say how long it holds.
+	// usable is until when an introspection's answer is gone by where there is no feed that tells of revocations.
 	usable time.Time
-	// traced: every kind of revocation can be compared with it. An introspection's answer that does not say for which credential the
-	// token was issued (cs_sec) goes on as if there was nothing to say when that one is revoked.
-	traced bool
 	// compared is the version of the revocations that it was last compared with.
 	compared atomic.Uint64
 	// cutOff is when the server could last not be asked about it, in nanoseconds since 1970; 0: it could, or was not tried.
@@ -34,13 +31,8 @@ func newEntry(hash *tokencache.Key, f *found, expires time.Time) *entry {
 	k := tokencache.NewEntry[known](hash, expires)
 	k.Value.found, k.Value.asked = f, time.Now()
 	k.Value.usable = k.Value.asked.Add(f.fresh)
-	k.Value.traced = !f.live || f.identity.claims["cs_sec"] != nil
 	return k
 }
-
-// lasting tells whether the token is good until it expires unless a revocation says otherwise. What is signed is, and where revocations
-// are followed what they can be compared with.
-func (k *known) lasting(followed bool) bool { return !k.live || followed && k.traced }
 
 // verdict is what is made of a token without asking anybody.
 type verdict uint8
@@ -67,7 +59,7 @@ func (e *engine) weigh(k *known, strict bool, now time.Time) verdict {
 	case feedFollowed:
 		return e.weighByFeed(k, strict, now)
 	case feedNone:
-		if !strict && (k.lasting(false) || now.Before(k.usable)) {
+		if !strict && (!k.live || now.Before(k.usable)) {
 			return stands
 		}
 		return inDoubt
@@ -93,7 +85,7 @@ func (e *engine) weighByFeed(k *known, strict bool, now time.Time) verdict {
 		}
 		k.compared.Store(version)
 	}
-	if vouched && (k.lasting(true) || !strict && now.Before(k.usable)) {
+	if vouched {
 		return stands
 	}
 	return inDoubt
@@ -126,7 +118,7 @@ func (e *engine) admissible(f *found, audience string) error {
 		return err
 	}
 	i := f.identity
-	if !slices.Contains(i.audience, audience) && !(len(i.audience) == 0 && e.config.legacy) {
+	if !slices.Contains(i.audience, audience) && (len(i.audience) > 0 || !e.config.legacy) {
 		return invalidToken("the token is for another audience")
 	}
 	return nil
