@@ -16,14 +16,14 @@ func TestClient_Describe(t *testing.T) {
 		issuer := sdktest.New(sdktest.WithLifetime(100 * time.Second))
 		client := newClient(t, issuer, nil)
 		held := client.TokenSource(warehouse, "write", "read")
-		token := mustToken(t, held)
-		mustToken(t, held)
+		token := tokenOf(t, held)
+		tokenOf(t, held)
 		issuer.Fail(sdktest.Failure{Status: http.StatusBadRequest, Code: "invalid_scope"}, sdktest.TokenEndpoint)
 		if _, err := client.TokenSource("", "none").Token(t.Context()); err == nil {
 			t.Fatal("a token against the issuer's will")
 		}
 		time.Sleep(85 * time.Second)
-		mustToken(t, held)
+		tokenOf(t, held)
 		synctest.Wait()
 
 		state := client.Describe()

@@ -51,7 +51,7 @@ func TestRotationOfTheSecretUnderLoadFailsNoCall(t *testing.T) {
 			issuer.AddClient(issuer.ClientID(), secret)
 			writeSecret(t, path, secret)
 			time.Sleep(10 * time.Second)
-			old := mustToken(t, client.TokenSource(warehouse)).AccessToken()
+			old := tokenOf(t, client.TokenSource(warehouse)).AccessToken()
 			issuer.RotateSecret(issuer.ClientID(), secret)
 			mu.Lock()
 			revoked[old] = true

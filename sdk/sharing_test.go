@@ -77,7 +77,7 @@ func TestWithSharedTokens_FiftyInstancesMakeOneRequest(t *testing.T) {
 					var all sync.WaitGroup
 					for _, source := range sources {
 						all.Go(func() {
-							if token := mustToken(t, source); time.Until(token.Expires()) <= 0 || len(token.Scopes()) != 1 {
+							if token := tokenOf(t, source); time.Until(token.Expires()) <= 0 || len(token.Scopes()) != 1 {
 								t.Errorf("expires in %v, scopes %q", time.Until(token.Expires()), token.Scopes())
 							}
 						})
@@ -100,7 +100,7 @@ func TestWithSharedTokens_RefusedByAllMakesOneRequest(t *testing.T) {
 		sources, tokens := make([]*sdk.TokenSource, 20), make([]*sdk.Token, 20)
 		for n := range sources {
 			sources[n] = newClient(t, issuer, nil, sdk.WithSharedTokens(store)).TokenSource(warehouse)
-			tokens[n] = mustToken(t, sources[n])
+			tokens[n] = tokenOf(t, sources[n])
 		}
 		issuer.Revoke(tokens[0].AccessToken())
 		var all sync.WaitGroup

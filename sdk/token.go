@@ -11,7 +11,8 @@ import (
 
 const bearer = "Bearer "
 
-// Token is an access token. It does not change. However it is printed, logged or encoded, what comes out is [redacted].
+// Token is an access token. It does not change. However it is printed, logged or encoded, what comes out is [redacted]. The zero value is
+// no token.
 type Token struct {
 	header  func() string // the header's value; inside a function nothing that prints the fields of a struct finds it
 	scopes  []string
@@ -24,7 +25,14 @@ func newToken(access string, scopes []string, expires time.Time) *Token {
 }
 
 // AccessToken returns the token itself. It is a secret.
-func (t Token) AccessToken() string { return t.header()[len(bearer):] }
+func (t Token) AccessToken() string { return t.authorization()[len(bearer):] }
+
+func (t Token) authorization() string {
+	if t.header == nil {
+		return bearer
+	}
+	return t.header()
+}
 
 // Type returns how the token is used: always "Bearer", RFC 6750.
 func (t Token) Type() string { return "Bearer" }
@@ -36,7 +44,7 @@ func (t Token) Expires() time.Time { return t.expires }
 func (t Token) Scopes() []string { return slices.Clone(t.scopes) }
 
 // SetAuthHeader puts the token into the request's Authorization header, in place of what is there.
-func (t Token) SetAuthHeader(r *http.Request) { r.Header.Set("Authorization", t.header()) }
+func (t Token) SetAuthHeader(r *http.Request) { r.Header.Set("Authorization", t.authorization()) }
 
 // Format implements fmt.Formatter for all verbs.
 func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }

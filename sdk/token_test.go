@@ -18,7 +18,7 @@ import (
 func TestToken_IsNeverPrinted(t *testing.T) {
 	client := newClient(t, sdktest.New(sdktest.WithOpaqueTokens()), nil)
 	source := client.TokenSource(warehouse)
-	token := mustToken(t, source)
+	token := tokenOf(t, source)
 	inside := struct {
 		Name    string
 		Exp     sdk.Token
@@ -61,7 +61,7 @@ func TestToken_IsNeverPrinted(t *testing.T) {
 }
 
 func TestToken_SetAuthHeader(t *testing.T) {
-	token := mustToken(t, newClient(t, sdktest.New(), nil).TokenSource(warehouse))
+	token := tokenOf(t, newClient(t, sdktest.New(), nil).TokenSource(warehouse))
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Authorization", "Basic eDp5")
 	token.SetAuthHeader(r)
@@ -70,9 +70,18 @@ func TestToken_SetAuthHeader(t *testing.T) {
 	}
 }
 
+func TestToken_ZeroValue(t *testing.T) {
+	var token sdk.Token
+	r := httptest.NewRequest("GET", "/", nil)
+	token.SetAuthHeader(r)
+	if token.AccessToken() != "" || !token.Expires().IsZero() || len(token.Scopes()) != 0 {
+		t.Error("the zero value is some token")
+	}
+}
+
 func TestTokenSource_DoesNotAllocate(t *testing.T) {
 	source := newClient(t, sdktest.New(), nil).TokenSource(warehouse)
-	mustToken(t, source)
+	tokenOf(t, source)
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(1000, func() { _, _ = source.Token(ctx) }); n != 0 {
 		t.Fatalf("%v allocations", n)
@@ -89,7 +98,7 @@ func BenchmarkTokenSource_Token(b *testing.B) {
 	} {
 		b.Run(tt.name, func(b *testing.B) {
 			source := newClient(b, sdktest.New(), nil).TokenSource(warehouse)
-			mustToken(b, source)
+			tokenOf(b, source)
 			b.ReportAllocs()
 			b.SetParallelism(tt.parallel)
 			ctx := b.Context()

@@ -88,7 +88,7 @@ func TestTransport_AddsTheToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := service.requests[0]
-	token := mustToken(t, client.TokenSource(warehouse, "read"))
+	token := tokenOf(t, client.TokenSource(warehouse, "read"))
 	if sent.Header.Get("Authorization") != "Bearer "+token.AccessToken() || sent.Header.Get("Accept") != "text/plain" || service.bodies[0] != "hello" {
 		t.Error("what was sent is not the request with the token")
 	}
@@ -186,7 +186,7 @@ func TestTransport_RefusalStands(t *testing.T) {
 				issuer := sdktest.New()
 				issuer.Alter(sdktest.TokenEndpoint, func(answer map[string]any) { answer["access_token"] = "first" })
 				client := newClient(t, issuer, nil)
-				mustToken(t, client.TokenSource(warehouse))
+				tokenOf(t, client.TokenSource(warehouse))
 				service := &resource{answer: refuse()}
 				r, _ := http.NewRequestWithContext(t.Context(), "POST", warehouse, strings.NewReader("hello"))
 				tt.change(issuer, r)
@@ -225,7 +225,7 @@ func TestTransport_BurstOf401MakesOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := sdktest.New()
 		client := newClient(t, issuer, nil)
-		old := mustToken(t, client.TokenSource(warehouse))
+		old := tokenOf(t, client.TokenSource(warehouse))
 		issuer.Slow(50*time.Millisecond, sdktest.TokenEndpoint)
 		service := &resource{answer: func(_ int, r *http.Request) *http.Response {
 			if strings.HasSuffix(r.Header.Get("Authorization"), old.AccessToken()) {

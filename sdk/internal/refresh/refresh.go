@@ -27,7 +27,7 @@ var (
 	ErrTooOften = errors.New("refused too often to be replaced again now")
 )
 
-// LeftError is why a caller stopped to wait, although the fetch goes on.
+// LeftError is why a caller left although the fetch goes on.
 type LeftError struct {
 	// Reason is the error of the caller's context, or ErrMaxWait.
 	Reason error
