@@ -84,6 +84,27 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+func TestDialOptions(t *testing.T) {
+	verifier, issuer := newVerifier(t)
+	guard := newGuard(t, verifier, sdkgrpc.Policies{"*": sdk.RequireScope("inventory:read").Strict()})
+	source := newSource(t, issuer)
+	serverTLS, clientTLS := newTLS(t)
+	conn := serve(t, newServer(append(guard.ServerOptions(), grpc.Creds(serverTLS))...),
+		append(sdkgrpc.DialOptions(source), grpc.WithTransportCredentials(clientTLS))...)
+	if got, err := follow(t.Context(), conn); got != issuer.ClientID() || err != nil {
+		t.Errorf("stream: %q, %v", got, err)
+	}
+	first := mustToken(t, source).AccessToken()
+	issuer.Revoke(first)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for mustToken(t, source).AccessToken() == first { // until the revocation arrives; no call fails
+		if got, err := ask(ctx, conn); got != issuer.ClientID() || err != nil {
+			t.Fatalf("unary: %q, %v", got, err)
+		}
+	}
+}
+
 // weak is a connection that says that it is not secret.
 type weak struct{ credentials.CommonAuthInfo }
 

@@ -1,9 +1,8 @@
-// Package sdkgrpc takes package sdk to gRPC. The calling side are credentials, and an interceptor that tries once more with a new
-// token if a server refuses the old one:
+// Package sdkgrpc takes package sdk to gRPC. On the calling side, calls of a connection bear tokens, and if a server refuses one it is
+// replaced:
 //
 //	source := client.TokenSource("https://inventory.example.com", "inventory:read")
-//	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(tls),
-//		grpc.WithPerRPCCredentials(sdkgrpc.Credentials(source)), grpc.WithUnaryInterceptor(sdkgrpc.RetryUnauthenticated))
+//	conn, err := grpc.NewClient(target, append(sdkgrpc.DialOptions(source), grpc.WithTransportCredentials(tls))...)
 //
 // The called side is a [Guard], which lets nothing pass that it has no policy for:
 //

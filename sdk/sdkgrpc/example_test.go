@@ -76,9 +76,8 @@ func ExampleCredentials() {
 	defer client.Close()
 	source := client.TokenSource("https://inventory.example.com", "inventory:read")
 	conn, err := grpc.NewClient("passthrough:///inventory.example.com:443",
-		grpc.WithPerRPCCredentials(sdkgrpc.InsecureCredentials(source)), // in production Credentials,
+		grpc.WithPerRPCCredentials(sdkgrpc.InsecureCredentials(source)), // in production DialOptions(source)
 		grpc.WithTransportCredentials(insecure.NewCredentials()),        // and credentials.NewTLS
-		grpc.WithUnaryInterceptor(sdkgrpc.RetryUnauthenticated),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
 	if err != nil {
 		fmt.Println(err)

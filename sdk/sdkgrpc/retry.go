@@ -11,37 +11,79 @@ import (
 	"github.com/countersign/countersign/sdk"
 )
 
-// sent is a token that a call was sent with, and where it comes from.
-type sent struct {
-	source *sdk.TokenSource
-	token  *sdk.Token
+// DialOptions returns what a connection needs so that its calls bear tokens of source: [Credentials], [RetryUnauthenticated] and
+// [RefreshUnauthenticated]. Interceptors given before them run before.
+func DialOptions(source *sdk.TokenSource) []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithPerRPCCredentials(Credentials(source)),
+		grpc.WithChainUnaryInterceptor(RetryUnauthenticated),
+		grpc.WithChainStreamInterceptor(RefreshUnauthenticated),
+	}
 }
-
-// record is where credentials note what they sent, for the interceptor above them.
-type record = atomic.Pointer[sent]
-
-type recordKey struct{}
 
 // RetryUnauthenticated is a [grpc.UnaryClientInterceptor]. If a server answers Unauthenticated to a token of [Credentials], it has that
 // token replaced, once for all calls that were sent with it, and tries the call once more. So a token that was revoked, or whose
 // signing key was, costs no call. Servers must not have acted on a call that they answer so.
 //
-// Streams are not tried again, since what was sent on them is gone: their callers open another one, which has a new token as soon
-// as any unary call found the old one refused.
-//
 //nolint:revive // gRPC says what the parameters are
 func RetryUnauthenticated(
 	ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {
-	var first record
-	err := invoke(context.WithValue(ctx, recordKey{}, &first), method, request, reply, conn, opts...)
-	refused := first.Load()
-	if status.Code(err) != codes.Unauthenticated || refused == nil {
-		return err
-	}
-	token, failure := refused.source.Refresh(ctx, refused.token)
-	if failure != nil || token.AccessToken() == refused.token.AccessToken() {
+	var sent record
+	err := invoke(context.WithValue(ctx, recordKey{}, &sent), method, request, reply, conn, opts...)
+	if err == nil || !sent.replace(ctx, err) {
 		return err
 	}
 	return invoke(ctx, method, request, reply, conn, opts...)
+}
+
+// RefreshUnauthenticated is a [grpc.StreamClientInterceptor]. If a server ends a stream with Unauthenticated, it has the token of
+// [Credentials] replaced. The stream fails nevertheless, since what was sent on it is gone; the next one has another token.
+//
+//nolint:revive // gRPC says what the parameters are
+func RefreshUnauthenticated(
+	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	var sent record
+	stream, err := open(context.WithValue(ctx, recordKey{}, &sent), desc, conn, method, opts...)
+	if err != nil {
+		sent.replace(ctx, err)
+		return nil, err
+	}
+	return &watched{stream, func(err error) { sent.replace(ctx, err) }}, nil
+}
+
+// watched is a stream whose end is looked at.
+type watched struct {
+	grpc.ClientStream
+	failed func(error)
+}
+
+// RecvMsg implements [grpc.ClientStream].
+func (w *watched) RecvMsg(message any) error {
+	err := w.ClientStream.RecvMsg(message)
+	if err != nil {
+		w.failed(err)
+	}
+	return err
+}
+
+// record is where credentials note with which token they sent a call, for the interceptor above them.
+type record struct{ atomic.Pointer[sent] }
+
+type recordKey struct{}
+
+type sent struct {
+	source *sdk.TokenSource
+	token  *sdk.Token
+}
+
+// replace has the token replaced if a call failed because of it, and tells whether there is another one.
+func (r *record) replace(ctx context.Context, failure error) bool {
+	refused := r.Load()
+	if status.Code(failure) != codes.Unauthenticated || refused == nil {
+		return false
+	}
+	token, err := refused.source.Refresh(ctx, refused.token)
+	return err == nil && token.AccessToken() != refused.token.AccessToken()
 }

@@ -119,18 +119,36 @@ func TestRetryUnauthenticatedReplacesATokenOnce(t *testing.T) {
 func TestRetryUnauthenticatedLeavesOthersAlone(t *testing.T) {
 	gate := &gatekeeper{judge: func(string) codes.Code { return codes.Unauthenticated }}
 	issuer := sdktest.New()
-	source := newSource(t, issuer)
 	conn := serve(t, newServer(gate.options()...), grpc.WithUnaryInterceptor(sdkgrpc.RetryUnauthenticated))
 	if _, err := ask(t.Context(), conn); status.Code(err) != codes.Unauthenticated || gate.calls.Load() != 1 {
 		t.Errorf("a call without credentials: %v, %d calls", err, gate.calls.Load())
 	}
-	if _, err := follow(t.Context(), conn, grpc.PerRPCCredentials(sdkgrpc.InsecureCredentials(source))); status.Code(err) != codes.Unauthenticated || gate.calls.Load() != 2 {
-		t.Errorf("a stream: %v, %d calls", err, gate.calls.Load())
-	}
 	issuer.RotateSecret(issuer.ClientID(), "another")
 	refused := sdkgrpc.InsecureCredentials(newSource(t, issuer))
-	if _, err := ask(t.Context(), conn, grpc.PerRPCCredentials(refused)); status.Code(err) != codes.Unauthenticated || gate.calls.Load() != 2 {
+	if _, err := ask(t.Context(), conn, grpc.PerRPCCredentials(refused)); status.Code(err) != codes.Unauthenticated || gate.calls.Load() != 1 {
 		t.Errorf("a call without token: %v, %d calls", err, gate.calls.Load())
+	}
+}
+
+func TestRefreshUnauthenticated(t *testing.T) {
+	issuer := sdktest.New()
+	source := newSource(t, issuer)
+	first := mustToken(t, source).AccessToken()
+	gate := &gatekeeper{judge: func(got string) codes.Code {
+		if got == "Bearer "+first {
+			return codes.Unauthenticated
+		}
+		return codes.OK
+	}}
+	conn := serve(t, newServer(gate.options()...), grpc.WithPerRPCCredentials(sdkgrpc.InsecureCredentials(source)),
+		grpc.WithStreamInterceptor(sdkgrpc.RefreshUnauthenticated))
+	for i, want := range []codes.Code{codes.Unauthenticated, codes.OK, codes.OK} {
+		if _, err := follow(t.Context(), conn); status.Code(err) != want {
+			t.Errorf("stream %d: %v, want %v", i, err, want)
+		}
+	}
+	if got := issuer.Requests(sdktest.TokenEndpoint); got != 2 {
+		t.Errorf("%d tokens were asked for, want 2", got)
 	}
 }
 
