@@ -1,6 +1,7 @@
 package sdk_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -49,10 +50,10 @@ func ExampleNewVerifier() {
 }
 
 // exampleVerifier is what ExampleNewVerifier shows.
-func exampleVerifier(opts ...sdk.VerifierOption) (*sdk.Verifier, *sdktest.Issuer) {
+func exampleVerifier() (*sdk.Verifier, *sdktest.Issuer) {
 	issuer := sdktest.New(sdktest.WithDefaults("https://inventory.example.com", "inventory:read"))
-	opts = append(opts, sdk.WithCredentials(issuer.ClientID(), sdk.Secret(issuer.ClientSecret())), sdk.WithHTTPClient(issuer.Client()))
-	verifier, err := sdk.NewVerifier(issuer.URL(), "https://inventory.example.com", opts...)
+	verifier, err := sdk.NewVerifier(issuer.URL(), "https://inventory.example.com",
+		sdk.WithCredentials(issuer.ClientID(), sdk.Secret(issuer.ClientSecret())), sdk.WithHTTPClient(issuer.Client()))
 	if err != nil {
 		panic(err)
 	}
@@ -180,4 +181,48 @@ func ExampleNewContext() {
 	items(response, request.WithContext(sdk.NewContext(request.Context(), caller)))
 	fmt.Println(response.Body)
 	// Output: for orders: false
+}
+
+// What a route does while the authorization server is down is its own choice. This server has no revocation feed, so a strict route asks it
+// about every token.
+func ExamplePolicy_Strict() {
+	issuer := sdktest.New(sdktest.WithoutFeed())
+	defer issuer.Close()
+	verifier, err := sdk.NewVerifier(issuer.URL(), "https://inventory.example.com",
+		sdk.WithCredentials(issuer.ClientID(), sdk.Secret(issuer.ClientSecret())), sdk.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer verifier.Close()
+
+	reads := sdk.RequireScope("inventory:read")
+	writes := sdk.RequireScope("inventory:write").Strict()
+	token := issuer.Token("https://inventory.example.com", "inventory:read", "inventory:write")
+	for _, down := range []bool{false, true} {
+		issuer.Down(down)
+		_, read := verifier.Verify(context.Background(), token, reads)
+		_, write := verifier.Verify(context.Background(), token, writes)
+		fmt.Printf("down: %-5t read: %t, write: %t, unavailable: %t\n", down, read == nil, write == nil, errors.Is(write, sdk.ErrUnavailable))
+	}
+	// Output:
+	// down: false read: true, write: true, unavailable: false
+	// down: true  read: true, write: false, unavailable: true
+}
+
+// A readiness probe that waits for the issuer's keys and revocations, so that no caller has to.
+func ExampleVerifier_Ready() {
+	verifier, issuer := exampleVerifier()
+	defer issuer.Close()
+	defer verifier.Close()
+
+	ready := func(w http.ResponseWriter, r *http.Request) {
+		if err := verifier.Ready(r.Context()); err != nil {
+			verifier.Reject(w, r, err)
+		}
+	}
+	response := httptest.NewRecorder()
+	ready(response, httptest.NewRequest("GET", "/readyz", nil))
+	fmt.Println(response.Code)
+	// Output: 200
 }
