@@ -53,7 +53,7 @@ func hasHeader(token string) bool {
 		return false
 	}
 	first, err := base64.RawURLEncoding.DecodeString(head[:shortest])
-	return err == nil && first[0] == '{'
+	return err == nil && len(first) == 1 && first[0] == '{' // line ends decode to nothing
 }
 
 // admit checks a JWT (RFC 9068 §4) and remembers it if it is good for this caller. The issuer's keys are only asked for after all else
