@@ -217,7 +217,7 @@ func longer(k *sdktest.Key) func([]byte) []byte {
 
 func orderTwice(k *ecdsa.PublicKey) func([]byte) []byte {
 	return func([]byte) []byte {
-		order := k.Curve.Params().N.Bytes()
+		order := k.Params().N.Bytes()
 		return slices.Concat(order, order)
 	}
 }
