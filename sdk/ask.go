@@ -13,6 +13,7 @@ import (
 var (
 	errBusy      = errors.New("too many introspections at once")
 	errMisplaced = errors.New("the introspection endpoint answered for another token")
+	errCutOff    = errors.New("the introspection endpoint cannot be asked")
 )
 
 // askAgain is how soon after the server could not be asked about a token it is asked about it again, while the last answer is gone by.
@@ -34,16 +35,11 @@ func (e *engine) joinable(p *presented) time.Duration {
 // introspection returns the exchange about a token. What it finds takes the place of what was remembered, also when nobody waits any more.
 func (e *engine) introspection(p presented) flight.Call[*entry] {
 	return func(ctx context.Context) (*entry, error) {
-		slots := e.unseen
-		if p.known {
-			slots = e.seen
-		}
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		default:
+		leave := e.enter(p.known)
+		if leave == nil {
 			return nil, &VerifyError{Kind: ErrUnavailable, RetryAfter: time.Second, Err: errBusy}
 		}
+		defer leave()
 		e.tally.introspections.Inc()
 		began, remembered := time.Now(), e.cache.Entry(&p.hash)
 		f, err := e.authority.lookUpIntrospection(ctx, p.token)
@@ -56,7 +52,7 @@ func (e *engine) introspection(p presented) flight.Call[*entry] {
 			case errors.Is(err, ErrInvalidToken):
 				e.cache.Drop(remembered)
 			default:
-				remembered.Value.cutOff.Store(time.Now().UnixNano())
+				remembered.Value.cutOff.Store(int64(remembered.Value.age()))
 			}
 			return nil, undecided(err)
 		}
@@ -69,6 +65,24 @@ func (e *engine) introspection(p presented) flight.Call[*entry] {
 			e.remember(k, p.audience)
 		}
 		return k, nil
+	}
+}
+
+// enter takes a slot for an introspection, and returns what gives it back; nil: all are taken. Those about tokens that nobody has seen yet
+// may take a part only: a flood of inventions must not keep the verifier from asking about its callers.
+func (e *engine) enter(known bool) (leave func()) {
+	if known {
+		select {
+		case e.seen <- struct{}{}:
+			return func() { <-e.seen }
+		default:
+		}
+	}
+	select {
+	case e.unseen <- struct{}{}:
+		return func() { <-e.unseen }
+	default:
+		return nil
 	}
 }
 
@@ -91,20 +105,39 @@ func (e *engine) confirm(ctx context.Context, p *presented, k *entry) (*Identity
 	if e.config.auth == nil {
 		return nil, unavailable(adviseOnAsking())
 	}
-	// An answer that can be had no more is gone by for the grace; nobody waits for another for long, and nobody at all once it failed.
-	fallback := !p.strict && k.Value.live && e.feedState.Load() == feedNone && time.Since(k.Value.asked) <= e.config.grace
-	if !fallback {
-		answer, err := e.ask(ctx, p)
-		if err != nil {
-			return nil, undecided(err)
+	if !p.strict && k.Value.live && e.feedState.Load() == feedNone && time.Since(k.Value.asked) <= e.config.grace {
+		i, err := e.askBriefly(ctx, p, k)
+		if errors.Is(err, errCutOff) {
+			return k.Value.identity, nil // the last answer is gone by
 		}
-		return e.confirmed(p, k, answer)
+		return i, err
 	}
+	answer, err := e.ask(ctx, p)
+	if err != nil {
+		return nil, undecided(err)
+	}
+	return e.confirmed(p, k, answer)
+}
+
+// reconsider asks about an introspected token that a revocation refuses. An instance of the server that lagged behind may have answered
+// for it with a sequence from before the revocation, though the token was issued after; only a newer answer tells.
+func (e *engine) reconsider(ctx context.Context, p *presented, k *entry) (*Identity, error) {
+	p.known = true
+	i, err := e.askBriefly(ctx, p, k)
+	if errors.Is(err, ErrUnavailable) {
+		return nil, errTakenBack()
+	}
+	return i, err
+}
+
+// askBriefly asks about a token where there is something to go by without an answer: nobody waits for long, and nobody at all once the
+// server could not be asked. It then returns errCutOff.
+func (e *engine) askBriefly(ctx context.Context, p *presented, k *entry) (*Identity, error) {
 	if failed := k.Value.cutOff.Load(); failed != 0 {
-		if time.Now().UnixNano()-failed >= int64(askAgain) {
+		if k.Value.age()-time.Duration(failed) >= askAgain {
 			_ = e.asks.Start(ctx, p.hash, e.joinable(p), e.introspection(*p)) // closed: the next call says so
 		}
-		return k.Value.identity, nil
+		return nil, unavailable(errCutOff)
 	}
 	short, cancel := context.WithTimeoutCause(ctx, e.config.bound, errPatience)
 	defer cancel()
@@ -115,8 +148,8 @@ func (e *engine) confirm(ctx context.Context, p *presented, k *entry) (*Identity
 	case errors.Is(err, ErrInvalidToken), errors.Is(err, errBusy), ctx.Err() != nil:
 		return nil, undecided(err)
 	}
-	k.Value.cutOff.CompareAndSwap(0, time.Now().UnixNano())
-	return k.Value.identity, nil
+	k.Value.cutOff.CompareAndSwap(0, int64(k.Value.age()))
+	return nil, unavailable(errCutOff)
 }
 
 func adviseOnAsking() error {
@@ -128,7 +161,11 @@ func (e *engine) confirmed(p *presented, k, answer *entry) (*Identity, error) {
 	if !sameToken(k.Value.identity, answer.Value.identity) {
 		return nil, unavailable(errMisplaced)
 	}
-	if err := e.admissible(answer.Value.found, p.audience); err != nil {
+	err := answer.Value.refused(time.Now(), e.config.leeway)
+	if err == nil && (k.Value.key == nil || len(answer.Value.identity.audience) > 0) { // a JWT says itself whom it is for
+		err = e.isFor(answer.Value.identity, p.audience)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if e.feedState.Load() == feedFollowed && e.feed.Refuses(&answer.Value.subject) {

@@ -26,7 +26,7 @@ type claims struct {
 }
 
 // readClaims reads the claims of an access token of this issuer. The token's key and signature, its time and its audience are not
-// looked at. legacy lets those pass that issuers made before RFC 9068. An error is ErrInvalidToken.
+// looked at; the key is left out of the subject. legacy lets those pass that issuers made before RFC 9068. An error is ErrInvalidToken.
 func readClaims(header jose.Header, payload []byte, issuer string, legacy bool) (*found, error) {
 	if !isAccessToken(header.Type, legacy) {
 		return nil, invalidToken("the token is not an access token: typ is not at+jwt")
@@ -44,8 +44,7 @@ func readClaims(header jose.Header, payload []byte, issuer string, legacy bool) 
 			audience: c.audience, issued: c.issued, expires: c.expires, actors: c.actors, claims: c.raw,
 		},
 		subject: revocation.Subject{
-			TokenID: c.tokenID, ClientID: c.clientID, Credential: c.credential, KeyID: header.KeyID,
-			Audience: c.audience, Revision: c.revision,
+			TokenID: c.tokenID, ClientID: c.clientID, Credential: c.credential, Audience: c.audience, Revision: c.revision,
 		},
 		notBefore: c.notBefore,
 	}, nil

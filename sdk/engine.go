@@ -16,13 +16,11 @@ import (
 )
 
 const (
-	startLimit = 5 * time.Second        // for which the first calls wait until something is known
-	findAgain  = 500 * time.Millisecond // between looks at the metadata while there is none; how often it is asked for is not decided here
-	lookAgain  = time.Minute            // whether the issuer has got a feed
-	// Of all introspections at a time those of tokens that nobody has seen yet may take a part only: a flood of inventions must not keep
-	// the verifier from asking about its callers.
-	slotsUnseen = 96
-	slotsKnown  = 32
+	startLimit  = 5 * time.Second        // for which the first calls wait until something is known
+	findAgain   = 500 * time.Millisecond // between looks at the metadata while there is none; how often it is asked for is not decided here
+	lookAgain   = time.Minute            // whether the issuer has got a feed
+	slotsUnseen = 96                     // introspections at a time, and
+	slotsKnown  = 32                     // further ones about tokens that were good before
 )
 
 var (

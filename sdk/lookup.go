@@ -88,6 +88,7 @@ func (e *engine) admit(ctx context.Context, p *presented) (*entry, error) {
 	if err := signed.Verify(key.Key); err != nil {
 		return nil, &VerifyError{Kind: ErrInvalidToken, Detail: "the token's signature is wrong", Err: err}
 	}
+	f.subject.KeyID = key.ID() // not the header's, which may name none: a revoked key is revoked by whatever name it was found
 	k := newEntry(&p.hash, f, f.identity.expires.Add(e.config.leeway))
 	k.Value.key = key
 	e.cache.Put(k)

@@ -130,7 +130,7 @@ func WithLegacyTokens() VerifierOption {
 }
 
 // WithoutRevocation has the issuer's revocation feed be left alone. In mode [Available] a JWT is then good until it expires, whatever
-// its issuer says; [Strict] introspects each time.
+// its issuer says, and so is a token that the token store knows; [Strict] introspects each time.
 func WithoutRevocation() VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
 		c.noRevocation = true

@@ -20,9 +20,12 @@ type known struct {
 	usable time.Time
 	// compared is the version of the revocations that it was last compared with.
 	compared atomic.Uint64
-	// cutOff is when the server could last not be asked about it, in nanoseconds since 1970; 0: it could, or was not tried.
+	// cutOff is when the server could last not be asked about it, as a time.Duration since asked; 0: it could, or was not tried.
 	cutOff atomic.Int64
 }
+
+// age is how long ago the token was last vouched for, never 0.
+func (k *known) age() time.Duration { return time.Since(k.asked) + 1 }
 
 type entry = tokencache.Entry[known]
 
@@ -101,7 +104,10 @@ func (e *engine) judge(ctx context.Context, p *presented, k *entry, live bool) (
 	case stands:
 		return k.Value.identity, nil
 	case takenBack:
-		return nil, errTakenBack() // it stays in the cache: whoever tries again costs as little
+		if k.Value.live && !live {
+			return e.reconsider(ctx, p, k)
+		}
+		return nil, errTakenBack()
 	case unknown:
 		return nil, unavailable(e.ignorance())
 	case inDoubt:
@@ -117,7 +123,10 @@ func (e *engine) admissible(f *found, audience string) error {
 	if err := f.refused(time.Now(), e.config.leeway); err != nil {
 		return err
 	}
-	i := f.identity
+	return e.isFor(f.identity, audience)
+}
+
+func (e *engine) isFor(i *Identity, audience string) error {
 	if !slices.Contains(i.audience, audience) && (len(i.audience) > 0 || !e.config.legacy) {
 		return invalidToken("the token is for another audience")
 	}

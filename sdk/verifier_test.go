@@ -221,12 +221,17 @@ func TestRevokedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t)
 		token, late := s.issuer.Token(api), s.issuer.Mint(sdktest.Claims{Members: map[string]any{"cs_rev": int64(1) << 62}})
+		unnamed := s.issuer.Mint(sdktest.Claims{Header: map[string]any{"kid": nil}})
 		s.expect(t, "before", "ok", token, sdk.Policy{})
 		s.expect(t, "before", "ok", late, sdk.Policy{})
+		s.expect(t, "before", "ok", unnamed, sdk.Policy{})
 		s.issuer.RevokeKey(s.issuer.Key().ID())
 		time.Sleep(time.Second)
 		s.expect(t, "afterwards", "401", token, sdk.Policy{})
 		s.expect(t, "afterwards, of the future", "401", late, sdk.Policy{})
+		s.expect(t, "afterwards, without a kid", "401", unnamed, sdk.Policy{})
+		again := s.issuer.Mint(sdktest.Claims{Header: map[string]any{"kid": nil}})
+		s.expect(t, "afterwards, new, without a kid", "401", again, sdk.Policy{})
 	})
 }
 
