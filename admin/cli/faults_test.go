@@ -147,6 +147,12 @@ func TestIssuerMisbehaves(t *testing.T) {
 		{"has no grant for it", func(f *fake) {
 			f.Token = func(w http.ResponseWriter, _ *http.Request) { answer(w, 400, `{"error": "invalid_target"}`) }
 		}, cli.ExitFailed, "invalid_target"},
+		{"repeats what it was sent", func(f *fake) {
+			f.Token = func(w http.ResponseWriter, r *http.Request) {
+				_, secret, _ := r.BasicAuth()
+				answer(w, 400, fmt.Sprintf(`{"error": "invalid_request", "error_description": "%s is %s"}`, r.Header.Get("Authorization"), secret))
+			}
+		}, cli.ExitFailed, "Basic [redacted] is [redacted]"},
 		{"is overloaded", func(f *fake) {
 			f.Token = func(w http.ResponseWriter, _ *http.Request) { answer(w, 503, `{"error": "temporarily_unavailable"}`) }
 		}, cli.ExitUnavailable, "temporarily_unavailable"},

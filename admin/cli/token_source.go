@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -157,11 +158,25 @@ func (i issuer) refusal(status int, body []byte) error {
 		status = http.StatusUnauthorized
 		told.Description += "; `countersign audit failures` says why to an administrator"
 	}
+	told.Code, told.Description = i.scrubbed(told.Code), i.scrubbed(told.Description)
 	who := "client " + i.at.clientID
 	if i.at.profile != "" && !i.at.own {
 		who += fmt.Sprintf(" of profile %q", i.at.profile)
 	}
 	return &remoteError{status: status, what: fmt.Sprintf("the issuer gives no token to %s: %s: %s", who, told.Code, told.Description)}
+}
+
+// scrubbed is what a server said without the secret that it was sent, in whatever form it repeats it.
+func (i issuer) scrubbed(text string) string {
+	escaped := url.QueryEscape(i.at.secret)
+	for _, form := range []string{
+		i.at.secret, escaped, base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(i.at.clientID) + ":" + escaped)),
+	} {
+		if form != "" {
+			text = strings.ReplaceAll(text, form, "[redacted]")
+		}
+	}
+	return text
 }
 
 // isJSON reports whether the answer is JSON of any kind.
