@@ -1,6 +1,9 @@
 package sdk
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Mode says what a route does while the verifier is cut off from the authorization server, and so cannot hear of revocations.
 type Mode uint8
@@ -51,18 +54,10 @@ func (p Policy) allows(i *Identity) bool {
 			return false
 		}
 	}
-	if len(p.AnyOf) == 0 {
-		return true
-	}
-	for _, scope := range p.AnyOf {
-		if i.HasScope(scope) {
-			return true
-		}
-	}
-	return false
+	return len(p.AnyOf) == 0 || slices.ContainsFunc(p.AnyOf, i.HasScope)
 }
 
 // scope names the scopes for a challenge (RFC 6750 §3): all that are needed, and those of which one is.
 func (p Policy) scope() string {
-	return strings.Join(append(p.AllOf[:len(p.AllOf):len(p.AllOf)], p.AnyOf...), " ")
+	return strings.Join(slices.Concat(p.AllOf, p.AnyOf), " ")
 }
