@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -30,10 +31,8 @@ import (
 const foreignLifetime = 5 * time.Minute
 
 // The clients of the foreign issuers.
-var ( //nolint:gochecknoglobals // constants that Go has no literals for
-	foreignCaller = credential{ID: "caller", Secret: "secret-of-the-caller"}
-	foreignServer = credential{ID: "server", Secret: "secret-of-the-server"}
-)
+func foreignCaller() credential { return credential{ID: "caller", Secret: "secret-of-the-caller"} }
+func foreignServer() credential { return credential{ID: "server", Secret: "secret-of-the-server"} }
 
 // The SDK works unchanged with authorization servers that know nothing of Countersign: without a revocation feed, a token store, or
 // anything but the standards.
@@ -56,8 +55,8 @@ func TestSDKWithForeignIssuers(t *testing.T) {
 
 func testForeignIssuer(t *testing.T, issuer, api string, mode sdk.Mode) {
 	t.Helper()
-	client := newSDKClient(t, issuer, foreignCaller)
-	verifier := newSDKVerifier(t, issuer, api, foreignServer)
+	client := newSDKClient(t, issuer, foreignCaller())
+	verifier := newSDKVerifier(t, issuer, api, foreignServer())
 	policy := sdk.Policy{Mode: mode, AllOf: []string{"read"}}
 	items := httptest.NewServer(verifier.Middleware(policy)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, _ := sdk.FromContext(r.Context())
@@ -70,7 +69,7 @@ func testForeignIssuer(t *testing.T, issuer, api string, mode sdk.Mode) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := bodyOf(t, response); response.StatusCode != http.StatusOK || got != foreignCaller.ID {
+		if got := bodyOf(t, response); response.StatusCode != http.StatusOK || got != foreignCaller().ID {
 			t.Fatalf("%s %q", response.Status, got)
 		}
 	}
@@ -82,7 +81,7 @@ func testForeignIssuer(t *testing.T, issuer, api string, mode sdk.Mode) {
 		t.Errorf("the token lives for %v", left)
 	}
 	who, err := verifier.Verify(t.Context(), token.AccessToken(), policy)
-	if err != nil || who.ClientID() != foreignCaller.ID || who.Issuer() != issuer || !slices.Equal(who.Scopes(), []string{"read"}) || !slices.Contains(who.Audience(), api) {
+	if err != nil || who.ClientID() != foreignCaller().ID || who.Issuer() != issuer || !slices.Equal(who.Scopes(), []string{"read"}) || !slices.Contains(who.Audience(), api) {
 		t.Errorf("%v, %v", who, err)
 	}
 	for want, presented := range map[error]func() (string, sdk.Policy){
@@ -100,7 +99,7 @@ func testForeignIssuer(t *testing.T, issuer, api string, mode sdk.Mode) {
 			t.Errorf("%v, %v; want %v", who, err, want)
 		}
 	}
-	elsewhere := newSDKVerifier(t, issuer, "https://elsewhere.test.internal", foreignServer)
+	elsewhere := newSDKVerifier(t, issuer, "https://elsewhere.test.internal", foreignServer())
 	if who, err := elsewhere.Verify(t.Context(), token.AccessToken(), policy); !errors.Is(err, sdk.ErrInvalidToken) {
 		t.Errorf("for another audience: %v, %v", who, err)
 	}
@@ -119,7 +118,7 @@ func startGoOAuth2(t *testing.T) string {
 	s := &goOAuth2{key: key, issued: map[string]jwt.MapClaims{}}
 	manager := manage.NewDefaultManager()
 	manager.SetClientTokenCfg(&manage.Config{AccessTokenExp: foreignLifetime})
-	manager.MapClientStorage(foreignClients{foreignCaller.ID: foreignCaller.Secret, foreignServer.ID: foreignServer.Secret})
+	manager.MapClientStorage(foreignClients{foreignCaller().ID: foreignCaller().Secret, foreignServer().ID: foreignServer().Secret})
 	manager.MapTokenStorage(foreignTokens{})
 	manager.MapAccessGenerate(s)
 	engine := foreign.NewDefaultServer(manager)
@@ -192,7 +191,7 @@ func (s *goOAuth2) Token(_ context.Context, data *oauth2.GenerateBasic, _ bool) 
 }
 
 func (s *goOAuth2) introspect(w http.ResponseWriter, r *http.Request) {
-	if id, secret, ok := r.BasicAuth(); !ok || id != foreignServer.ID || secret != foreignServer.Secret {
+	if id, secret, ok := r.BasicAuth(); !ok || id != foreignServer().ID || secret != foreignServer().Secret {
 		w.Header().Set("WWW-Authenticate", "Basic")
 		w.WriteHeader(http.StatusUnauthorized)
 		return
@@ -201,10 +200,8 @@ func (s *goOAuth2) introspect(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	members := map[string]any{"active": false}
 	if claims, found := s.issued[r.PostFormValue("token")]; found {
-		members = map[string]any{"active": true, "token_type": "Bearer"}
-		for name, value := range claims {
-			members[name] = value
-		}
+		members = maps.Clone(map[string]any(claims))
+		members["active"], members["token_type"] = true, "Bearer"
 	}
 	s.answer(w, members)
 }
@@ -215,7 +212,7 @@ func startOIDCProvider(t *testing.T) string {
 	server := exec.CommandContext(t.Context(), "node", "server.mjs")
 	server.Dir = npmInstall(t, "oidcprovider")
 	world, err := json.Marshal(map[string]any{
-		"clients":   []map[string]string{{"id": foreignCaller.ID, "secret": foreignCaller.Secret}, {"id": foreignServer.ID, "secret": foreignServer.Secret}},
+		"clients":   []map[string]string{{"id": foreignCaller().ID, "secret": foreignCaller().Secret}, {"id": foreignServer().ID, "secret": foreignServer().Secret}},
 		"resources": map[string]string{jwtAPI: "jwt", opaqueAPI: "opaque"}, "lifetime": foreignLifetime.Seconds(),
 	})
 	if err != nil {

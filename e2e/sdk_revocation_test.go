@@ -19,12 +19,13 @@ import (
 // strictBound is the bound of a strict route, sdk.WithBound, as it is by default.
 const strictBound = time.Second
 
+// workers carry out trials at once.
+const workers = 10
+
 // trials are revocations, each looked at by one verifier on a strict route.
 type trials struct {
 	p        *pair
-	client   *sdk.Client
 	verifier *sdk.Verifier
-	workers  int
 	each     int // trials of one worker
 
 	mu      sync.Mutex
@@ -38,7 +39,7 @@ type trials struct {
 func (tr *trials) run(t *testing.T) {
 	t.Helper()
 	var running sync.WaitGroup
-	for worker := range tr.workers {
+	for worker := range workers {
 		running.Go(func() {
 			for n := range tr.each {
 				if err := tr.one(t.Context(), []string{jwtAPI, opaqueAPI}[(worker+n)%2]); err != nil {
@@ -51,7 +52,7 @@ func (tr *trials) run(t *testing.T) {
 	running.Wait()
 	t.Logf("from the answer to a revocation to the refusal, %v", &tr.refused)
 	t.Logf("to the first call that is not let in, %v; could not be told: %d", &tr.denied, tr.unknown)
-	if done := len(tr.refused.times); done != tr.workers*tr.each && !t.Failed() {
+	if done := len(tr.refused.times); done != workers*tr.each && !t.Failed() {
 		t.Errorf("%d trials", done)
 	}
 }
@@ -103,11 +104,11 @@ func (tr *trials) one(ctx context.Context, api string) error {
 }
 
 // newTrials has the verifier ask the other instance than the one where tokens are issued and revoked.
-func newTrials(t *testing.T, p *pair, workers, each int, options ...sdk.VerifierOption) *trials {
+func newTrials(t *testing.T, p *pair, each int, options ...sdk.VerifierOption) *trials {
 	t.Helper()
 	options = append(options, sdk.WithAddresses(p.other.URL))
 	return &trials{
-		p: p, workers: workers, each: each,
+		p: p, each: each,
 		verifier: newSDKVerifier(t, sharedIssuer, jwtAPI, p.Server, options...),
 	}
 }
@@ -115,9 +116,9 @@ func newTrials(t *testing.T, p *pair, workers, each int, options ...sdk.Verifier
 // What is revoked is refused on a strict route within the bound, in every trial.
 func TestStrictRouteRefusesWithinTheBound(t *testing.T) {
 	p := startPair(t, "mariadb")
-	t.Run("at rest", func(t *testing.T) { newTrials(t, p, 10, 10).run(t) })
+	t.Run("at rest", func(t *testing.T) { newTrials(t, p, 10).run(t) })
 	t.Run("feed held back", func(t *testing.T) {
-		newTrials(t, p, 10, 4, sdk.WithHTTPClient(&http.Client{Transport: heldBack(t, p.other)})).run(t)
+		newTrials(t, p, 4, sdk.WithHTTPClient(&http.Client{Transport: heldBack(t, p.other)})).run(t)
 	})
 }
 
