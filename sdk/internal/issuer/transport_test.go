@@ -35,9 +35,9 @@ func at(t *testing.T, address string, client *http.Client) *issuer.Issuer {
 	return i
 }
 
-func get(t *testing.T, i *issuer.Issuer, url string) (*issuer.Answer, error) {
+func get(t *testing.T, i *issuer.Issuer, address string) (*issuer.Answer, error) {
 	t.Helper()
-	return i.Do(t.Context(), issuer.Request{Method: http.MethodGet, URL: url, Limit: 1 << 10})
+	return i.Do(t.Context(), issuer.Request{Method: http.MethodGet, URL: address, Limit: 1 << 10})
 }
 
 func TestAttack32RedirectsAreNotFollowed(t *testing.T) {
