@@ -193,6 +193,23 @@ func TestUnknownKeys(t *testing.T) {
 
 func rand22() string { return sdktest.NewKey(sdktest.EdDSA, "").ID() }
 
+// Whoever waited for the key with the same token gains by the first who checks it.
+func TestManyWaitForAKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		s.issuer.Slow(time.Second, sdktest.JWKSEndpoint)
+		token := s.issuer.Token(api)
+		var wg sync.WaitGroup
+		for range 10_000 {
+			wg.Go(func() { s.expect(t, "waits", "ok", token, sdk.Policy{}) })
+		}
+		wg.Wait()
+		if n := s.Describe().Tokens.Signatures; n > 100 || s.issuer.Requests(sdktest.JWKSEndpoint) != 1 {
+			t.Errorf("%d signatures checked, %d requests for keys, want next to one", n, s.issuer.Requests(sdktest.JWKSEndpoint))
+		}
+	})
+}
+
 // M09, S14: keys rotate and are withdrawn without an outage, and a withdrawn key's tokens end with it.
 func TestKeysRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -419,8 +436,8 @@ func TestClose(t *testing.T) {
 				t.Errorf("afterwards: %v", err)
 			}
 		}
-		if got := s.Describe().Revocations.Feed; got != "closed" {
-			t.Errorf("feed %s", got)
+		if state := s.Describe(); state.Revocations.Feed != "closed" || state.Tokens.Remembered != 0 {
+			t.Errorf("%+v", state)
 		}
 	})
 }

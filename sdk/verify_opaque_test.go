@@ -83,6 +83,8 @@ func TestIntrospectionAnswers(t *testing.T) {
 		{"another audience (S05)", set("aud", "https://other.test"), "401"},
 		{"another audience among others", set("aud", []string{"https://other.test", api}), "ok"},
 		{"no audience", func(a map[string]any) { delete(a, "aud") }, "401"},
+		{"no audience, legacy", func(a map[string]any) { delete(a, "aud") }, "ok"},
+		{"another audience, legacy", set("aud", "https://other.test"), "401"},
 		{"another issuer (S06)", set("iss", "https://evil.test"), "401"},
 		{"about another token", set("jti", "0000000000000000000000"), "503"},
 		{"no jti", func(a map[string]any) { delete(a, "jti") }, "ok"},
@@ -91,7 +93,11 @@ func TestIntrospectionAnswers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newService(t)
+				var opts []sdk.VerifierOption
+				if strings.HasSuffix(tt.name, "legacy") {
+					opts = append(opts, sdk.WithLegacyTokens())
+				}
+				s := newService(t, opts...)
 				s.issuer.Alter(sdktest.IntrospectionEndpoint, tt.alter)
 				token := s.issuer.MintOpaque(sdktest.Claims{})
 				s.expect(t, "first", tt.want, token, sdk.Policy{})
@@ -215,6 +221,59 @@ func TestForeignOutage(t *testing.T) {
 	})
 }
 
+// While a foreign issuer answers nonsense it is tried once a second for a token, not once for each call.
+func TestForeignIssuerIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serviceOf(t, sdktest.New(sdktest.WithoutFeed()))
+		token := s.issuer.MintOpaque(sdktest.Claims{})
+		s.expect(t, "before", "ok", token, sdk.Policy{})
+		time.Sleep(10 * time.Second)
+		s.issuer.Fail(sdktest.Failure{Status: http.StatusNotFound}, sdktest.IntrospectionEndpoint)
+		before := s.issuer.Requests(sdktest.IntrospectionEndpoint)
+		for range 100 {
+			s.expect(t, "down", "ok", token, sdk.Policy{})
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := s.issuer.Requests(sdktest.IntrospectionEndpoint) - before; n < 5 || n > 11 {
+			t.Errorf("%d introspections within 10 s", n)
+		}
+		s.issuer.Heal()
+		time.Sleep(time.Second)
+		s.expect(t, "back", "ok", token, sdk.Policy{})
+		time.Sleep(100 * time.Millisecond)
+		before = s.issuer.Requests(sdktest.IntrospectionEndpoint)
+		for range 10 {
+			s.expect(t, "back", "ok", token, sdk.Policy{})
+		}
+		if n := s.issuer.Requests(sdktest.IntrospectionEndpoint) - before; n != 0 {
+			t.Errorf("%d introspections though the answer is fresh", n)
+		}
+	})
+}
+
+// That the verifier is too busy to ask is no reason to go by an old answer: whoever can make it busy could so outlive a revocation.
+func TestBusyIsNotCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serviceOf(t, sdktest.New(sdktest.WithoutFeed()))
+		var tokens [129]string
+		for n := range tokens {
+			tokens[n] = s.issuer.MintOpaque(sdktest.Claims{})
+			s.expect(t, "before", "ok", tokens[n], sdk.Policy{})
+		}
+		time.Sleep(10 * time.Second)
+		s.issuer.Slow(4*time.Second, sdktest.IntrospectionEndpoint)
+		var wg sync.WaitGroup
+		for _, token := range tokens[1:] {
+			wg.Go(func() { s.expect(t, "keeps it busy", "ok", token, sdk.Policy{Mode: sdk.Strict}) })
+		}
+		time.Sleep(time.Second)
+		s.expect(t, "busy", "503", tokens[0], sdk.Policy{})
+		wg.Wait()
+		s.issuer.Heal()
+		s.expect(t, "not any more", "ok", tokens[0], sdk.Policy{})
+	})
+}
+
 // A flood of inventions does not keep known callers from being asked about, and does not pile up.
 func TestFloodOfInventions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -258,17 +317,26 @@ func TestFloodOfInventions(t *testing.T) {
 func TestIntrospectionsAreShared(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
+		store  bool
 		mode   sdk.Mode
 		second time.Duration // when others come
 		want   int
 	}{
-		{"available, 3 s later", sdk.Available, 3 * time.Second, 1},
-		{"strict, within the bound", sdk.Strict, time.Second, 1},
-		{"strict, later", sdk.Strict, 1001 * time.Millisecond, 2},
+		{"available, 3 s later", false, sdk.Available, 3 * time.Second, 1},
+		{"strict, within the bound", false, sdk.Strict, time.Second, 1},
+		{"strict, later", false, sdk.Strict, 1001 * time.Millisecond, 2},
+		{"store, available, 3 s later", true, sdk.Available, 3 * time.Second, 1},
+		{"store, strict, within the bound", true, sdk.Strict, time.Second, 1},
+		{"store, strict, later", true, sdk.Strict, 1001 * time.Millisecond, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := serviceOf(t, sdktest.New(sdktest.WithoutFeed()))
+				if tt.store {
+					var store *countingReader
+					s, store = storeService(t)
+					store.alter = func([]byte) []byte { return nil }
+				}
 				_ = s.Ready(t.Context())
 				s.issuer.Slow(4*time.Second, sdktest.IntrospectionEndpoint)
 				token := s.issuer.MintOpaque(sdktest.Claims{})
@@ -339,6 +407,12 @@ func TestAnswerFromALaggingInstance(t *testing.T) {
 		s.expect(t, "lagging", "401", token, sdk.Policy{})
 		s.issuer.Heal()
 		s.expect(t, "afterwards", "ok", token, sdk.Policy{})
+		s.issuer.Revoke(token)
+		time.Sleep(time.Second)
+		s.issuer.Alter(sdktest.IntrospectionEndpoint, func(a map[string]any) {
+			a["active"], a["client_id"], a["aud"], a["exp"], a["countersign_rev"] = true, s.issuer.ClientID(), api, now+3600, 1
+		})
+		s.expect(t, "revoked, which the instance does not know yet", "401", token, sdk.Policy{})
 	})
 }
 

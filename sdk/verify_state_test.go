@@ -169,6 +169,40 @@ func TestStateFileWithoutFeed(t *testing.T) {
 	}
 }
 
+// With something to go by, nobody waits long for an issuer that hangs.
+func TestRestoredStateSavesTheWait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	synctest.Test(t, func(t *testing.T) {
+		issuer := sdktest.New()
+		saved(t, issuer, path)
+		release := issuer.Block()
+		s := serviceOf(t, issuer, sdk.WithStateFile(path))
+		began := time.Now()
+		s.expect(t, "JWT", "ok", issuer.Token(api), sdk.Policy{})
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("waited %v, want the bound", waited)
+		}
+		release()
+	})
+}
+
+// A busy feed does not make a busy disk.
+func TestStateFileIsNotWrittenAllTheTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	synctest.Test(t, func(t *testing.T) {
+		s := startedService(t, sdktest.New(), sdk.WithStateFile(path))
+		written := map[time.Time]bool{}
+		for range 200 {
+			s.issuer.RevokeToken(rand22())
+			time.Sleep(100 * time.Millisecond)
+			written[s.Describe().StateFile.Written] = true
+		}
+		if n := len(written); n < 3 || n > 6 {
+			t.Errorf("written %d times within 20 s, want every 5 s", n)
+		}
+	})
+}
+
 // A folder that is not there costs nothing but a line in the log.
 func TestStateFileCannotBeWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "none", "state.json")

@@ -68,6 +68,8 @@ func checklist() []presentation {
 		{name: "S07 legacy, logout token", claims: header(map[string]any{"typ": "logout+jwt"}), opts: legacy, want: "401"},
 		{name: "S07 legacy, ID token", claims: sdktest.Claims{Header: map[string]any{"typ": "JWT"}, Members: map[string]any{"at_hash": "h"}}, opts: legacy, want: "401"},
 		{name: "S07 legacy, logout token of typ JWT", claims: sdktest.Claims{Header: map[string]any{"typ": "JWT"}, Members: map[string]any{"events": map[string]any{}}}, opts: legacy, want: "401"},
+		{name: "S05 legacy, wrong aud", claims: claim("aud", "https://other.test"), opts: legacy, want: "401"},
+		{name: "S05 legacy, no aud", claims: claim("aud", nil), opts: legacy, want: "401"},
 		{name: "S08 has the scope", claims: sdktest.Claims{Scopes: []string{"a", "b"}}, policy: sdk.RequireScope("b", "a"), want: "ok"},
 		{name: "S08 lacks one", claims: sdktest.Claims{Scopes: []string{"a", "b"}}, policy: sdk.RequireScope("a", "c"), want: "403"},
 		{name: "S08 one of several", claims: sdktest.Claims{Scopes: []string{"b"}}, policy: sdk.RequireAnyScope("a", "b"), want: "ok"},
@@ -353,6 +355,9 @@ func TestLeeway(t *testing.T) {
 				}
 				time.Sleep(10*time.Minute + leeway - time.Nanosecond)
 				s.expect(t, "last moment", "ok", token, sdk.Policy{Mode: sdk.Strict})
+				if n := s.Describe().Tokens; n.Signatures != 1 {
+					t.Errorf("%d signatures checked for one token", n.Signatures)
+				}
 				time.Sleep(time.Nanosecond)
 				s.expect(t, "afterwards", "401", token, sdk.Policy{})
 				s.expect(t, "afterwards, strict", "401", token, sdk.Policy{Mode: sdk.Strict})
