@@ -28,11 +28,11 @@ func (r *countingReader) Read(ctx context.Context, key string) ([]byte, error) {
 	return text, err
 }
 
-func storeService(t *testing.T, opts ...sdk.VerifierOption) (*service, *countingReader) {
+func storeService(t *testing.T) (*service, *countingReader) {
 	t.Helper()
 	issuer := sdktest.New(sdktest.WithTokenStore())
 	reader := &countingReader{RecordReader: issuer.Records()}
-	return serviceOf(t, issuer, append(opts, sdk.WithTokenStore(reader, sdktest.APIID(api)))...), reader
+	return serviceOf(t, issuer, sdk.WithTokenStore(reader, sdktest.APIID(api))), reader
 }
 
 // Memory, then the token store, then introspection (DESIGN.md, "Read path"), each once for all who wait.
