@@ -121,9 +121,11 @@ func TestShellPath(t *testing.T) {
 func TestIsGoRun(t *testing.T) {
 	for path, want := range map[string]bool{
 		"/tmp/go-build1234/b001/exe/countersign": true,
-		"/usr/local/bin/countersign":             false,
-		"/home/me/go-builds/countersign":         false,
-		"/home/me/exe/countersign":               false,
+		"/home/me/.cache/go-build/b3/b3653c453d90cc79dff63592f669a96eee9cabaa0b654b43ec5e5a4d1c03bc22-d/countersign": true,
+		"/home/me/b3/b3653c453d90cc79dff63592f669a96eee9cabaa0b654b43ec5e5a4d1c03bc22/countersign":                   false,
+		"/usr/local/bin/countersign":     false,
+		"/home/me/go-builds/countersign": false,
+		"/home/me/exe/countersign":       false,
 	} {
 		if got := up.IsGoRun(path); got != want {
 			t.Errorf("%s: %v", path, got)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -262,7 +263,11 @@ func (p *process) status() PartStatus {
 	return status
 }
 
-// IsGoRun tells by the folder that `go run` builds into whether it started the program at path.
+// IsGoRun tells by the folder of the program at path whether `go run` started it: the first time it runs what it has linked, in a
+// temporary folder, and from then on its build cache's copy, GOCACHE/ab/ab…-d/NAME.
 func IsGoRun(path string) bool {
-	return strings.Contains(filepath.ToSlash(path), "/go-build") && strings.Contains(filepath.ToSlash(path), "/exe/")
+	path = filepath.ToSlash(path)
+	return strings.Contains(path, "/go-build") && strings.Contains(path, "/exe/") || cachedProgram.MatchString(path)
 }
+
+var cachedProgram = regexp.MustCompile(`/[0-9a-f]{2}/[0-9a-f]{64}-d/[^/]+$`)
