@@ -71,6 +71,7 @@ type TokensState struct {
 	Accepted          uint64 `json:"accepted"`
 	Invalid           uint64 `json:"invalid"`
 	InsufficientScope uint64 `json:"insufficient_scope"`
+	Forbidden         uint64 `json:"forbidden"`
 	Unavailable       uint64 `json:"unavailable"`
 
 	// The work that was done for them.
@@ -146,7 +147,7 @@ func (e *engine) describeTokens() TokensState {
 	return TokensState{
 		Remembered: e.cache.Len(), Slots: e.cache.Slots(), Evicted: e.cache.Evicted(),
 		FromMemory: t.remembered.Value(), Accepted: t.accepted.Value(), Invalid: t.invalid.Value(),
-		InsufficientScope: t.insufficient.Value(), Unavailable: t.unavailable.Value(),
+		InsufficientScope: t.insufficient.Value(), Forbidden: t.forbidden.Value(), Unavailable: t.unavailable.Value(),
 		Signatures: t.signatures.Value(), Records: t.records.Value(), Introspections: t.introspections.Value(),
 	}
 }

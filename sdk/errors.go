@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What went wrong, for [errors.Is]. The called side answers the first five as RFC 6750 §3.1 has it.
+// What went wrong, for [errors.Is]. The called side answers the first four as RFC 6750 §3.1 has it.
 var (
 	// ErrNoToken: the request bears no token. 401, a challenge without an error code.
 	ErrNoToken = errors.New("no token")
@@ -16,6 +16,8 @@ var (
 	ErrInvalidToken = errors.New("invalid token")
 	// ErrInsufficientScope: the token is good, its scopes are not enough. 403 insufficient_scope.
 	ErrInsufficientScope = errors.New("insufficient scope")
+	// ErrForbidden: the token is good, its client is none of those that may call ([Policy.Clients]). 403, a challenge without an error code.
+	ErrForbidden = errors.New("client not allowed")
 	// ErrUnavailable: nothing can be said, since the authorization server cannot be asked. It is never a verdict on a token. 503.
 	ErrUnavailable = errors.New("authorization server unavailable")
 	// ErrClosed: the Client or Verifier was closed.
@@ -24,7 +26,7 @@ var (
 
 // VerifyError is why a token was not accepted. It never holds the token.
 type VerifyError struct {
-	// Kind is one of ErrNoToken, ErrInvalidRequest, ErrInvalidToken, ErrInsufficientScope and ErrUnavailable.
+	// Kind is one of ErrNoToken, ErrInvalidRequest, ErrInvalidToken, ErrInsufficientScope, ErrForbidden and ErrUnavailable.
 	Kind error
 	// Detail says more, in the characters of an RFC 6750 error_description, and may be shown to the caller.
 	Detail string

@@ -183,6 +183,22 @@ func ExampleNewContext() {
 	// Output: for orders: false
 }
 
+// A route for some clients only. Their grants say what they may do elsewhere; here the service itself says who may come.
+func ExamplePolicy_From() {
+	verifier, issuer := exampleVerifier()
+	defer issuer.Close()
+	defer verifier.Close()
+
+	policy := sdk.RequireScope("inventory:write").From("cl_orders", "cl_returns").Strict()
+	for _, client := range []string{"cl_orders", "cl_reports"} {
+		_, err := verifier.Verify(context.Background(), issuer.Mint(sdktest.Claims{ClientID: client, Scopes: []string{"inventory:write"}}), policy)
+		fmt.Println(client, err)
+	}
+	// Output:
+	// cl_orders <nil>
+	// cl_reports client not allowed: this client may not call here
+}
+
 // What a route does while the authorization server is down is its own choice. This server has no revocation feed, so a strict route asks it
 // about every token.
 func ExamplePolicy_Strict() {

@@ -33,6 +33,8 @@ type Policy struct {
 	AllOf []string
 	// AnyOf are scopes of which the token must have at least one; if empty, none.
 	AnyOf []string
+	// Clients are the ids of the clients that may call; if empty, any.
+	Clients []string
 }
 
 // RequireScope returns a policy that asks for all these scopes.
@@ -47,14 +49,39 @@ func (p Policy) Strict() Policy {
 	return p
 }
 
-// allows tells whether the scopes of i are enough.
-func (p Policy) allows(i *Identity) bool {
+// From returns p for these clients only, named by their ids. Without any it is for all clients.
+func (p Policy) From(clients ...string) Policy {
+	p.Clients = clients
+	return p
+}
+
+// allows tells whether i may call.
+func (p Policy) allows(i *Identity) bool { return p.admits(i) && p.suffices(i) }
+
+// admits tells whether the client of i is one that may call.
+func (p Policy) admits(i *Identity) bool {
+	return len(p.Clients) == 0 || slices.Contains(p.Clients, i.clientID)
+}
+
+// suffices tells whether the scopes of i are enough.
+func (p Policy) suffices(i *Identity) bool {
 	for _, scope := range p.AllOf {
 		if !i.HasScope(scope) {
 			return false
 		}
 	}
 	return len(p.AnyOf) == 0 || slices.ContainsFunc(p.AnyOf, i.HasScope)
+}
+
+// refuse tells why i may not call, nil if it may. That the client is another one comes first: no scope would help it.
+func (p Policy) refuse(i *Identity) error {
+	switch {
+	case !p.admits(i):
+		return &VerifyError{Kind: ErrForbidden, Detail: "this client may not call here"}
+	case !p.suffices(i):
+		return &VerifyError{Kind: ErrInsufficientScope, Detail: "the token lacks a scope that is needed here", Scope: p.scope()}
+	}
+	return nil
 }
 
 // scope names the scopes for a challenge (RFC 6750 §3): all that are needed, and those of which one is.

@@ -15,7 +15,7 @@ import (
 type Refusal struct {
 	// Status is the HTTP status: 400, 401, 403, 500 or 503.
 	Status int
-	// Code is the error code of RFC 6750 §3.1; empty with 500 and 503, and if there was no token.
+	// Code is the error code of RFC 6750 §3.1; empty with 500 and 503, if there was no token, and if the client may not call.
 	Code string
 	// Detail may be shown to the caller.
 	Detail string
@@ -68,6 +68,8 @@ func refusalOf(kind error) Refusal {
 		return Refusal{Status: http.StatusUnauthorized, Code: "invalid_token", Detail: "the token is not valid"}
 	case errors.Is(kind, ErrInsufficientScope):
 		return Refusal{Status: http.StatusForbidden, Code: "insufficient_scope", Detail: "the token lacks a scope that is needed here"}
+	case errors.Is(kind, ErrForbidden):
+		return Refusal{Status: http.StatusForbidden, Detail: "this client may not call here"}
 	case errors.Is(kind, ErrUnavailable), errors.Is(kind, ErrClosed),
 		errors.Is(kind, context.Canceled), errors.Is(kind, context.DeadlineExceeded):
 		return Refusal{Status: http.StatusServiceUnavailable, Detail: "the token cannot be checked now"}

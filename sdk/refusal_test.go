@@ -69,6 +69,10 @@ func TestRefusal(t *testing.T) {
 			},
 		},
 		{
+			name: "a client that may not call", err: &sdk.VerifyError{Kind: sdk.ErrForbidden},
+			want: sdk.Refusal{Status: 403, Detail: "this client may not call here", Challenge: beginning},
+		},
+		{
 			name: "S15: unavailable", err: &sdk.VerifyError{Kind: sdk.ErrUnavailable},
 			want: sdk.Refusal{Status: 503, Detail: "the token cannot be checked now", RetryAfter: time.Second},
 		},

@@ -8,8 +8,8 @@ import (
 
 // tally counts what a verifier does.
 type tally struct {
-	remembered, accepted, invalid, insufficient, unavailable count.Counter // by outcome
-	signatures, records, introspections                      count.Counter // what had to be done for them
+	remembered, accepted, invalid, insufficient, forbidden, unavailable count.Counter // by outcome
+	signatures, records, introspections                                 count.Counter // what had to be done for them
 }
 
 // count counts the outcome of a token that was not answered from memory.
@@ -21,6 +21,8 @@ func (t *tally) count(err error) {
 		t.invalid.Inc()
 	case errors.Is(err, ErrInsufficientScope):
 		t.insufficient.Inc()
+	case errors.Is(err, ErrForbidden):
+		t.forbidden.Inc()
 	default:
 		t.unavailable.Inc()
 	}

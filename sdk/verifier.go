@@ -61,8 +61,8 @@ func (v *Verifier) Close() error {
 
 // Verify tells who presents the token, if it is good for what the policy asks. The identity is shared and does not change.
 //
-// Errors are *VerifyError of these kinds: ErrInvalidToken, ErrInsufficientScope, and ErrUnavailable if nothing can be said for the time
-// being. A caller that gives up at the end of ctx does not end what others wait for.
+// Errors are *VerifyError of these kinds: ErrInvalidToken, ErrInsufficientScope, ErrForbidden, and ErrUnavailable if nothing can be said
+// for the time being. A caller that gives up at the end of ctx does not end what others wait for.
 func (v *Verifier) Verify(ctx context.Context, token string, p Policy) (*Identity, error) {
 	if len(token) > maxToken {
 		v.engine.tally.invalid.Inc()
@@ -77,8 +77,8 @@ func (v *Verifier) Verify(ctx context.Context, token string, p Policy) (*Identit
 		}
 	}
 	i, err := v.verify(ctx, &presented{token: token, hash: hash, audience: v.audience, strict: p.Mode != Available})
-	if err == nil && !p.allows(i) {
-		err = &VerifyError{Kind: ErrInsufficientScope, Detail: "the token lacks a scope that is needed here", Scope: p.scope()}
+	if err == nil {
+		err = p.refuse(i)
 	}
 	v.engine.tally.count(err)
 	if err != nil {

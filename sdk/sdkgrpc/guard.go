@@ -16,7 +16,7 @@ import (
 // Guard lets calls reach a server's methods if their token is valid and meets the method's policy. It does not change, and is safe for
 // concurrent use.
 //
-// A call is refused with Unauthenticated if it has no valid token, PermissionDenied if the token's scopes are not enough or the
+// A call is refused with Unauthenticated if it has no valid token, PermissionDenied if its client or scopes are not the policy's or the
 // method has no policy, InvalidArgument if it has more than one token or a malformed one, and Unavailable if nothing can be said
 // about it now. The challenge of RFC 6750 §3 is in the trailer www-authenticate.
 //

@@ -19,7 +19,7 @@ import (
 
 func TestGuard(t *testing.T) {
 	verifier, issuer := newVerifier(t)
-	guard := newGuard(t, verifier, sdkgrpc.Policies{"/test.Who/*": sdk.RequireScope("inventory:read")})
+	guard := newGuard(t, verifier, sdkgrpc.Policies{"/test.Who/*": sdk.RequireScope("inventory:read").From(issuer.ClientID())})
 	conn := serve(t, newServer(guard.ServerOptions()...))
 	good := issuer.Token(inventory, "inventory:read")
 	const challenge = `Bearer realm="https://inventory.test"`
@@ -37,6 +37,7 @@ func TestGuard(t *testing.T) {
 		{name: "S02: a malformed header", authorization: []string{"Bearer a b"}, code: codes.InvalidArgument, challenge: challenge + `, error="invalid_request", `},
 		{name: "S03: expired", authorization: []string{"Bearer " + issuer.Mint(sdktest.Claims{Lifetime: -time.Hour})}, code: codes.Unauthenticated, challenge: challenge + `, error="invalid_token", `},
 		{name: "S08: a scope is missing", authorization: []string{"Bearer " + issuer.Token(inventory, "other")}, code: codes.PermissionDenied, challenge: challenge + `, error="insufficient_scope", `},
+		{name: "another client", authorization: []string{"Bearer " + issuer.Mint(sdktest.Claims{ClientID: "cl_another", Audience: []string{inventory}, Scopes: []string{"inventory:read"}})}, code: codes.PermissionDenied, challenge: challenge + "$"},
 		{name: "S11: two tokens", authorization: []string{"Bearer " + good, "Bearer " + good}, code: codes.InvalidArgument, challenge: challenge + `, error="invalid_request", `},
 	} {
 		for _, method := range []struct {

@@ -36,8 +36,8 @@
 //
 // Of a verifier, with the attributes countersign.issuer and countersign.audience:
 //
-//	countersign.sdk.verifications            by countersign.result: ok, invalid_token, insufficient_scope, unavailable; and by
-//	                                         countersign.answer: memory, or checked if there was more to do
+//	countersign.sdk.verifications            by countersign.result: ok, invalid_token, insufficient_scope, forbidden, unavailable;
+//	                                         and by countersign.answer: memory, or checked if there was more to do
 //	countersign.sdk.checks                   what had to be done for them, by countersign.check: signature, token_store, introspection
 //	countersign.sdk.cache.entries            tokens that are remembered
 //	countersign.sdk.cache.limit              tokens that there is room for

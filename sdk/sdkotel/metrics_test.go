@@ -119,6 +119,7 @@ func TestObserveVerifier(t *testing.T) {
 			_, _ = verifier.Verify(t.Context(), token, sdk.Policy{})
 		}
 		_, _ = verifier.Verify(t.Context(), jwt, sdk.RequireScope("write"))
+		_, _ = verifier.Verify(t.Context(), jwt, sdk.Policy{}.From("cl_another"))
 		issuer.RevokeClient("cl_gone")
 		synctest.Wait()
 		meters.read(t).expect(t, reading{
@@ -126,6 +127,7 @@ func TestObserveVerifier(t *testing.T) {
 			"countersign.sdk.verifications checked ok":                 2,
 			"countersign.sdk.verifications checked invalid_token":      2,
 			"countersign.sdk.verifications checked insufficient_scope": 1,
+			"countersign.sdk.verifications checked forbidden":          1,
 			"countersign.sdk.verifications checked unavailable":        0,
 			"countersign.sdk.checks signature":                         1,
 			"countersign.sdk.checks token_store":                       1,

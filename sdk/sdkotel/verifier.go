@@ -53,6 +53,7 @@ func (m *tokenMetrics) observe(p point, s *sdk.TokensState) {
 	p.count(m.verifications, s.Accepted, resultKey.String("ok"), checked)
 	p.count(m.verifications, s.Invalid, resultKey.String("invalid_token"), checked)
 	p.count(m.verifications, s.InsufficientScope, resultKey.String("insufficient_scope"), checked)
+	p.count(m.verifications, s.Forbidden, resultKey.String("forbidden"), checked)
 	p.count(m.verifications, s.Unavailable, resultKey.String("unavailable"), checked)
 	p.count(m.checks, s.Signatures, checkKey.String("signature"))
 	p.count(m.checks, s.Records, checkKey.String("token_store"))
