@@ -67,7 +67,7 @@ func goBlocks(t *testing.T, page string) (blocks []goBlock) {
 // surroundings are what statements on a page take for granted.
 const surroundings = `(
 	ctx context.Context, client *sdk.Client, source *sdk.TokenSource, verifier *sdk.Verifier, store *sdkredis.Store,
-	mux *http.ServeMux, items http.Handler, router *gin.Engine,
+	mux *http.ServeMux, items http.Handler, listItems, reserve http.HandlerFunc, router *gin.Engine,
 ) error {`
 
 // source makes a file of a block: of a whole one, of declarations, or of statements.

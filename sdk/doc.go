@@ -13,7 +13,7 @@
 //
 //	verifier, err := sdk.NewVerifier("https://auth.example.com", "https://inventory.example.com",
 //		sdk.WithCredentials("cl_…", sdk.SecretFile("/run/secrets/inventory")))
-//	mux.Handle("GET /items", verifier.Middleware(sdk.RequireScope("inventory:read"))(items))
+//	mux.Handle("GET /items", verifier.HandlerFunc(sdk.RequireScope("inventory:read"), listItems))
 //
 // Nothing here does I/O before the first token is asked for or looked at, and everything is safe for concurrent use. Values that hold
 // a token or a secret print as [redacted].

@@ -26,13 +26,11 @@ func ExampleNewVerifier() {
 	defer verifier.Close()
 
 	mux := http.NewServeMux()
-	mux.Handle("GET /items", verifier.Middleware(sdk.RequireScope("inventory:read"))(
-		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			caller, _ := sdk.FromContext(r.Context())
-			fmt.Fprintf(w, "items for %s", caller.ClientID())
-		})))
-	mux.Handle("POST /reservations", verifier.Middleware(sdk.RequireScope("inventory:write").Strict())(
-		http.NotFoundHandler()))
+	mux.Handle("GET /items", verifier.HandlerFunc(sdk.RequireScope("inventory:read"), func(w http.ResponseWriter, r *http.Request) {
+		caller, _ := sdk.FromContext(r.Context())
+		fmt.Fprintf(w, "items for %s", caller.ClientID())
+	}))
+	mux.Handle("POST /reservations", verifier.HandlerFunc(sdk.RequireScope("inventory:write").Strict(), http.NotFound))
 
 	token := issuer.Mint(sdktest.Claims{ClientID: "orders", Audience: []string{"https://inventory.example.com"}, Scopes: []string{"inventory:read"}})
 	for _, request := range []*http.Request{
@@ -66,12 +64,12 @@ func ExampleVerifier_Middleware() {
 	defer issuer.Close()
 	defer verifier.Close()
 
-	items := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "items") })
-	prices := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "prices") })
+	items := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "items") }
+	prices := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "prices") }
 
 	group := http.NewServeMux()
-	group.Handle("GET /inventory/items", items)
-	group.Handle("GET /inventory/prices", verifier.Middleware(sdk.RequireAnyScope("prices:read", "prices:write"))(prices))
+	group.HandleFunc("GET /inventory/items", items)
+	group.Handle("GET /inventory/prices", verifier.HandlerFunc(sdk.RequireAnyScope("prices:read", "prices:write"), prices))
 	mux := http.NewServeMux()
 	mux.Handle("/inventory/", verifier.Middleware(sdk.RequireScope("inventory:read"))(group))
 

@@ -20,6 +20,13 @@ func (v *Verifier) Middleware(p Policy) func(http.Handler) http.Handler {
 	}
 }
 
+// HandlerFunc returns f guarded as by [Verifier.Middleware], for a single route:
+//
+//	mux.Handle("GET /items", verifier.HandlerFunc(sdk.RequireScope("inventory:read"), listItems))
+func (v *Verifier) HandlerFunc(p Policy, f http.HandlerFunc) http.Handler {
+	return v.Middleware(p)(f)
+}
+
 // VerifyRequest checks the token of r, and returns r with the caller's identity in its context. [Verifier.Middleware] is made of it,
 // and so can be that of any framework on net/http. Errors are those of [BearerToken] and [Verifier.Verify], for
 // [Verifier.Reject].

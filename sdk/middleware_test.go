@@ -197,14 +197,14 @@ func TestMiddlewareWhileTheServerIsDown(t *testing.T) {
 
 func TestMiddlewareNested(t *testing.T) {
 	verifier, issuer := newGuarded(t)
-	write := verifier.Middleware(sdk.RequireScope("inventory:write"))
 	group := http.NewServeMux()
 	group.HandleFunc("GET /items/{id}", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.PathValue("id"))
 	})
-	group.Handle("POST /items/{id}", write(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	write := sdk.RequireScope("inventory:write")
+	group.Handle("POST /items/{id}", verifier.HandlerFunc(write, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.PathValue("id")+r.PostFormValue("amount"))
-	})))
+	}))
 	address := serve(t, verifier.Middleware(sdk.RequireScope("inventory:read"))(group)) + "/items/7"
 
 	for _, tt := range []struct {
