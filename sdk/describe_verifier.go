@@ -1,11 +1,11 @@
 package sdk
 
 import (
+	"encoding/json"
 	"time"
 )
 
-// VerifierState is how a verifier is at one moment, for a debug page and for metrics. It holds no token and no secret. Durations are in
-// nanoseconds in JSON, too.
+// VerifierState is how a verifier is at one moment, for a debug page and for metrics. It holds no token and no secret.
 type VerifierState struct {
 	Issuer      string           `json:"issuer"`
 	Audience    string           `json:"audience"`
@@ -16,18 +16,19 @@ type VerifierState struct {
 	StateFile   *StateFileState  `json:"state_file,omitempty"`  // nil: there is none
 }
 
-// RevocationState is what is known of revocations.
+// RevocationState is what is known of revocations. In JSON its durations are whole milliseconds, in members whose names end in _ms; they are
+// not read back from there.
 type RevocationState struct {
 	// Feed is "followed", "none" (the issuer has none, or [WithoutRevocation] was given), "unknown" before the issuer was reached, or
 	// "closed".
 	Feed string `json:"feed"`
 	// Bound and Grace are as configured. LeaseLeft is for how long strict routes go by memory, 0 if they do not; Age how long ago the
 	// revocations were last known to be all, and Good whether they ever were.
-	Bound     time.Duration `json:"bound"`
-	Grace     time.Duration `json:"grace"`
-	LeaseLeft time.Duration `json:"lease_left"`
+	Bound     time.Duration `json:"-"`
+	Grace     time.Duration `json:"-"`
+	LeaseLeft time.Duration `json:"-"`
 	Good      bool          `json:"good"`
-	Age       time.Duration `json:"age"`
+	Age       time.Duration `json:"-"`
 	// Generation and Sequence are how far the feed was followed, Entries how many revocations are held, by kind.
 	Generation   string         `json:"generation,omitempty"`
 	Sequence     uint64         `json:"sequence"`
@@ -39,6 +40,18 @@ type RevocationState struct {
 	Events       uint64         `json:"events"`
 	LastError    string         `json:"last_error,omitempty"`   // why the last poll did not succeed
 	StreamError  string         `json:"stream_error,omitempty"` // why the last stream ended
+}
+
+// MarshalJSON implements json.Marshaler.
+func (s RevocationState) MarshalJSON() ([]byte, error) {
+	type members RevocationState // without this method
+	return json.Marshal(struct {
+		members
+		Bound     int64 `json:"bound_ms"`
+		Grace     int64 `json:"grace_ms"`
+		LeaseLeft int64 `json:"lease_left_ms"`
+		Age       int64 `json:"age_ms"`
+	}{members(s), s.Bound.Milliseconds(), s.Grace.Milliseconds(), s.LeaseLeft.Milliseconds(), s.Age.Milliseconds()})
 }
 
 // KeysState is what is known of the issuer's keys.
