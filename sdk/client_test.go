@@ -241,6 +241,40 @@ func TestTokenSource_Refused(t *testing.T) {
 	}
 }
 
+// A readiness probe finds out what would fail the first call, and costs nothing once there is a token.
+func TestTokenSource_Ready(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := sdktest.New()
+		client := newClient(t, issuer, nil)
+		source := client.TokenSource(warehouse, "read")
+		issuer.Fail(sdktest.Failure{Status: http.StatusBadRequest, Code: "invalid_scope"}, sdktest.TokenEndpoint)
+		refused := (*sdk.TokenError)(nil)
+		if err := source.Ready(t.Context()); !errors.As(err, &refused) || refused.Code != "invalid_scope" {
+			t.Errorf("wrong scope: %v", err)
+		}
+		issuer.Heal()
+		time.Sleep(time.Minute)
+		for range 100 {
+			if err := source.Ready(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := issuer.Requests(sdktest.TokenEndpoint); n != 2 {
+			t.Errorf("%d requests for a token, want the refused one and another", n)
+		}
+		issuer.Down(true)
+		if err := source.Ready(t.Context()); err != nil {
+			t.Errorf("with a token at hand: %v", err)
+		}
+		time.Sleep(time.Hour)
+		hasty, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := source.Ready(hasty); !errors.Is(err, sdk.ErrUnavailable) {
+			t.Errorf("expired, and nobody to ask: %v", err)
+		}
+	})
+}
+
 func TestTokenSource_SecretThatIsNotThereIsToldAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := sdktest.New()

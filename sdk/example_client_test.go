@@ -94,6 +94,28 @@ func ExampleTokenSource_Token() {
 	// Output: [redacted] Bearer [inventory:read inventory:write] true
 }
 
+// A readiness probe of a service that calls others: it is not ready while it could not.
+func ExampleTokenSource_Ready() {
+	issuer := sdktest.New()
+	client, err := sdk.New(issuer.URL(), issuer.ClientID(), sdk.Secret("mistyped"), sdk.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+
+	source := client.TokenSource("https://inventory.example.com", "inventory:read") // the one that HTTPClient with the same arguments uses
+	ready := func(w http.ResponseWriter, r *http.Request) {
+		if err := source.Ready(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	}
+	probe := httptest.NewRecorder()
+	ready(probe, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	fmt.Print(probe.Code, " ", probe.Body)
+	// Output: 503 token request refused: invalid_client: client authentication failed
+}
+
 // What a service does that finds its token refused and does not use Transport.
 func ExampleTokenSource_Refresh() {
 	issuer := sdktest.New()

@@ -34,6 +34,13 @@ func (s *TokenSource) Token(ctx context.Context) (*Token, error) {
 	return token, nil
 }
 
+// Ready returns nil if there is a valid token, and else asks for one as Token does, whose error it returns. It is for readiness probes and
+// starts: a secret, scope or resource that is wrong is found out before the first call.
+func (s *TokenSource) Ready(ctx context.Context) error {
+	_, err := s.Token(ctx)
+	return err
+}
+
 // Refresh returns a token other than refused, which a resource would not have, say because it was revoked. If the source has another one by
 // now it is that one; else one is asked for, once for all who call, while Token goes on with the old one. To spare the
 // server, tokens are replaced this way three times at once and then every 10 s: an error tells if it is too soon, or if the
