@@ -50,6 +50,9 @@ func (i *Issuer) attempt(ctx context.Context, r *Request, at string, allowed tim
 		return answer, nil
 	}
 	answer.Body, err = read(resp.Body, r.Limit)
+	if errors.Is(err, errLarge) && resp.StatusCode >= http.StatusMultipleChoices { // a page, whose status says what there is to know
+		answer.Body, err = nil, nil
+	}
 	if errors.Is(err, errLarge) {
 		stop()
 		return nil, &Failure{Status: resp.StatusCode, Err: fmt.Errorf("ask %s: %w of %d bytes", at, err, r.Limit)}

@@ -16,13 +16,19 @@ const (
 	leastAge   = time.Minute
 	usualAge   = time.Hour // if the server does not say
 	longestAge = 24 * time.Hour
-	// A refresh that fails is tried again after a pause that doubles.
+	// A request that fails is made again after a pause that doubles.
 	leastPause   = 200 * time.Millisecond
 	longestPause = 10 * time.Second
+	urgentPause  = time.Second // while there is no metadata, so that nothing can be done
 )
 
-// ErrClosed means that the Issuer was closed, and holds no metadata.
-var ErrClosed = errors.New("closed")
+var (
+	// ErrClosed means that the Issuer was closed, and holds no metadata.
+	ErrClosed = errors.New("closed")
+	// ErrNotIssuer means that what answers at the issuer's address is not this issuer: its metadata is that of another one, or cannot be
+	// read, or there is none.
+	ErrNotIssuer = errors.New("not this issuer")
+)
 
 // operationMetadata is the name that package sdk gives its users.
 const operationMetadata = "countersign.metadata"
@@ -59,7 +65,8 @@ func (d *discovery) close() {
 }
 
 // Metadata returns the server's metadata: what is held, or the outcome of a request that all callers share and that none of them can
-// cancel. After a failed one the next is made no sooner than 0.2 to 10 s later; until then its error is returned.
+// cancel. After a failed one the next is made a while later, up to 1 s and, if metadata is held or the server asks for it, 10 s; until then
+// its error is returned.
 func (i *Issuer) Metadata(ctx context.Context) (*Metadata, error) {
 	d := &i.discovery
 	d.mu.Lock()
@@ -101,7 +108,6 @@ func (i *Issuer) takeOff(caller context.Context) {
 func (i *Issuer) settle(ctx context.Context, f *flight, held *Metadata, age time.Duration, err error) {
 	d := &i.discovery
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if err != nil && d.closed {
 		err = ErrClosed
 	}
@@ -110,38 +116,55 @@ func (i *Issuer) settle(ctx context.Context, f *flight, held *Metadata, age time
 	close(f.done)
 	if err == nil {
 		d.held, d.until, d.failed, d.failures = held, time.Now().Add(age), nil, 0
-		return
+	} else {
+		d.failed, d.pause = err, time.Now().Add(d.backoff(err))
+		d.failures++
 	}
-	wait := min(leastPause<<min(d.failures, 10), longestPause)
-	wait = wait/2 + rand.N(wait/2) //nolint:gosec // jitter, not a secret
-	if failure := (*Failure)(nil); errors.As(err, &failure) {
-		wait = max(wait, min(failure.RetryAfter, longestPause))
-	}
-	d.failed, d.pause = err, time.Now().Add(wait)
-	d.failures++
-	if d.held != nil && !d.closed {
+	worn := err != nil && d.held != nil && !d.closed
+	d.mu.Unlock()
+	if worn { // told without the lock: who listens may be in need of metadata himself
 		i.config.Log.WarnContext(ctx, "metadata of the authorization server not refreshed, the last is used", "issuer", i.config.Identifier, "error", err)
 	}
 }
 
-// discover asks at one location after the other until one is known there.
+// backoff is how long to wait after a failure. d.mu is held.
+func (d *discovery) backoff(err error) time.Duration {
+	longest := longestPause
+	if d.held == nil {
+		longest = urgentPause
+	}
+	wait := min(leastPause<<min(d.failures, 10), longest)
+	wait = wait/2 + rand.N(wait/2) //nolint:gosec // jitter, not a secret
+	if failure := (*Failure)(nil); errors.As(err, &failure) {
+		wait = max(wait, min(failure.RetryAfter, longestPause))
+	}
+	return wait
+}
+
+// discover asks at one location after the other until this issuer's metadata is there. What else is there says nothing of the next: many
+// a server answers every path that it does not know with a page, or leads to one.
 func (i *Issuer) discover(ctx context.Context) (*Metadata, time.Duration, error) {
-	var unknown []string
+	var wrong []string
 	for _, location := range i.locations {
 		answer, err := i.Do(ctx, Request{
 			Operation: operationMetadata, Method: http.MethodGet, URL: location, Limit: MetadataLimit,
 			Header: http.Header{"Accept": {"application/json"}},
 		})
+		if failure := (*Failure)(nil); errors.As(err, &failure) && failure.decided() {
+			wrong = append(wrong, err.Error())
+			continue
+		}
 		if err != nil {
 			return nil, 0, fmt.Errorf("get metadata: %w", err)
 		}
 		if answer.Status != http.StatusOK {
-			unknown = append(unknown, fmt.Sprintf("%s answers %d", location, answer.Status))
+			wrong = append(wrong, fmt.Sprintf("%s answers %d", location, answer.Status))
 			continue
 		}
 		held, err := ParseMetadata(answer.Body, i.config.Identifier)
 		if err != nil {
-			return nil, 0, fmt.Errorf("read metadata of %s: %w", location, err)
+			wrong = append(wrong, fmt.Sprintf("read metadata of %s: %s", location, err))
+			continue
 		}
 		age, said := answer.MaxAge()
 		if !said {
@@ -149,5 +172,5 @@ func (i *Issuer) discover(ctx context.Context) (*Metadata, time.Duration, error)
 		}
 		return held, min(max(age, leastAge), longestAge), nil
 	}
-	return nil, 0, fmt.Errorf("find metadata: %s; is %q the issuer?", strings.Join(unknown, ", "), i.config.Identifier)
+	return nil, 0, fmt.Errorf("%w: %s; is %q the issuer?", ErrNotIssuer, strings.Join(wrong, "; "), i.config.Identifier)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -124,17 +125,142 @@ func TestMetadataIsAskedForOnce(t *testing.T) {
 }
 
 func TestAfterAFailureMetadataIsLeftAloneForAWhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i, n := open(t, func(http.ResponseWriter, *http.Request) { panic(errors.New("connection refused")) }, nil)
-		for range 600_000 / 50 { // ten minutes
-			if _, err := i.Metadata(t.Context()); err == nil || !strings.Contains(err.Error(), "connection refused") {
-				t.Fatalf("got %v", err)
+	for _, tt := range []struct {
+		name        string
+		held        bool
+		least, most int // requests within ten minutes
+	}{
+		{"none is held: every 0.5 to 1 s in the long run", false, 600, 1300},
+		{"some is held: every 5 to 10 s", true, 60, 130},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				down := !tt.held
+				i, n := open(t, func(w http.ResponseWriter, _ *http.Request) {
+					if down {
+						panic(errors.New("connection refused"))
+					}
+					say(w, http.StatusOK, metadata(identifier))
+				}, nil)
+				if tt.held {
+					if _, err := i.Metadata(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					down = true
+					time.Sleep(2 * time.Hour)
+				}
+				before := n.count()
+				for range 600_000 / 50 {
+					if _, err := i.Metadata(t.Context()); (err == nil) != tt.held {
+						t.Fatalf("got %v", err)
+					}
+					time.Sleep(50 * time.Millisecond)
+				}
+				if asked := n.count() - before; asked < tt.least || asked > tt.most {
+					t.Errorf("asked %d times within 10 minutes", asked)
+				}
+			})
+		})
+	}
+}
+
+// Many a server has a page for every path that it does not know, or leads to one.
+func TestMetadataIsSoughtBehindPages(t *testing.T) {
+	const tenant = identifier + "/t"
+	for _, tt := range []struct {
+		name string
+		page http.HandlerFunc
+		want string // of the error where there is no metadata either
+	}{
+		{"404", status(404), "answers 404"},
+		{"403", status(403), "answers 403"},
+		{"a page", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, "<html>") }, "not strict JSON"},
+		{"a large page", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, strings.Repeat("x", 300<<10)) }, "above the limit"},
+		{"a form to log in by", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/login")
+			say(w, 302, "")
+		}, "redirects are not followed"},
+		{"the root's metadata", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, metadata(identifier)) }, "equal byte for byte"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			found := true
+			i, n := open(t, func(w http.ResponseWriter, r *http.Request) {
+				if found && r.URL.Path == "/t/.well-known/openid-configuration" {
+					say(w, 200, metadata(tenant))
+					return
+				}
+				tt.page(w, r)
+			}, func(c *issuer.Config) { c.Identifier = tenant })
+			if m, err := i.Metadata(t.Context()); err != nil || m.Issuer != tenant || n.count() != 3 {
+				t.Errorf("got %v, asked %q", err, n.asked)
 			}
-			time.Sleep(50 * time.Millisecond)
-		}
-		// At most one in 5 s in the long run, which is half the longest pause, and never less than one in 10 s.
-		if n.count() < 60 || n.count() > 130 {
-			t.Errorf("asked %d times within 10 minutes", n.count())
+			found = false
+			i, _ = open(t, n.serve, func(c *issuer.Config) { c.Identifier = tenant })
+			if _, err := i.Metadata(t.Context()); !errors.Is(err, issuer.ErrNotIssuer) || strings.Count(err.Error(), tt.want) != 3 {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAServerThatIsDownMayBeTheIssuer(t *testing.T) {
+	redirect := func(w http.ResponseWriter, _ *http.Request) { say(w, 302, "") }
+	for _, tt := range []struct {
+		name  string
+		order []http.HandlerFunc // what the addresses answer, each once
+	}{
+		{"503", []http.HandlerFunc{status(503), status(503)}},
+		{"404, then 503 at the next location", []http.HandlerFunc{status(404), status(503), status(503)}},
+		{"one address redirects, the other is down", []http.HandlerFunc{status(503), redirect}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			calls := 0
+			i, _ := open(t, func(w http.ResponseWriter, r *http.Request) {
+				calls++
+				tt.order[min(calls, len(tt.order))-1](w, r)
+			}, two)
+			if _, err := i.Metadata(t.Context()); err == nil || errors.Is(err, issuer.ErrNotIssuer) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// needy is a log whose reader needs the very thing that the log is about.
+type needy struct {
+	slog.Handler
+	need func()
+}
+
+func (n needy) Enabled(context.Context, slog.Level) bool { return true }
+
+func (n needy) Handle(context.Context, slog.Record) error {
+	n.need()
+	return nil
+}
+
+func TestTheLogMayNeedMetadata(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var i *issuer.Issuer
+		told := 0
+		log := slog.New(needy{slog.DiscardHandler, func() {
+			told++
+			_, _ = i.Metadata(t.Context())
+		}})
+		down := false
+		i, _ = open(t, func(w http.ResponseWriter, _ *http.Request) {
+			if down {
+				panic(errors.New("connection refused"))
+			}
+			say(w, http.StatusOK, metadata(identifier))
+		}, func(c *issuer.Config) { c.Log = log })
+		_, _ = i.Metadata(t.Context())
+		down = true
+		time.Sleep(2 * time.Hour)
+		_, _ = i.Metadata(t.Context())
+		synctest.Wait()
+		if told != 2 { // the address is down, and the metadata old
+			t.Errorf("told %d times", told)
 		}
 	})
 }

@@ -32,12 +32,15 @@ func TestTheNextAddressIsAsked(t *testing.T) {
 		{"502", status(502), 2, ""},
 		{"503", status(503), 2, ""},
 		{"504", status(504), 2, ""},
+		{"503 with a large page", large(503), 2, ""},
+		{"429 with a large page", large(429), 2, ""},
 		{"400 is an answer", status(400), 1, ""},
+		{"404 with a large page is an answer", large(404), 1, ""},
 		{"401 is an answer", status(401), 1, ""},
 		{"404 is an answer", status(404), 1, ""},
 		{"redirect", status(302), 1, "redirects are not followed"},
 		{"307", status(307), 1, "redirects are not followed"},
-		{"too large", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, strings.Repeat("x", 1025)) }, 1, "above the limit of 1024 bytes"},
+		{"too large", large(200), 1, "above the limit of 1024 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -64,6 +67,10 @@ func TestTheNextAddressIsAsked(t *testing.T) {
 
 func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { say(w, code, "") }
+}
+
+func large(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { say(w, code, strings.Repeat("x", 1025)) }
 }
 
 func TestAnAddressThatHangsIsAskedOnce(t *testing.T) {

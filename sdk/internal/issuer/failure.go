@@ -30,6 +30,9 @@ func (f *Failure) Error() string { return f.Err.Error() }
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Err }
 
+// decided tells whether the server answered, with something that can be no answer and that it will say again.
+func (f *Failure) decided() bool { return f.Status != 0 && !f.again }
+
 // and adds what happened at the address asked after that of f. f may be nil.
 func (f *Failure) and(next *Failure) *Failure {
 	if f == nil {
@@ -37,7 +40,7 @@ func (f *Failure) and(next *Failure) *Failure {
 	}
 	sum := *next
 	sum.Err = fmt.Errorf("%w; %w", f.Err, next.Err)
-	sum.RetryAfter = max(f.RetryAfter, next.RetryAfter)
+	sum.RetryAfter, sum.again = max(f.RetryAfter, next.RetryAfter), f.again || next.again
 	if next.Status == 0 {
 		sum.Status = f.Status
 	}
