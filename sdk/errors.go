@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/countersign/countersign/sdk/internal/issuer"
 )
 
 // What went wrong, for [errors.Is]. The called side answers the first four as RFC 6750 §3.1 has it.
@@ -20,6 +22,9 @@ var (
 	ErrForbidden = errors.New("client not allowed")
 	// ErrUnavailable: nothing can be said, since the authorization server cannot be asked. It is never a verdict on a token. 503.
 	ErrUnavailable = errors.New("authorization server unavailable")
+	// ErrNotIssuer: what answers at the issuer's address is not this issuer: its metadata is that of another one, cannot be read, or is
+	// not there (RFC 8414 §3.3). The issuer was mistyped, most likely. It comes with ErrUnavailable; a [TokenSource] tells it at once.
+	ErrNotIssuer = issuer.ErrNotIssuer
 	// ErrClosed: the Client or Verifier was closed.
 	ErrClosed = errors.New("closed")
 )

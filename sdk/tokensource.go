@@ -24,8 +24,8 @@ type TokenSource struct {
 // Token returns a valid token. If one is held, which is nearly always, it takes some nanoseconds, neither locks nor allocates, and does not
 // look at ctx. Otherwise it waits for the request, which goes on if the caller leaves: until ctx ends, and no longer than [WithMaxWait].
 //
-// Errors: a *[TokenError] with Code if the server refused, which is known at once and for a while remembered; ErrUnavailable, with the
-// last failure as its cause, if none came in time; the error of ctx; ErrClosed.
+// Errors: a *[TokenError] with Code if the server refused, or ErrNotIssuer, both of which are known at once and for a while remembered;
+// ErrUnavailable, with the last failure as its cause, if none came in time; the error of ctx; ErrClosed.
 func (s *TokenSource) Token(ctx context.Context) (*Token, error) {
 	token, err := s.source.Value(ctx)
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *Client) ask(resource string, scopes []string) fetchFunc {
 
 // permanent tells of an error that asking again soon will not cure.
 func permanent(err error) bool {
-	if local := (*secretError)(nil); errors.As(err, &local) {
+	if local := (*secretError)(nil); errors.As(err, &local) || errors.Is(err, ErrNotIssuer) {
 		return true
 	}
 	refused := (*TokenError)(nil)
