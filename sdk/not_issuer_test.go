@@ -12,21 +12,25 @@ import (
 	"github.com/countersign/countersign/sdk/sdktest"
 )
 
-// notIssuers are the ways in which an issuer may be mistyped.
-var notIssuers = []struct {
+type notIssuer struct {
 	name  string
 	wrong func(*sdktest.Issuer)
-}{
-	{"metadata of another issuer", func(i *sdktest.Issuer) { i.WrongIssuer("https://other.test") }},
-	{"404 everywhere", func(i *sdktest.Issuer) { i.Replace(sdktest.MetadataEndpoint, http.NotFoundHandler()) }},
-	{"pages", func(i *sdktest.Issuer) { i.Replace(sdktest.MetadataEndpoint, answers(http.StatusOK, "<html>")) }},
-	{"redirects", func(i *sdktest.Issuer) {
-		i.Replace(sdktest.MetadataEndpoint, http.RedirectHandler("/login", http.StatusFound))
-	}},
+}
+
+// notIssuers are the ways in which an issuer may be mistyped.
+func notIssuers() []notIssuer {
+	return []notIssuer{
+		{"metadata of another issuer", func(i *sdktest.Issuer) { i.WrongIssuer("https://other.test") }},
+		{"404 everywhere", func(i *sdktest.Issuer) { i.Replace(sdktest.MetadataEndpoint, http.NotFoundHandler()) }},
+		{"pages", func(i *sdktest.Issuer) { i.Replace(sdktest.MetadataEndpoint, answers(http.StatusOK, "<html>")) }},
+		{"redirects", func(i *sdktest.Issuer) {
+			i.Replace(sdktest.MetadataEndpoint, http.RedirectHandler("/login", http.StatusFound))
+		}},
+	}
 }
 
 func TestTokenSource_NotTheIssuerIsToldAtOnce(t *testing.T) {
-	for _, tt := range notIssuers {
+	for _, tt := range notIssuers() {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				issuer := sdktest.New()
@@ -56,7 +60,7 @@ func TestTokenSource_NotTheIssuerIsToldAtOnce(t *testing.T) {
 
 // A server that had metadata once is not taken for another one because of what a broken proxy says.
 func TestTokenSource_TheIssuerStaysTheIssuer(t *testing.T) {
-	for _, tt := range notIssuers {
+	for _, tt := range notIssuers() {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				issuer := sdktest.New()
@@ -73,7 +77,7 @@ func TestTokenSource_TheIssuerStaysTheIssuer(t *testing.T) {
 }
 
 func TestVerifier_NotTheIssuerIs503(t *testing.T) {
-	for _, tt := range notIssuers {
+	for _, tt := range notIssuers() {
 		t.Run(tt.name, func(t *testing.T) {
 			for name, opts := range map[string][]sdk.VerifierOption{
 				"with revocation": nil, "without": {sdk.WithoutRevocation()},

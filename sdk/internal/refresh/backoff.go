@@ -24,15 +24,17 @@ type backoff struct {
 }
 
 // add takes a failure. The pause is drawn from nothing to a bound that doubles (full jitter). The bound's own limit is lower the nearer
-// the held value is to its end, so that no pause sleeps over that.
+// the held value is to its end, so that no pause sleeps over that. Those who were sent away together, with the same Retry-After, come
+// back within a tenth of it.
 func (b *backoff) add(err error, retryAfter, remaining time.Duration) {
 	now := time.Now()
 	b.err = err
 	b.longest = min(max(remaining/3, waitersPause), longestPause)
 	bound := min(firstPause<<min(b.failures, 16), b.longest)
 	b.failures++
-	b.floor = now.Add(min(retryAfter, maxRetryAfter))
-	b.next = b.floor.Add(jitter(bound))
+	away := min(retryAfter, maxRetryAfter)
+	b.floor = now.Add(away)
+	b.next = b.floor.Add(jitter(max(bound, away/10)))
 }
 
 // hurry brings the next attempt nearer if the pause was drawn for times when nobody waits. It tells whether it did.

@@ -10,7 +10,7 @@ import (
 // are guarded by the source's mu; value and err may be read once done is closed.
 type flight[T any] struct {
 	cancel  context.CancelFunc
-	done    chan struct{} // closed when the goroutine is at its end
+	done    chan struct{} // closed at its end
 	wake    chan struct{} // the pause became shorter
 	refused *T            // the value that must not come back, or nil
 	waiters int           // callers that have no value and stay for all retries
@@ -37,12 +37,11 @@ func (s *Source[T]) start(refused *T) *flight[T] {
 	s.flight = f
 	s.backoff.forget(time.Now())
 	s.settle()
-	go s.fly(ctx, f)
+	s.running.Go(func() { s.fly(ctx, f) })
 	return f
 }
 
 func (s *Source[T]) fly(ctx context.Context, f *flight[T]) {
-	defer close(f.done)
 	defer f.cancel()
 	for s.pause(ctx, f) {
 		s.mu.Lock()
@@ -89,37 +88,46 @@ func (s *Source[T]) wanted(f *flight[T]) bool {
 	return f.waiters > 0 || f.turn.forced > 0 || s.held != nil && !time.Now().Before(s.held.stale)
 }
 
-// attempted takes the outcome of an attempt and tells whether it was the last one.
+// attempted takes the outcome of an attempt and tells whether it was the last one. The log hears without the lock: who listens may want
+// the value himself.
 func (s *Source[T]) attempted(ctx context.Context, f *flight[T], grant Grant[T], err error) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	over, say := s.outcome(ctx, f, grant, err)
+	s.mu.Unlock()
+	if say != nil {
+		say()
+	}
+	return over
+}
+
+// outcome returns whether the attempt was the last one, and what tells the log; nil: there is nothing to tell.
+func (s *Source[T]) outcome(ctx context.Context, f *flight[T], grant Grant[T], err error) (over bool, say func()) {
 	switch {
 	case s.closed:
 		s.end(f, nil, ErrClosed)
-		return true
+		return true, nil
 	case err == nil:
-		s.land(ctx, f, grant)
-		return true
+		return true, s.land(ctx, f, grant)
 	}
 	s.totals.failed(err)
+	about := []slog.Attr{slog.Any("error", err), slog.Bool("valid", s.held != nil)}
 	if s.config.Permanent(err) {
 		s.refusal.add(err)
-		s.config.Log.LogAttrs(ctx, slog.LevelError, "refresh refused", slog.Any("error", err), slog.Bool("valid", s.held != nil))
 		s.end(f, nil, err)
-		return true
+		return true, func() { s.config.Log.LogAttrs(ctx, slog.LevelError, "refresh refused", about...) }
 	}
 	if s.backoff.failures == 0 {
-		s.config.Log.LogAttrs(ctx, slog.LevelWarn, "refresh fails", slog.Any("error", err), slog.Bool("valid", s.held != nil))
+		say = func() { s.config.Log.LogAttrs(ctx, slog.LevelWarn, "refresh fails", about...) }
 	}
 	s.backoff.add(err, s.config.RetryAfter(err), s.remaining())
 	f.turn.err = err
 	close(f.turn.failed)
 	f.turn = newTurn(f)
 	if s.wanted(f) {
-		return false
+		return false, say
 	}
 	s.end(f, nil, err)
-	return true
+	return true, say
 }
 
 // remaining is how long the held value is valid.
@@ -132,9 +140,11 @@ func (s *Source[T]) remaining() time.Duration {
 
 // land takes the value. One that comes so late that its life is over by our count goes to those who wait, as the issuer may count
 // from later on, and is not kept.
-func (s *Source[T]) land(ctx context.Context, f *flight[T], grant Grant[T]) {
-	if s.backoff.failures > 0 {
-		s.config.Log.LogAttrs(ctx, slog.LevelInfo, "refresh succeeds again", slog.Int("failures", s.backoff.failures))
+func (s *Source[T]) land(ctx context.Context, f *flight[T], grant Grant[T]) (say func()) {
+	if failures := s.backoff.failures; failures > 0 {
+		say = func() {
+			s.config.Log.LogAttrs(ctx, slog.LevelInfo, "refresh succeeds again", slog.Int("failures", failures))
+		}
 	}
 	s.backoff, s.refusal = backoff{}, refusal{}
 	s.totals.landed()
@@ -144,10 +154,12 @@ func (s *Source[T]) land(ctx context.Context, f *flight[T], grant Grant[T]) {
 		s.totals.expires = next.expires
 	}
 	s.end(f, grant.Value, nil)
+	return say
 }
 
 func (s *Source[T]) end(f *flight[T], value *T, err error) {
 	f.value, f.err = value, err
+	close(f.done)
 	s.flight = nil
 	s.settle()
 }

@@ -225,7 +225,32 @@ func TestRetryAfter(t *testing.T) {
 		if len(i.times()) != 2 {
 			t.Fatalf("%d attempts in 10 s, want 2", len(i.times()))
 		}
-		within(t, "second attempt", i.times()[1].Sub(i.times()[0]), 5*time.Second, 5*time.Second+100*time.Millisecond)
+		within(t, "second attempt", i.times()[1].Sub(i.times()[0]), 5*time.Second, 5*time.Second+500*time.Millisecond)
+	})
+}
+
+func TestRetryAfter_SpreadsThoseWhoWereSentAwayTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuers := make([]*issuer, 200)
+		var callers sync.WaitGroup
+		for n := range issuers {
+			issuers[n] = &issuer{fails: errBusy, retry: 30 * time.Second}
+			s := issuers[n].source(t)
+			callers.Go(func() {
+				for issuers[n].requests() < 2 {
+					_, _ = s.Value(t.Context())
+					time.Sleep(time.Second)
+				}
+			})
+		}
+		callers.Wait()
+		first, last := time.Hour, time.Duration(0)
+		for _, i := range issuers {
+			away := i.times()[1].Sub(i.times()[0])
+			first, last = min(first, away), max(last, away)
+		}
+		within(t, "first", first, 30*time.Second, 31*time.Second)
+		within(t, "last", last, 32*time.Second, 33*time.Second)
 	})
 }
 

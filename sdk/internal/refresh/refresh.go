@@ -88,6 +88,7 @@ type Source[T any] struct {
 	held    *life[T]    // nil: no valid value
 	timer   *time.Timer // calls settle when held is next to change its phase; nil: never needed yet
 	flight  *flight[T]  // nil: no fetch under way
+	running sync.WaitGroup
 	backoff backoff
 	refusal refusal
 	forced  bucket
@@ -163,7 +164,7 @@ func (s *Source[T]) Replace(ctx context.Context, refused *T) (*T, error) {
 		s.mu.Unlock()
 		return value, nil
 	}
-	turn, err := s.force(refused)
+	turn, err := s.force(ctx, refused)
 	s.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -176,14 +177,11 @@ func (s *Source[T]) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.settle()
-	f := s.flight
-	if f != nil {
-		f.cancel()
+	if s.flight != nil {
+		s.flight.cancel()
 	}
 	s.mu.Unlock()
-	if f != nil {
-		<-f.done
-	}
+	s.running.Wait()
 }
 
 // settle publishes what Value returns without another look, and sets the timer for when that has to change. It is called with mu held

@@ -3,6 +3,7 @@ package refresh_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -223,6 +224,58 @@ func TestClose_WithValidValue(t *testing.T) {
 		s.Close()
 		if _, err := s.Value(t.Context()); !errors.Is(err, refresh.ErrClosed) {
 			t.Errorf("error %v, want ErrClosed", err)
+		}
+	})
+}
+
+// listener is a log whose reader does something of its own with every record.
+type listener struct {
+	slog.Handler
+	hear func()
+}
+
+func (l listener) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l listener) Handle(context.Context, slog.Record) error {
+	l.hear()
+	return nil
+}
+
+// A log may be sent by somebody who needs a value for that, and may be slow.
+func TestLog_HoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{lifetime: 100 * time.Second}
+		var s source
+		heard := 0
+		s = refresh.New(refresh.Config[token]{
+			Fetch:     i.fetch,
+			Permanent: func(err error) bool { return errors.Is(err, errRefused) },
+			Log: slog.New(listener{slog.DiscardHandler, func() {
+				heard++
+				_, _ = s.Value(t.Context())
+				time.Sleep(time.Minute)
+			}}),
+		})
+		value(t, s)
+		for _, fails := range []error{errDown, nil, errRefused} {
+			i.fail(fails)
+			time.Sleep(80 * time.Second)
+			began := time.Now()
+			value(t, s)
+			synctest.Wait()
+			_ = s.Describe()
+			within(t, "held up", time.Since(began), 0, 0)
+		}
+		time.Sleep(time.Minute) // what is held has expired
+		i.fail(errRefused)
+		began := time.Now()
+		if _, err := s.Value(t.Context()); !errors.Is(err, errRefused) {
+			t.Errorf("error %v, want the refusal", err)
+		}
+		within(t, "held up", time.Since(began), 0, 0)
+		s.Close()
+		if heard < 3 {
+			t.Errorf("heard %d times", heard)
 		}
 	})
 }

@@ -162,3 +162,22 @@ func TestReplace_WithoutAValue(t *testing.T) {
 		}
 	})
 }
+
+func TestReplace_CallersWhoAreGoneUseUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{lifetime: time.Hour}
+		s := i.source(t)
+		old := value(t, s)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 10 {
+			if _, err := s.Replace(gone, old); !errors.Is(err, context.Canceled) {
+				t.Errorf("error %v, want Canceled", err)
+			}
+			synctest.Wait()
+		}
+		if v, err := s.Replace(t.Context(), old); err != nil || v.n != 2 {
+			t.Errorf("%v, %v; want value 2", v, err)
+		}
+	})
+}

@@ -41,9 +41,12 @@ func (s *Source[T]) wait(ctx context.Context) (*T, error) {
 }
 
 // force joins the flight, or starts one, that replaces the held value. mu is held.
-func (s *Source[T]) force(refused *T) (*turn[T], error) {
+func (s *Source[T]) force(ctx context.Context, refused *T) (*turn[T], error) {
 	if err := s.refusal.current(); err != nil {
 		return nil, err
+	}
+	if err := ctx.Err(); err != nil { // who is gone already must not use up what others may need
+		return nil, &LeftError{Reason: err, Last: s.backoff.err}
 	}
 	f := s.flight
 	if f == nil {
