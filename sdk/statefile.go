@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -164,7 +163,7 @@ func (e *engine) restore(ctx context.Context) bool {
 }
 
 func readState(path string) (*savedState, error) {
-	f, err := os.Open(path) //nolint:gosec // G304: the path is the configuration's
+	f, err := os.OpenFile(path, os.O_RDONLY|noWait, 0) //nolint:gosec // G304: the path is the configuration's
 	if err != nil {
 		return nil, err
 	}
@@ -173,9 +172,8 @@ func readState(path string) (*savedState, error) {
 	if err != nil {
 		return nil, err
 	}
-	const writableByOthers = 0o022
-	if !info.Mode().IsRegular() || runtime.GOOS != "windows" && info.Mode().Perm()&writableByOthers != 0 {
-		return nil, fmt.Errorf("%s is no file that only its owner may write to (mode %s)", path, info.Mode())
+	if !info.Mode().IsRegular() || !onlyOurs(info) {
+		return nil, fmt.Errorf("%s is no file of this user's that only its owner may write to (mode %s)", path, info.Mode())
 	}
 	text, err := io.ReadAll(io.LimitReader(f, stateLimit+1))
 	if err != nil {
