@@ -14,6 +14,7 @@ var (
 	errBusy      = errors.New("too many introspections at once")
 	errMisplaced = errors.New("the introspection endpoint answered for another token")
 	errCutOff    = errors.New("the introspection endpoint cannot be asked")
+	errNoClient  = errors.New("neither client_id nor azp is in the answer; with WithLegacyTokens sub is taken for them")
 )
 
 // askAgain is how soon after the server could not be asked about a token it is asked about it again, while the last answer is gone by.
@@ -32,7 +33,8 @@ func (e *engine) joinable(p *presented) time.Duration {
 	return flight.AnyAge
 }
 
-// introspection returns the exchange about a token. What it finds takes the place of what was remembered, also when nobody waits any more.
+// introspection returns the exchange about a token. What it finds takes the place of what was remembered, also when nobody waits any more,
+// but not of what a newer exchange finds.
 func (e *engine) introspection(p presented) flight.Call[*entry] {
 	return func(ctx context.Context) (*entry, error) {
 		leave := e.enter(p.known)
@@ -43,7 +45,7 @@ func (e *engine) introspection(p presented) flight.Call[*entry] {
 		e.tally.introspections.Inc()
 		began, remembered := time.Now(), e.cache.Entry(&p.hash)
 		f, err := e.authority.lookUpIntrospection(ctx, p.token)
-		if err == nil {
+		if err == nil && !hasHeader(p.token) { // a JWT says of itself what it is
 			err = e.fits(ctx, &p, f)
 		}
 		if err != nil {
@@ -61,7 +63,8 @@ func (e *engine) introspection(p presented) flight.Call[*entry] {
 		if f.fresh == 0 {
 			k.Value.usable = began.Add(e.config.bound)
 		}
-		if !hasHeader(p.token) {
+		// One that was overtaken may have been taken back since: a newer exchange says so.
+		if !hasHeader(p.token) && !flight.Overtaken(ctx) {
 			e.remember(k, p.audience)
 		}
 		return k, nil
@@ -86,8 +89,12 @@ func (e *engine) enter(known bool) (leave func()) {
 	}
 }
 
-// fits sees to it that the answer is about the token: an opaque token of Countersign says its own jti.
+// fits sees to it that the answer is about the token, an opaque one, and says enough of it: whose it is, since nothing else does. Countersign's
+// say their own jti.
 func (e *engine) fits(ctx context.Context, p *presented, f *found) error {
+	if err := e.named(f); err != nil {
+		return err
+	}
 	id, ok := opaqueID(p.token)
 	if !ok || !e.countersign(ctx) {
 		return nil
@@ -96,6 +103,22 @@ func (e *engine) fits(ctx context.Context, p *presented, f *found) error {
 		return errMisplaced
 	}
 	f.subject.TokenID = id
+	return nil
+}
+
+// named sees to it that client and subject have names. A client may well stand for the subject, but a subject for the client only where
+// that was asked for: a user can be called as a client is (RFC 9700 §4.15).
+func (e *engine) named(f *found) error {
+	i := f.identity
+	if i.clientID == "" && e.config.legacy {
+		i.clientID, f.subject.ClientID = i.subject, i.subject
+	}
+	if i.clientID == "" {
+		return &VerifyError{Kind: ErrInvalidToken, Detail: "the authorization server does not say whose token it is", Err: errNoClient}
+	}
+	if i.subject == "" {
+		i.subject = i.clientID
+	}
 	return nil
 }
 
@@ -168,7 +191,11 @@ func (e *engine) confirmed(p *presented, k, answer *entry) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.feedState.Load() == feedFollowed && e.feed.Refuses(&answer.Value.subject) {
+	subject := &answer.Value.subject
+	if k.Value.key != nil {
+		subject = &k.Value.subject // the answer does not say by which key it is signed, and need not say more than that it is active
+	}
+	if e.feedState.Load() == feedFollowed && e.feed.Refuses(subject) { // it may have been taken back since the answer was made
 		return nil, errTakenBack()
 	}
 	if k.Value.key == nil {
@@ -180,13 +207,21 @@ func (e *engine) confirmed(p *presented, k, answer *entry) (*Identity, error) {
 // sameToken tells whether two descriptions may be of one token. What one does not say speaks for neither.
 func sameToken(a, b *Identity) bool {
 	for _, pair := range [...][2]string{
-		{a.tokenID, b.tokenID}, {a.clientID, b.clientID}, {a.subject, b.subject}, {a.issuer, b.issuer},
+		{a.tokenID, b.tokenID}, {saidClient(a), saidClient(b)}, {a.subject, b.subject}, {a.issuer, b.issuer},
 	} {
 		if pair[0] != "" && pair[1] != "" && pair[0] != pair[1] {
 			return false
 		}
 	}
 	return true
+}
+
+// saidClient returns the client, unless the subject merely stands for it.
+func saidClient(i *Identity) string {
+	if i.claims["client_id"] == nil && i.claims["azp"] == nil {
+		return ""
+	}
+	return i.clientID
 }
 
 // narrowed is a JWT's identity with no scope that the server's answer about it lacks: a server may take a scope away from a token

@@ -119,19 +119,12 @@ func (i *introspection) complete(identifier string) error {
 		const end = 253402300799      // of the year 9999
 		i.expires = time.Unix(end, 0) // exp is optional (RFC 7662 §2.2): the token lives until the server says otherwise
 	}
-	for _, id := range []string{i.authorized, i.subject} {
-		if i.clientID == "" {
-			i.clientID = id
-		}
-	}
-	if i.subject == "" {
-		i.subject = i.clientID
+	if i.clientID == "" {
+		i.clientID = i.authorized
 	}
 	switch {
 	case i.issuer != "" && i.issuer != identifier:
 		return invalidToken("the token is of another issuer")
-	case i.clientID == "":
-		return invalidToken("the authorization server does not say whose token it is")
 	case !oneOf(i.tokenType, "Bearer", "access_token") || !oneOf(i.use, "access_token", "access"):
 		return invalidToken("the token is not an access token for bearers")
 	}

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -45,15 +46,15 @@ func (e *engine) recognise(ctx context.Context, p *presented) (k *entry, live bo
 }
 
 // hasHeader tells whether a token is a JOSE object by its shape: before the first dot there is a JSON object. It may be a JWS or
-// something that is not accepted, such as a JWE.
+// something that is not accepted, such as a JWE. It is not enough that it begins like one: some servers' opaque tokens are random
+// base64url with a dot.
 func hasHeader(token string) bool {
-	const shortest = 2 // characters that encode a byte
 	head, _, ok := strings.Cut(token, ".")
-	if !ok || len(head) < shortest {
+	if !ok {
 		return false
 	}
-	first, err := base64.RawURLEncoding.DecodeString(head[:shortest])
-	return err == nil && len(first) == 1 && first[0] == '{' // line ends decode to nothing
+	text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(head, "="))
+	return err == nil && len(text) > 0 && text[0] == '{' && json.Valid(text)
 }
 
 // admit checks a JWT (RFC 9068 §4) and remembers it if it is good for this caller. The issuer's keys are only asked for after all else

@@ -78,7 +78,7 @@ func WithTokenStore(records RecordReader, apiID string) VerifierOption {
 
 // WithStateFile has the verifier keep the issuer's keys and revocations in a file, so that it can judge tokens after a restart while the
 // issuer is down, within the grace. The file is not secret, but whoever can write to it can make tokens: it is written with mode 0600,
-// and not read if others may write to it.
+// and not read if it is somebody else's than this user's or root's, or if others may write to it.
 func WithStateFile(path string) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
 		if path == "" {
@@ -120,8 +120,9 @@ func WithAlgorithms(names ...string) VerifierOption {
 }
 
 // WithLegacyTokens lets JWTs pass that are of typ JWT or of none, as issuers made them before RFC 9068: jti and iat may be missing, and
-// the client is named by client_id, azp or sub. It also accepts introspection answers that name no audience. Other JWTs of the same
-// issuer may then pass for access tokens, if their audience is the verifier's: use it only where the issuer leaves no choice.
+// the client is named by client_id, azp or sub. It also accepts introspection answers that name no audience, or no client but by sub.
+// Other JWTs of the same issuer may then pass for access tokens, if their audience is the verifier's, and users for clients that are
+// called as they are: use it only where the issuer leaves no choice.
 func WithLegacyTokens() VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
 		c.legacy = true

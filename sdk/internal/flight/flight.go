@@ -98,9 +98,26 @@ func (g *Group[K, V]) join(ctx context.Context, key K, young time.Duration, call
 	}
 	f := &flight[V]{began: now, done: make(chan struct{}), err: errNoEnd}
 	apart, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.limit)
+	apart = context.WithValue(apart, overtaken{}, func() bool { return g.latest(key) != f })
 	g.flights[key], g.cancels[f] = f, cancel
 	g.running.Go(func() { g.fly(apart, key, f, call) })
 	return f, nil
+}
+
+// latest returns the flight for key that began last, nil if that has ended.
+func (g *Group[K, V]) latest(key K) *flight[V] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.flights[key]
+}
+
+type overtaken struct{}
+
+// Overtaken tells whether since the call with this context began another one was made for the same key. It may know better, and may have
+// ended already.
+func Overtaken(ctx context.Context) bool {
+	is, ok := ctx.Value(overtaken{}).(func() bool)
+	return ok && is()
 }
 
 // fly makes the call. A call that panics is an error to all who wait: it is not made on behalf of any of them.

@@ -201,3 +201,39 @@ func TestCloseCancelsAndWaits(t *testing.T) {
 		g.Close()
 	})
 }
+
+// A call can tell whether another one was made since it began, be that still in the air or over.
+func TestOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := flight.New[string, bool](time.Minute)
+		defer g.Close()
+		after := func(d time.Duration) flight.Call[bool] {
+			return func(ctx context.Context) (bool, error) {
+				if flight.Overtaken(ctx) {
+					t.Error("overtaken at once")
+				}
+				time.Sleep(d)
+				return flight.Overtaken(ctx), nil
+			}
+		}
+		var wg sync.WaitGroup
+		do := func(key string, d time.Duration, want bool) {
+			wg.Go(func() {
+				if got, err := g.Do(t.Context(), key, 0, after(d)); got != want || err != nil {
+					t.Errorf("%s, %s: %v, %v, want %v", key, d, got, err, want)
+				}
+			})
+			time.Sleep(time.Second)
+		}
+		do("a", 5*time.Second, true)
+		do("a", 9*time.Second, true)
+		do("b", 9*time.Second, false)
+		do("a", time.Second/2, false) // over before the first two
+		wg.Wait()
+		do("a", time.Second, false)
+		wg.Wait()
+		if flight.Overtaken(t.Context()) {
+			t.Error("no call can be overtaken")
+		}
+	})
+}
