@@ -22,3 +22,6 @@ func Events(r io.Reader) (all []Event, err error) {
 		all = append(all, Event{next.id, string(next.data)})
 	}
 }
+
+// Sweep forgets what a clock that shows now lets a follower forget.
+func (f *Follower) Sweep(now time.Time) { f.sweep(now.Unix()) }

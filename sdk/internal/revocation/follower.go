@@ -51,6 +51,7 @@ type Follower struct {
 
 	mu    sync.Mutex // held by who changes state, or looks at state.at
 	state state
+	swept int64 // up to when entries were forgotten since the last snapshot, in seconds since 1970
 	tally tally
 
 	polled func()        // closes asked
@@ -148,6 +149,9 @@ func (f *Follower) merge(a *answer, from cursor, known int64) error {
 	if news {
 		f.version.Add(1)
 	}
+	if err == nil && a.snapshot {
+		f.swept = 0
+	}
 	f.mu.Unlock()
 	if err != nil {
 		return err
@@ -172,7 +176,7 @@ func (f *Follower) unknown() error {
 }
 
 // past is the time up to which tokens have expired, leeway included, in seconds since 1970. A clock that was set forward and may be
-// set back does not count: what is forgotten once is not learned again.
+// set back does not count.
 func (f *Follower) past() int64 {
 	steady := f.lease.origin.Unix() + int64(time.Since(f.lease.origin)/time.Second)
 	return min(time.Now().Unix(), steady) - int64((f.config.Leeway+time.Second-1)/time.Second)
@@ -182,5 +186,16 @@ func (f *Follower) past() int64 {
 func (f *Follower) position() cursor {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.state.at
+}
+
+// question is the cursor to poll from: nowhere, which makes the answer a snapshot, if the clock was ahead when entries were forgotten and
+// has been set back. Tokens that they refuse may be living still.
+func (f *Follower) question() cursor {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.swept > f.past() {
+		return cursor{}
+	}
 	return f.state.at
 }

@@ -45,7 +45,7 @@ func (f *Follower) keepPolling(ctx context.Context) {
 		}
 		if time.Since(swept) >= sweepEvery {
 			swept = time.Now()
-			f.sweep()
+			f.sweep(f.past())
 		}
 		select {
 		case <-time.After(wait):
@@ -60,7 +60,7 @@ func (f *Follower) keepPolling(ctx context.Context) {
 func (f *Follower) poll(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	from, asked := f.position(), time.Now()
+	from, asked := f.question(), time.Now()
 	body, began, err := f.config.Poll(ctx, from.String())
 	if err != nil {
 		return fmt.Errorf("poll the revocation feed: %w", err)
@@ -87,12 +87,12 @@ func (f *Follower) poll(ctx context.Context, patience time.Duration) error {
 	return nil
 }
 
-// sweep forgets what is needed no more.
-func (f *Follower) sweep() {
+// sweep forgets what is needed no more when tokens have expired up to past.
+func (f *Follower) sweep(past int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if current := f.state.current.Load(); current != nil {
-		current.forget(f.past())
+	if current := f.state.current.Load(); current != nil && current.forget(past) {
+		f.swept = max(f.swept, past)
 	}
 }
 

@@ -167,8 +167,8 @@ func (s *set) unknown(now int64) (names []string) {
 	return names
 }
 
-// forget drops the entries that can match no living token any more at now, in seconds since 1970.
-func (s *set) forget(now int64) {
+// forget drops the entries that can match no living token any more at now, in seconds since 1970, and tells whether there were any.
+func (s *set) forget(now int64) (some bool) {
 	for k := range s.marks {
 		var gone []key
 		for subject, m := range s.marks[k] {
@@ -176,14 +176,16 @@ func (s *set) forget(now int64) {
 				gone = append(gone, subject)
 			}
 		}
-		for some := range slices.Chunk(gone, batch) {
+		for part := range slices.Chunk(gone, batch) {
 			s.mu.Lock()
-			for _, subject := range some {
+			for _, subject := range part {
 				delete(s.marks[k], subject)
 			}
 			s.mu.Unlock()
 		}
+		some = some || len(gone) > 0
 	}
+	return some
 }
 
 // entries returns what the set holds in order of sequence, and the same each time.
