@@ -23,7 +23,7 @@ type secretFile struct {
 	last    string
 	from    fs.FileInfo // what last was read from; nil: nothing was
 	settled bool
-	trouble string // as it was logged last
+	trouble string // as it was told last
 }
 
 func newSecretFile(path string, post bool) *secret {
@@ -36,27 +36,32 @@ func newSecretFile(path string, post bool) *secret {
 	}}
 }
 
-// value returns the secret, the last good one if the file cannot be read.
+// value returns the secret, the last good one if the file cannot be read. The log hears without the lock: who listens may need a token.
 func (f *secretFile) value(ctx context.Context, log *slog.Logger) (string, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	err := f.refresh()
-	if err == nil {
-		if f.trouble != "" {
-			log.InfoContext(ctx, "client secret file is read again", "path", f.path)
-			f.trouble = ""
-		}
-		return f.last, nil
-	}
-	err = fmt.Errorf("read client secret: %w", err)
-	if f.from == nil {
+	value, before, err := f.read()
+	switch {
+	case err == nil && before != "":
+		log.InfoContext(ctx, "client secret file is read again", "path", f.path)
+	case err != nil && value == "":
 		return "", err
-	}
-	if f.trouble != err.Error() {
-		f.trouble = err.Error()
+	case err != nil && before != err.Error():
 		log.WarnContext(ctx, "client secret file cannot be used, the last good secret is", "path", f.path, "error", err)
 	}
-	return f.last, nil
+	return value, nil
+}
+
+// read returns the last good secret, empty if there never was one; what was wrong when it was read before; and what is wrong now.
+func (f *secretFile) read() (value, before string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err = f.refresh(); err != nil {
+		err = fmt.Errorf("read client secret: %w", err)
+	}
+	before, f.trouble = f.trouble, ""
+	if err != nil && f.from != nil {
+		f.trouble = err.Error()
+	}
+	return f.last, before, err
 }
 
 func (f *secretFile) refresh() error {

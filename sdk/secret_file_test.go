@@ -1,7 +1,9 @@
 package sdk_test
 
 import (
+	"context"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -169,4 +171,37 @@ func TestASecretFileNeedNotBeThereAtFirst(t *testing.T) {
 	}
 	f.write("one")
 	f.want("one")
+}
+
+// asking is a log whose reader needs the secret for every record.
+type asking struct {
+	slog.Handler
+	auth sdk.ClientAuth
+	told []string
+}
+
+func (a *asking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a *asking) Handle(ctx context.Context, r slog.Record) error {
+	a.told = append(a.told, r.Message)
+	return a.auth.Authenticate(ctx, &sdk.AuthRequest{Header: http.Header{}})
+}
+
+func TestASecretFileIsReadByWhoIsTold(t *testing.T) {
+	f := newFolder(t)
+	f.write("one")
+	log := &asking{Handler: slog.DiscardHandler, auth: f.auth}
+	for _, spoil := range []func() error{
+		func() error { return nil },
+		func() error { return os.Remove(f.path) },
+		func() error { return os.WriteFile(f.path, []byte("two"), 0o600) },
+	} {
+		f.must(spoil())
+		if _, err := authenticate(t, f.auth, slog.New(log)); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(log.told) != 2 {
+		t.Errorf("told %q", log.told)
+	}
 }
