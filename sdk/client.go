@@ -35,6 +35,7 @@ func New(issuer, clientID string, auth ClientAuth, opts ...ClientOption) (*Clien
 			return nil, err
 		}
 	}
+	c.config.sign(issuer, clientID)
 	if err := c.config.checkSharing(auth); err != nil {
 		return nil, err
 	}

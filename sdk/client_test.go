@@ -266,7 +266,7 @@ func TestTokenSource_Ready(t *testing.T) {
 		if err := source.Ready(t.Context()); err != nil {
 			t.Errorf("with a token at hand: %v", err)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Second)
 		hasty, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := source.Ready(hasty); !errors.Is(err, sdk.ErrUnavailable) {

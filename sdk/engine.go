@@ -54,6 +54,7 @@ type engine struct {
 	seen      chan struct{}
 	saved     stateFile
 	tally     tally
+	outage    outage
 
 	warnOpaque sync.Once
 
@@ -84,6 +85,7 @@ func newEngine(identifier, audience string, c *verifierConfig) (*engine, error) 
 		settled: make(chan struct{}),
 	}
 	e.saved.changed = make(chan struct{}, 1)
+	e.outage.epoch = time.Now()
 	e.settle = sync.OnceFunc(func() { close(e.settled) })
 	e.keys = jwks.New(jwks.Config{
 		Fetch: a.keySet, HardMaxAge: c.keysMaxAge, Log: c.log, Changed: e.saved.keysChanged,

@@ -95,7 +95,8 @@ func (v *Verifier) Reject(w http.ResponseWriter, r *http.Request, err error) {
 	if refusal.Status == http.StatusInternalServerError {
 		level = slog.LevelError
 	}
-	v.engine.config.log.LogAttrs(r.Context(), level, "request refused", slog.Int("status", refusal.Status), slog.Any("error", err))
+	v.engine.config.log.LogAttrs(r.Context(), level, "request refused",
+		slog.String("audience", v.audience), slog.Int("status", refusal.Status), slog.Any("error", err))
 
 	body, _ := json.Marshal(problem{"about:blank", http.StatusText(refusal.Status), refusal.Status, refusal.Detail}) // cannot fail
 	h := w.Header()

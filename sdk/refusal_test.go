@@ -125,17 +125,17 @@ func TestReject(t *testing.T) {
 		{
 			name: "a challenge", err: &sdk.VerifyError{Kind: sdk.ErrInvalidToken, Detail: "expired", Err: errors.New("an hour ago")}, status: 401,
 			header: map[string]string{"WWW-Authenticate": `Bearer realm="https://inventory.test", error="invalid_token", error_description="expired"`, "Retry-After": ""},
-			log:    `level=DEBUG msg="request refused" status=401 error="invalid token: expired: an hour ago"`,
+			log:    `level=DEBUG msg="request refused" … audience=https://inventory.test status=401 error="invalid token: expired: an hour ago"`,
 		},
 		{
 			name: "no challenge", err: &sdk.VerifyError{Kind: sdk.ErrUnavailable, RetryAfter: 7 * time.Second}, status: 503,
 			header: map[string]string{"WWW-Authenticate": "", "Retry-After": "7"},
-			log:    `level=DEBUG msg="request refused" status=503`,
+			log:    `level=DEBUG msg="request refused" … audience=https://inventory.test status=503`,
 		},
 		{
 			name: "neither", err: errors.New("confidential"), status: 500,
 			header: map[string]string{"WWW-Authenticate": "", "Retry-After": ""},
-			log:    `level=ERROR msg="request refused" status=500 error=confidential`,
+			log:    `level=ERROR msg="request refused" … audience=https://inventory.test status=500 error=confidential`,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -155,7 +155,8 @@ func TestReject(t *testing.T) {
 			if strings.Contains(w.Body.String(), "confidential") {
 				t.Errorf("shows the cause: %s", w.Body)
 			}
-			if !strings.Contains(log.String(), tt.log) {
+			before, after, _ := strings.Cut(tt.log, "…")
+			if !strings.Contains(log.String(), before+"component=countersign issuer=https://issuer.test client_id=") || !strings.Contains(log.String(), after) {
 				t.Errorf("logged %s, want %s", &log, tt.log)
 			}
 		})

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/countersign/countersign/sdk/internal/refresh"
 	"github.com/countersign/countersign/sdk/internal/sharing"
@@ -26,7 +27,7 @@ func (c *Client) share(resource string, scopes []string) fetchFunc {
 			ctx, end := c.config.tracer.Start(ctx, OperationShare)
 			return ctx, func(result string, err error) { end(Outcome{Result: result, Err: err}) }
 		},
-		Log: c.config.log.With(slog.String("resource", resource)),
+		Log: c.config.log.With(slog.String("resource", resource), slog.String("scope", strings.Join(scopes, " "))),
 	})
 	return func(ctx context.Context, refused *Token) (grant refresh.Grant[Token], err error) {
 		access := ""

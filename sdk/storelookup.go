@@ -32,6 +32,7 @@ type storeReader struct {
 	audience  string
 	record    *record.Reader
 	tracer    Tracer
+	log       *slog.Logger
 	slots     chan struct{} // one for each read that goes on
 	reading   sync.WaitGroup
 
@@ -51,7 +52,8 @@ func newStoreReader(a *authority, audience string, records RecordReader, apiID s
 		return nil, err
 	}
 	return &storeReader{
-		records: records, authority: a, audience: audience, record: r, tracer: tracer, slots: make(chan struct{}, storeReads),
+		records: records, authority: a, audience: audience, record: r, tracer: tracer,
+		log: a.log.With(slog.String("audience", audience)), slots: make(chan struct{}, storeReads),
 	}, nil
 }
 
@@ -156,7 +158,7 @@ func (s *storeReader) judge(ctx context.Context, err error) {
 	defer s.mu.Unlock()
 	if err == nil {
 		if s.failures >= storeFailures {
-			s.authority.log.InfoContext(ctx, "the token store answers again")
+			s.log.InfoContext(ctx, "the token store answers again")
 		}
 		s.failures = 0
 		return
@@ -164,7 +166,7 @@ func (s *storeReader) judge(ctx context.Context, err error) {
 	s.last = err
 	if s.failures++; s.failures == storeFailures {
 		s.again = time.Now().Add(storePause)
-		s.authority.log.WarnContext(ctx, "the token store does not answer, going on without it", slog.Any("error", err))
+		s.log.WarnContext(ctx, "the token store does not answer, going on without it", slog.Any("error", err))
 	}
 }
 

@@ -82,7 +82,7 @@ func (c *Client) newSource(resource string, scopes []string) *TokenSource {
 	}
 	return &TokenSource{resource: resource, scopes: scopes, source: refresh.New(refresh.Config[Token]{
 		Fetch: fetch, Permanent: permanent, RetryAfter: retryAfter, MaxWait: c.config.maxWait,
-		Log: c.config.log.With(slog.Group("token", "resource", resource, "scope", strings.Join(scopes, " "))),
+		Log: c.config.log.With(slog.String("resource", resource), slog.String("scope", strings.Join(scopes, " "))),
 	})}
 }
 

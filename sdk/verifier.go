@@ -36,6 +36,7 @@ func NewVerifier(issuer, audience string, opts ...VerifierOption) (*Verifier, er
 	if audience == "" {
 		return nil, errNoAudience
 	}
+	config.sign(issuer, config.clientID)
 	e, err := newEngine(issuer, audience, config)
 	if err != nil {
 		return nil, err
@@ -68,11 +69,12 @@ func (v *Verifier) Verify(ctx context.Context, token string, p Policy) (*Identit
 		v.engine.tally.invalid.Inc()
 		return nil, invalidToken("the token is too long")
 	}
-	hash := hashOf(token)
-	if k := v.engine.cache.Entry(&hash); k != nil && v.engine.stands(k, p.Mode, time.Now()) {
+	hash, now := hashOf(token), time.Now()
+	if k := v.engine.cache.Entry(&hash); k != nil && v.engine.stands(k, p.Mode, now) {
 		i := k.Value.identity
 		if slices.Contains(i.audience, v.audience) && p.allows(i) {
 			v.engine.tally.remembered.Inc()
+			v.engine.recovered(ctx, now)
 			return i, nil
 		}
 	}
@@ -81,6 +83,7 @@ func (v *Verifier) Verify(ctx context.Context, token string, p Policy) (*Identit
 		err = p.refuse(i)
 	}
 	v.engine.tally.count(err)
+	v.engine.note(ctx, v.audience, err)
 	if err != nil {
 		return nil, err
 	}

@@ -38,14 +38,18 @@ func (c *Cache) Restore(body []byte, fetched time.Time) error {
 // accept ends the flight that brought u, and tells whether u is another set than the one before.
 func (c *Cache) accept(ctx context.Context, f *flight, u update) bool {
 	c.mu.Lock()
-	changed := !bytes.Equal(u.body, c.body)
+	changed, first := !bytes.Equal(u.body, c.body), c.state.Fetched.IsZero()
 	added, gone := c.replace(u)
 	c.state.Fetches++
 	c.failed = nil
 	f.end(nil)
 	c.mu.Unlock()
+	level := slog.LevelInfo
+	if first {
+		level = slog.LevelDebug // those that were there before this program are no news
+	}
 	for _, held := range added {
-		c.config.Log.InfoContext(ctx, "signing key is new", slog.String("key_id", held.ID()))
+		c.config.Log.Log(ctx, level, "signing key is new", slog.String("key_id", held.ID()))
 	}
 	for _, held := range gone {
 		c.config.Log.InfoContext(ctx, "signing key is withdrawn", slog.String("key_id", held.ID()))
