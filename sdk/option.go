@@ -45,10 +45,9 @@ func (o verifierOption) applyVerifier(c *verifierConfig) error { return o(c) }
 
 type clientConfig struct {
 	common
-	maxWait    time.Duration // of a caller without a valid token
-	shared     TokenStore    // nil: tokens are not shared
-	sharingKey []byte        // nil: derived from the secret
-	material   func(context.Context) ([]byte, error)
+	maxWait  time.Duration                         // of a caller without a valid token
+	shared   TokenStore                            // nil: tokens are not shared
+	material func(context.Context) ([]byte, error) // what its key is derived from; inside a function nothing that prints finds it
 }
 
 type verifierConfig struct {

@@ -42,7 +42,8 @@ func WithSharingKey(key []byte) ClientOption {
 		if len(key) != 32 {
 			return fmt.Errorf("WithSharingKey: the key has %d bytes, not 32", len(key))
 		}
-		c.sharingKey = bytes.Clone(key)
+		own := bytes.Clone(key)
+		c.material = func(context.Context) ([]byte, error) { return own, nil }
 		return nil
 	})
 }
@@ -51,11 +52,9 @@ func WithSharingKey(key []byte) ClientOption {
 func (c *clientConfig) checkSharing(auth ClientAuth) error {
 	s, ok := auth.(*secret)
 	switch {
-	case c.shared == nil && c.sharingKey != nil:
+	case c.shared == nil && c.material != nil:
 		return errors.New("WithSharingKey: nothing is shared without WithSharedTokens")
-	case c.shared == nil:
-	case c.sharingKey != nil:
-		c.material = func(context.Context) ([]byte, error) { return c.sharingKey, nil }
+	case c.shared == nil, c.material != nil:
 	case ok:
 		c.material = func(ctx context.Context) ([]byte, error) {
 			value, err := s.value(ctx, c.log)

@@ -13,7 +13,8 @@ import (
 func (c *Client) share(resource string, scopes []string) fetchFunc {
 	shared := sharing.New(sharing.Config{
 		Store: c.config.shared, Material: c.config.material, Lease: c.config.timeout,
-		Issuer: c.authority.identifier, ClientID: c.authority.clientID, Resource: resource, Scopes: scopes,
+		Patience: c.config.maxWait / 4 * 3, // what is left is for the server
+		Issuer:   c.authority.identifier, ClientID: c.authority.clientID, Resource: resource, Scopes: scopes,
 		Fetch: func(ctx context.Context) (*sharing.Token, error) {
 			answer, err := c.authority.requestToken(ctx, resource, scopes)
 			if err != nil {

@@ -118,3 +118,35 @@ func TestWithSharedTokens_RefusedByAllMakesOneRequest(t *testing.T) {
 		}
 	})
 }
+
+// stingyStore gives nobody a lease.
+type stingyStore struct{ memoryStore }
+
+func (*stingyStore) Acquire(context.Context, string, string, time.Duration) (bool, error) {
+	return false, nil
+}
+
+func TestWithSharedTokens_LeasesThatNobodyGetsFailNoCall(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		opts []sdk.ClientOption
+	}{
+		{name: "as usual"},
+		{"with much time for a request", []sdk.ClientOption{sdk.WithTimeout(time.Minute)}},
+		{"with little time to wait", []sdk.ClientOption{sdk.WithMaxWait(500 * time.Millisecond)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := sdktest.New(sdktest.WithLifetime(100 * time.Second))
+				issuer.Slow(50*time.Millisecond, sdktest.TokenEndpoint)
+				source := newClient(t, issuer, nil, append(tt.opts, sdk.WithSharedTokens(&stingyStore{}))...).TokenSource(warehouse)
+				for range 50 {
+					tokenOf(t, source)
+					time.Sleep(10 * time.Second)
+				}
+				time.Sleep(time.Hour)
+				tokenOf(t, source)
+			})
+		})
+	}
+}

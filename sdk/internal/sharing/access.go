@@ -30,7 +30,7 @@ func wait(ctx context.Context, pause time.Duration) error {
 func (s *Shared) look(ctx context.Context, v *vault, refused string) (*Token, error) {
 	traced, end := s.config.Looked(ctx)
 	token, err := s.read(traced, v)
-	if token != nil && (token.AccessToken == refused || time.Since(token.Began) >= worth(token.Lifetime)) {
+	if token != nil && (s.excluded(token, refused) || time.Since(token.Began) >= worth(token.Lifetime)) {
 		token = nil
 	}
 	switch {
@@ -50,6 +50,16 @@ func (s *Shared) look(ctx context.Context, v *vault, refused string) (*Token, er
 		end("hit", nil)
 	}
 	return token, nil
+}
+
+// excluded tells whether a token must not be taken since one was refused: it is that one, or older than it. Otherwise whoever can write to
+// the store could put back revoked tokens in turn, and the issuer would never be asked.
+func (s *Shared) excluded(token *Token, refused string) bool {
+	if refused == "" {
+		return false
+	}
+	last := s.newest.Load()
+	return token.AccessToken == refused || last != nil && token.Began.Before(last.Began)
 }
 
 // worth is how long a token is worth taking. Those who hold it replace it between 70 and 80 % of its life.

@@ -50,6 +50,8 @@ type Config struct {
 	Fetch func(context.Context) (*Token, error)
 	// Lease is how long one instance has to fetch before the next one may; the others wait no longer than twice that.
 	Lease time.Duration
+	// Patience is how long an instance without a valid token waits for another one at most; 0: as long as any. Whoever has one can wait.
+	Patience time.Duration
 	// Looked is told what came of a look into the store: "hit", "miss" or "unavailable". nil: nobody is.
 	Looked func(context.Context) (_ context.Context, end func(result string, err error))
 	// Log is told when the store fails, and when it works again.
@@ -60,6 +62,7 @@ type Config struct {
 type Shared struct {
 	config  Config
 	failing atomic.Bool // the store, as it was logged last
+	newest  atomic.Pointer[Token]
 }
 
 // New returns a Shared. It does no I/O.
@@ -70,15 +73,23 @@ func New(config Config) *Shared {
 	return &Shared{config: config}
 }
 
-// Token returns the token that is shared, or a new one. It is never refused, an access token that somebody would not have ("": none), nor
-// one past 70 % of its life unless it is new. An error is that of Fetch, or of ctx.
+// Token returns the token that is shared, or a new one. It is never refused, an access token that somebody would not have ("": none), or
+// an older one than the last if that was refused, nor one past 70 % of its life unless it is new. An error is that of Fetch, or of ctx.
 func (s *Shared) Token(ctx context.Context, refused string) (*Token, error) {
+	token, err := s.token(ctx, refused)
+	if token != nil {
+		s.newest.Store(token)
+	}
+	return token, err
+}
+
+func (s *Shared) token(ctx context.Context, refused string) (*Token, error) {
 	vault, err := s.open(ctx)
 	if err != nil {
 		s.note(ctx, err)
 		return s.config.Fetch(ctx)
 	}
-	began, pause := time.Now(), firstPause
+	began, patience, pause := time.Now(), s.patience(refused), firstPause
 	for {
 		token, err := s.look(ctx, vault, refused)
 		if token != nil {
@@ -87,7 +98,7 @@ func (s *Shared) Token(ctx context.Context, refused string) (*Token, error) {
 		switch {
 		case err != nil:
 			return s.config.Fetch(ctx)
-		case time.Since(began) >= 2*s.config.Lease:
+		case time.Since(began) >= patience:
 			return s.fetch(ctx, vault)
 		}
 		holder := rand.Text()
@@ -98,11 +109,24 @@ func (s *Shared) Token(ctx context.Context, refused string) (*Token, error) {
 		case acquired:
 			return s.fetchFor(ctx, vault, holder, refused)
 		}
-		if err := wait(ctx, pause); err != nil {
+		left := max(patience-time.Since(began), time.Millisecond)
+		if err := wait(ctx, min(pause, left)); err != nil {
 			return nil, err
 		}
 		pause = min(2*pause, longestPause)
 	}
+}
+
+// patience is how long another instance is waited for. Whoever has a valid token waits until a lease ends and another instance has had its
+// turn, too. The callers of others would leave before: a store that gives nobody a lease must not cost them their token.
+func (s *Shared) patience(refused string) time.Duration {
+	long := 2 * s.config.Lease
+	last := s.newest.Load()
+	valid := last != nil && last.AccessToken != refused && time.Until(last.Began.Add(last.Lifetime)) > long
+	if valid || s.config.Patience == 0 {
+		return long
+	}
+	return min(long, s.config.Patience)
 }
 
 // fetchFor asks the issuer on behalf of all instances. The lease is ours.

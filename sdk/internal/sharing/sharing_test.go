@@ -273,6 +273,66 @@ func TestShared_LeaseThatNeverEnds(t *testing.T) {
 	})
 }
 
+func TestShared_WhoHasNoValidTokenWaitsLess(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		after   time.Duration // how old the instance's token is; 0: it has none
+		refused bool
+		wait    time.Duration
+	}{
+		{"without one", 0, false, 3 * time.Second},
+		{"with one", 75 * time.Second, false, 10 * time.Second},
+		{"with one that will not last", 95 * time.Second, false, 3 * time.Second},
+		{"with one that expired", 200 * time.Second, false, 3 * time.Second},
+		{"with one that was refused", 75 * time.Second, true, 3 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet()
+				s := f.instance(func(c *sharing.Config) { c.Patience = 3 * time.Second })
+				want, refused := "access-1", ""
+				if tt.after > 0 {
+					expect(t, s, "", "access-1")
+					time.Sleep(tt.after)
+					want = "access-2"
+				}
+				if tt.refused {
+					refused = "access-1"
+				}
+				f.store.held = true
+				began := time.Now()
+				expect(t, s, refused, want)
+				if d := time.Since(began); d < tt.wait || d > tt.wait+time.Second {
+					t.Errorf("waited %v, want %v", d, tt.wait)
+				}
+			})
+		})
+	}
+}
+
+// Whoever can write to the store can put back what was there before.
+func TestShared_RevokedTokensArePutBackInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		s := f.instance()
+		var old [][]byte
+		keep := func(_ string, v *value) { old = append(old, v.text) }
+		for n := 1; n <= 3; n++ {
+			refused := ""
+			if n > 1 {
+				refused = fmt.Sprintf("access-%d", n-1)
+			}
+			expect(t, s, refused, fmt.Sprintf("access-%d", n))
+			f.store.change(t, keep)
+			time.Sleep(time.Second)
+		}
+		for n, record := range old { // the last is the one that is refused
+			f.store.change(t, func(_ string, v *value) { v.text, v.ends = record, time.Now().Add(time.Hour) })
+			expect(t, s, fmt.Sprintf("access-%d", 3+n), fmt.Sprintf("access-%d", 4+n))
+		}
+	})
+}
+
 func TestShared_OutageIsTriedByOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet()
