@@ -69,7 +69,7 @@ func unanswered(err error) *TokenError {
 // refused is the error for an answer that is no success. Without a code of RFC 6749 it may be from anybody on the way.
 func refused(answer *issuer.Answer) *TokenError {
 	code, description := answer.Refusal()
-	e := &TokenError{Code: code, Description: description, Status: answer.Status}
+	e := &TokenError{Code: code, Description: description, Status: answer.Status, RetryAfter: answer.RetryAfter()}
 	if code == "" {
 		e.Err = fmt.Errorf("answered %d %s without an OAuth error code", answer.Status, http.StatusText(answer.Status))
 	}
@@ -127,8 +127,8 @@ func lifetime(value strictjson.Value) (time.Duration, error) {
 		return 0, err
 	}
 	life := time.Duration(min(seconds, longestLifetime.Seconds()) * float64(time.Second))
-	if life <= 0 {
-		return 0, errors.New("the token has expired already")
+	if life < time.Second { // it would be replaced all the time
+		return 0, errors.New("the token has expired already, or will within a second")
 	}
 	return life, nil
 }

@@ -83,6 +83,8 @@ func TestParseToken(t *testing.T) {
 		{"negative", `{"access_token":"tok","token_type":"bearer","expires_in":-1}`, 0, nil, "expired"},
 		{"far below zero", `{"access_token":"tok","token_type":"bearer","expires_in":-1e300}`, 0, nil, "expired"},
 		{"next to nothing", `{"access_token":"tok","token_type":"bearer","expires_in":1e-300}`, 0, nil, "expired"},
+		{"less than a second", `{"access_token":"tok","token_type":"bearer","expires_in":0.999}`, 0, nil, "expired"},
+		{"a second", `{"access_token":"tok","token_type":"bearer","expires_in":1}`, time.Second, asked, ""},
 		{"no number", `{"access_token":"tok","token_type":"bearer","expires_in":true}`, 0, nil, "expires_in"},
 		{"not a number in quotes", `{"access_token":"tok","token_type":"bearer","expires_in":"1h"}`, 0, nil, "expires_in"},
 		{"beyond numbers", `{"access_token":"tok","token_type":"bearer","expires_in":1e999}`, 0, nil, "expires_in"},
@@ -126,6 +128,10 @@ func TestWhyThereIsNoToken(t *testing.T) {
 			"token request refused: invalid_client: no",
 		},
 		{"400", answers(400, `{"error":"invalid_scope"}`), sdk.TokenError{Code: "invalid_scope", Status: 400}, "refused: invalid_scope"},
+		{"not now", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "7")
+			answers(400, `{"error":"temporarily_unavailable"}`)(w, r)
+		}, sdk.TokenError{Code: "temporarily_unavailable", Status: 400, RetryAfter: 7 * time.Second}, "refused: temporarily_unavailable"},
 		{"page", answers(404, `<html>`), sdk.TokenError{Status: 404}, "answered 404 Not Found without an OAuth error code"},
 		{"429", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", "9")
@@ -190,7 +196,7 @@ func FuzzParseToken(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if got.Lifetime <= 0 || got.Lifetime > 10*365*24*time.Hour {
+		if got.Lifetime < time.Second || got.Lifetime > 10*365*24*time.Hour {
 			t.Errorf("lives %s", got.Lifetime)
 		}
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:1", http.NoBody)

@@ -79,10 +79,17 @@ func canonical(scopes []string) []string {
 // Revoke takes a token of this client back (RFC 7009), so that nobody accepts it any more. Sources go on with it if it is theirs:
 // [TokenSource.Refresh] has it replaced. An error is as from [TokenSource.Token].
 func (c *Client) Revoke(ctx context.Context, token string) error {
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
 	return c.authority.revoke(ctx, token)
 }
 
-// Close ends what goes on in the background, and waits for it. From now on, and for those who wait, everything answers ErrClosed.
+// Close ends what goes on in the background, and waits for it. From now on, and for those who wait for a token, everything answers
+// ErrClosed.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true

@@ -1,8 +1,10 @@
 package sdk_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -111,6 +113,25 @@ func TestTokenSource_LifetimeThatIsNotSaidIs300s(t *testing.T) {
 			t.Errorf("expires in %v, want 300 s", d)
 		}
 	})
+}
+
+func TestTokenSource_LifetimesOfNothingAreNoStorm(t *testing.T) {
+	for _, life := range []any{0, -5, 1e-9, 0.001, 0.999, "0"} {
+		t.Run(fmt.Sprint(life), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := sdktest.New()
+				issuer.Slow(time.Millisecond, sdktest.TokenEndpoint)
+				issuer.Alter(sdktest.TokenEndpoint, func(answer map[string]any) { answer["expires_in"] = life })
+				source := newClient(t, issuer, nil).TokenSource(warehouse)
+				if _, err := source.Token(t.Context()); !errors.Is(err, sdk.ErrUnavailable) || !strings.Contains(err.Error(), "expires_in") {
+					t.Errorf("error %v, want one about expires_in", err)
+				}
+				if n := issuer.Requests(sdktest.TokenEndpoint); n > 60 {
+					t.Errorf("%d requests in 10 s", n)
+				}
+			})
+		})
+	}
 }
 
 func TestTokenSource_Outage60sWith5MinutesOfLife(t *testing.T) {
@@ -354,6 +375,35 @@ func TestClient_Revoke(t *testing.T) {
 			t.Errorf("after the revocation: error %v, or the same token", err)
 		}
 	})
+}
+
+func TestClient_RevokeAfterClose(t *testing.T) {
+	issuer := sdktest.New()
+	client := newClient(t, issuer, nil)
+	token := tokenOf(t, client.TokenSource(warehouse))
+	_ = client.Close()
+	if err := client.Revoke(t.Context(), token.AccessToken()); !errors.Is(err, sdk.ErrClosed) || issuer.Requests(sdktest.RevocationEndpoint) != 0 {
+		t.Errorf("error %v, %d requests", err, issuer.Requests(sdktest.RevocationEndpoint))
+	}
+}
+
+func TestAttack37AClientIsNotPrinted(t *testing.T) {
+	issuer := sdktest.New()
+	key := bytes.Repeat([]byte{0xAB}, 32)
+	client := newClient(t, issuer, nil, sdk.WithSharedTokens(&memoryStore{}), sdk.WithSharingKey(key))
+	source := client.TokenSource(warehouse)
+	token := tokenOf(t, source)
+	var out strings.Builder
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%t"} {
+		for _, printed := range []any{client, source, client.HTTPClient(warehouse), client.HTTPClient(warehouse).Transport, client.Describe(), token, *token} {
+			fmt.Fprintf(&out, verb, printed)
+		}
+	}
+	for _, secret := range []string{token.AccessToken(), issuer.ClientSecret(), "171 171", "abab", "ABAB", "0xab, 0xab", "\xab\xab", `\xab\xab`} {
+		if strings.Contains(out.String(), secret) {
+			t.Errorf("%q is in %s", secret, out.String())
+		}
+	}
 }
 
 func TestNew_Refuses(t *testing.T) {

@@ -5,10 +5,14 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
-// drainLimit is how many bytes of a refused answer are read so that its connection can be used again.
-const drainLimit = 64 << 10
+// How many bytes of a refused answer are read so that its connection can be used again, and for how long.
+const (
+	drainLimit = 64 << 10
+	drainTime  = 100 * time.Millisecond
+)
 
 // HTTPClient returns a client whose requests bear a token for this resource and these scopes; see [Client.Transport]. It has no Timeout:
 // give requests a context that ends.
@@ -48,7 +52,7 @@ type transport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Header["Authorization"] != nil || strayed(r) {
+	if authorized(r.Header) || strayed(r) {
 		return t.base.RoundTrip(r)
 	}
 	token, err := t.source.Token(r.Context())
@@ -72,9 +76,30 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return first, nil //nolint:nilerr // the refusal stands
 		}
 	}
-	_, _ = io.CopyN(io.Discard, first.Body, drainLimit) // at worst the connection is lost
-	_ = first.Body.Close()
+	discard(first.Body)
 	return t.send(r, body, other)
+}
+
+// discard reads what is left of an answer. If that is much, or slow to come, the connection is lost and nothing else.
+func discard(body io.ReadCloser) {
+	late := time.AfterFunc(drainTime, func() { _ = body.Close() })
+	_, _ = io.CopyN(io.Discard, body, drainLimit)
+	late.Stop()
+	_ = body.Close()
+}
+
+// authorized tells whether there is an Authorization header, in whatever case its name was put into the map.
+func authorized(h http.Header) bool {
+	const name = "Authorization"
+	if h[name] != nil {
+		return true
+	}
+	for given := range h {
+		if len(given) == len(name) && strings.EqualFold(given, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // send sends a copy of r. The answer names r as its request, so that whoever prints that does not find the token.

@@ -98,16 +98,18 @@ func TestTransport_AddsTheToken(t *testing.T) {
 }
 
 func TestTransport_LeavesOtherCredentialsAlone(t *testing.T) {
-	issuer := sdktest.New()
-	service := &resource{answer: refuse()}
-	r, _ := http.NewRequestWithContext(t.Context(), "GET", warehouse, nil)
-	r.SetBasicAuth("x", "y")
-	resp, err := newClient(t, issuer, nil).Transport(service, warehouse).RoundTrip(r)
-	if err != nil || resp.StatusCode != 401 {
-		t.Fatalf("%v, %v", resp, err)
-	}
-	if len(service.requests) != 1 || service.requests[0] != r || issuer.Requests(sdktest.TokenEndpoint) != 0 {
-		t.Error("the request was not left as it is")
+	for _, name := range []string{"Authorization", "authorization", "AUTHORIZATION"} {
+		issuer := sdktest.New()
+		service := &resource{answer: refuse()}
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", warehouse, nil)
+		r.Header[name] = []string{"Basic eDp5"}
+		resp, err := newClient(t, issuer, nil).Transport(service, warehouse).RoundTrip(r)
+		if err != nil || resp.StatusCode != 401 {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		if len(service.requests) != 1 || service.requests[0] != r || issuer.Requests(sdktest.TokenEndpoint) != 0 {
+			t.Errorf("%s: the request was not left as it is", name)
+		}
 	}
 }
 
@@ -267,6 +269,42 @@ func TestTransport_DrainsAndClosesTheFirstAnswer(t *testing.T) {
 	if read := 1<<20 - len(rest); read != 64<<10 || !large.closed {
 		t.Errorf("read %d bytes, closed %v; want 64 KiB, closed", read, large.closed)
 	}
+}
+
+// pending is a body that does not come until it is closed.
+type pending struct{ closed chan struct{} }
+
+func (p *pending) Read([]byte) (int, error) {
+	<-p.closed
+	return 0, errors.New("closed")
+}
+
+func (p *pending) Close() error {
+	select {
+	case <-p.closed:
+	default:
+		close(p.closed)
+	}
+	return nil
+}
+
+func TestTransport_FirstAnswerThatDoesNotEndHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := &resource{answer: func(n int, _ *http.Request) *http.Response {
+			resp := reply(200)
+			if n == 1 {
+				resp = reply(401)
+				resp.Body = &pending{make(chan struct{})}
+			}
+			return resp
+		}}
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", warehouse, nil)
+		began := time.Now()
+		resp, err := newClient(t, sdktest.New(), nil).Transport(service, warehouse).RoundTrip(r)
+		if err != nil || resp.StatusCode != 200 || time.Since(began) > 100*time.Millisecond {
+			t.Errorf("%v, %v after %v", resp, err, time.Since(began))
+		}
+	})
 }
 
 func TestTransport_ClosesTheBodyWithoutAToken(t *testing.T) {

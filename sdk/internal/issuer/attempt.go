@@ -73,7 +73,7 @@ func (a *Answer) judge(at string) (*Answer, *Failure) {
 			status = strings.TrimSuffix(status+": "+code+": "+description, ": ")
 		}
 		return nil, &Failure{
-			Status: a.Status, RetryAfter: retryAfter(a.Header), again: true, Err: fmt.Errorf("ask %s: answered %s", at, status),
+			Status: a.Status, RetryAfter: a.RetryAfter(), again: true, Err: fmt.Errorf("ask %s: answered %s", at, status),
 		}
 	case a.Status < http.StatusOK || a.Status >= http.StatusMultipleChoices && a.Status < http.StatusBadRequest:
 		return nil, &Failure{

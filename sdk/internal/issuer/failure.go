@@ -81,10 +81,10 @@ func explain(err error, hide func(string) string) error {
 // ended tells whether it was the caller's context that ended.
 func ended(ctx context.Context) bool { return ctx.Err() != nil }
 
-// retryAfter reads the header of this name, RFC 9110 §10.2.3: seconds or a date.
-func retryAfter(h http.Header) time.Duration {
+// RetryAfter is for how long the server asks to be left alone (RFC 9110 §10.2.3), in seconds or until a date; 0: it does not say.
+func (a *Answer) RetryAfter() time.Duration {
 	const longest = 24 * time.Hour
-	text := strings.TrimSpace(h.Get("Retry-After"))
+	text := strings.TrimSpace(a.Header.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
 		return min(time.Duration(seconds)*time.Second, longest)
 	}
