@@ -15,7 +15,7 @@ import (
 const answerLimit = 64 << 10
 
 // errNoCredentials: what was asked needs credentials, and there are none.
-var errNoCredentials = errors.New("no client credentials were given")
+var errNoCredentials = fmt.Errorf("%w were given", ErrCredentials)
 
 // authority is the authorization server, asked in the name of one client.
 type authority struct {
@@ -110,8 +110,12 @@ func (a *authority) post(ctx context.Context, endpoint string, methods []string,
 // credentials returns what adds the client's credentials to a request.
 func (a *authority) credentials(methods []string) func(context.Context, http.Header, url.Values) error {
 	return func(ctx context.Context, h http.Header, form url.Values) error {
-		return a.auth.Authenticate(ctx, &AuthRequest{
+		err := a.auth.Authenticate(ctx, &AuthRequest{
 			Issuer: a.identifier, ClientID: a.clientID, Methods: methods, Header: h, Form: form, log: a.log,
 		})
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrCredentials, err)
+		}
+		return nil
 	}
 }

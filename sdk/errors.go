@@ -25,6 +25,9 @@ var (
 	// ErrNotIssuer: what answers at the issuer's address is not this issuer: its metadata is that of another one, cannot be read, or is
 	// not there (RFC 8414 §3.3). The issuer was mistyped, most likely. It comes with ErrUnavailable; a [TokenSource] tells it at once.
 	ErrNotIssuer = issuer.ErrNotIssuer
+	// ErrCredentials: there is nothing to prove to the authorization server by who asks, say because the secret's file cannot be read. It
+	// comes with ErrUnavailable, since the server cannot be asked, and is no fault of the server's.
+	ErrCredentials = errors.New("no client credentials")
 	// ErrClosed: the Client or Verifier was closed.
 	ErrClosed = errors.New("closed")
 )
@@ -52,7 +55,7 @@ func (e *VerifyError) Unwrap() []error { return wrapped(e.Kind, e.Err) }
 // TokenError is why there is no token. It never holds a credential.
 type TokenError struct {
 	// Code is the error code of RFC 6749 §5.2 with which the server refused, such as "invalid_client"; empty if it did not answer
-	// with one, and then the error is ErrUnavailable.
+	// with one, or was not asked, and then the error is ErrUnavailable.
 	Code string
 	// Description is the server's error_description.
 	Description string
@@ -80,7 +83,11 @@ func (e *TokenError) Unwrap() []error {
 	return wrapped(nil, e.Err)
 }
 
+// describe writes an error. Where credentials are missing, the server is not to be blamed.
 func describe(kind error, detail string, cause error) string {
+	if detail == "" && errors.Is(cause, ErrCredentials) {
+		return cause.Error()
+	}
 	text := kind.Error()
 	if detail != "" {
 		text += ": " + detail

@@ -52,7 +52,7 @@ func (e *engine) recovered(ctx context.Context, now time.Time) {
 		return
 	}
 	if count, lasted := e.outage.end(now); count > 0 {
-		e.config.log.InfoContext(ctx, "tokens can be checked again", slog.Uint64("count", count), slog.Duration("duration", lasted))
+		e.config.log.InfoContext(ctx, "tokens can be checked again", slog.Uint64("count", count), slog.Duration("duration", lasted.Round(time.Millisecond)))
 	}
 }
 

@@ -26,7 +26,7 @@ func (i *Issuer) attempt(ctx context.Context, r *Request, at string, allowed tim
 	request, hide, err := newRequest(attempt, r, at)
 	if err != nil {
 		stop()
-		return nil, &Failure{Err: fmt.Errorf("ask %s: %w", at, err)}
+		return nil, &Failure{Err: err} // nobody was asked
 	}
 	failure := func(status int, err error) (*Answer, *Failure) {
 		switch {
@@ -113,7 +113,7 @@ func newRequest(ctx context.Context, r *Request, at string) (*http.Request, func
 	}
 	request, err := http.NewRequestWithContext(ctx, r.Method, at, body)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("ask %s: %w", at, err)
 	}
 	if header.Get("User-Agent") == "" {
 		header.Set("User-Agent", "countersign-sdk")

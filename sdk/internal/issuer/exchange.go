@@ -21,7 +21,7 @@ type Request struct {
 	// Header and Form are sent, Form as the body; nil: without one. They are not changed.
 	Header http.Header
 	Form   url.Values
-	// Prepare adds credentials to copies of Header and Form, anew for every attempt. It may be nil.
+	// Prepare adds credentials to copies of Header and Form, anew for every attempt. Its error ends the exchange. It may be nil.
 	Prepare func(ctx context.Context, h http.Header, form url.Values) error
 	// Limit is how many bytes an answer may have.
 	Limit int64

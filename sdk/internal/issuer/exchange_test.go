@@ -294,7 +294,7 @@ func TestEveryAttemptIsPreparedAnew(t *testing.T) {
 			t.Errorf("the request was changed: %v %v", header, form)
 		}
 		r.Prepare = func(context.Context, http.Header, url.Values) error { return io.ErrClosedPipe }
-		if _, err := i.Do(t.Context(), r); !errors.Is(err, io.ErrClosedPipe) || len(seen) != 2 {
+		if _, err := i.Do(t.Context(), r); !errors.Is(err, io.ErrClosedPipe) || err.Error() != io.ErrClosedPipe.Error() || len(seen) != 2 {
 			t.Errorf("got %v, asked %d times", err, len(seen))
 		}
 	})
