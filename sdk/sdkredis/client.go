@@ -48,11 +48,15 @@ func (s *Store) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 		target = found
 	}
 	dialer := net.Dialer{KeepAlive: time.Minute}
-	if s.address.scheme != schemeTLS {
-		return dialer.DialContext(ctx, network, target)
+	connect := dialer.DialContext
+	if s.address.scheme == schemeTLS {
+		connect = (&tls.Dialer{NetDialer: &dialer, Config: s.tls}).DialContext
 	}
-	secured := tls.Dialer{NetDialer: &dialer, Config: s.tls}
-	return secured.DialContext(ctx, network, target)
+	conn, err := connect(ctx, network, target)
+	if err != nil {
+		return nil, err
+	}
+	return bound(conn, 0), nil
 }
 
 // findPrimary asks all Sentinels at once and takes the first answer: one that is cut off must not use up the budget.
@@ -78,7 +82,14 @@ var errNoPrimary = errors.New("no Sentinel names a primary")
 // askSentinel returns the address of the primary, or nothing.
 func (s *Store) askSentinel(ctx context.Context, sentinel string) string {
 	client := redis.NewSentinelClient(&redis.Options{
-		Addr:         sentinel,
+		Addr: sentinel,
+		Dialer: func(ctx context.Context, network, target string) (net.Conn, error) {
+			conn, err := (&net.Dialer{Timeout: s.budget}).DialContext(ctx, network, target)
+			if err != nil {
+				return nil, err
+			}
+			return bound(conn, maxElements), nil
+		},
 		Username:     s.address.sentinelUsername,
 		Password:     s.address.sentinelPassword,
 		PoolSize:     1,

@@ -23,8 +23,7 @@ import (
 
 const (
 	defaultBudget = 50 * time.Millisecond
-	// maxValue bounds a value in bytes. The library makes room for whatever Redis announces, so that without a bound whoever can write to
-	// Redis could exhaust the memory of everybody who reads there.
+	// maxValue bounds a value in bytes, so that whoever can write to Redis cannot exhaust the memory of everybody who reads there.
 	maxValue = 16 << 10
 	// failuresToReplace is how many calls in a row must fail before all connections are made anew.
 	failuresToReplace = 3
