@@ -135,11 +135,37 @@ func (e *engine) confirm(ctx context.Context, p *presented, k *entry) (*Identity
 		}
 		return i, err
 	}
+	doubt := e.doubt(p.strict)
 	answer, err := e.ask(ctx, p)
 	if err != nil {
-		return nil, undecided(err)
+		return nil, because(doubt, undecided(err))
 	}
 	return e.confirmed(p, k, answer)
+}
+
+// doubt returns what says why the server has to be asked about a token that was good.
+func (e *engine) doubt(strict bool) func() string {
+	age, _ := e.feed.Good(time.Now())
+	return func() string {
+		switch {
+		case e.feedState.Load() != feedFollowed && strict:
+			return "the issuer's revocations are not followed, so a strict route asks each time"
+		case e.feedState.Load() != feedFollowed:
+			return fmt.Sprintf("the last answer about the token is older than the grace of %s", e.config.grace)
+		case strict:
+			return fmt.Sprintf("nothing was heard of revocations for %s, the bound is %s", age.Round(10*time.Millisecond), e.config.bound)
+		}
+		return fmt.Sprintf("nothing was heard of revocations for %s, the grace is %s", age.Round(time.Second), e.config.grace)
+	}
+}
+
+// because adds to an ErrUnavailable why it matters that the server cannot be asked.
+func because(doubt func() string, err error) error {
+	verdict := (*VerifyError)(nil)
+	if !errors.As(err, &verdict) || !errors.Is(verdict.Kind, ErrUnavailable) || verdict.Err == nil {
+		return err
+	}
+	return &VerifyError{Kind: ErrUnavailable, RetryAfter: verdict.RetryAfter, Err: fmt.Errorf("%s: %w", doubt(), verdict.Err)}
 }
 
 // reconsider asks about an introspected token that a revocation refuses. An instance of the server that lagged behind may have answered

@@ -84,8 +84,8 @@ func feedRefusal(answer *issuer.Answer, clientID string) error {
 		return fmt.Errorf("%w: the server does not know client %q by these credentials (%s: %s); check its id and secret, and that it is "+
 			"registered with client_secret_basic, which is what the feed takes", errFeedRefused, clientID, code, description)
 	case http.StatusForbidden:
-		return fmt.Errorf("%w: client %q is no server of any API (%s: %s); make it one of the API that it serves, or grant it "+
-			"revocations:read of urn:countersign:server", errFeedRefused, clientID, code, description)
+		return fmt.Errorf("%w: client %q is no server of any API (%s: %s); make it one by `countersign api serve API %s`, or grant it "+
+			"revocations:read of urn:countersign:server", errFeedRefused, clientID, code, description, clientID)
 	}
 	return fmt.Errorf("the revocation feed answered %d (%s: %s)", answer.Status, code, description)
 }

@@ -78,8 +78,8 @@ func introspectionRefusal(answer *issuer.Answer, clientID string) error {
 		return fmt.Errorf("%w: the server does not know client %q by these credentials (%s: %s); check the verifier's client id and secret",
 			errIntrospectionRefused, clientID, code, description)
 	case http.StatusForbidden:
-		return fmt.Errorf("%w: client %q may not introspect (%s: %s); make it a server of the API whose tokens it verifies",
-			errIntrospectionRefused, clientID, code, description)
+		return fmt.Errorf("%w: client %q may not introspect (%s: %s); make it a server of the API whose tokens it verifies, "+
+			"with Countersign by `countersign api serve API %s`", errIntrospectionRefused, clientID, code, description, clientID)
 	}
 	return fmt.Errorf("answered %d (%s: %s)", answer.Status, code, description)
 }

@@ -238,7 +238,7 @@ func TestIntrospectionUnavailable(t *testing.T) {
 		{name: "garbage", make: status(200, "<html>"), cause: "strict JSON"},
 		{name: "too long", make: status(200, `{"active":true,"sub":"`+strings.Repeat("a", 65<<10)+`"}`), cause: "65536"},
 		{name: "wrong secret", make: func(*sdktest.Issuer) {}, auth: sdk.Secret("wrong"), cause: "check the verifier's client id and secret", is: sdk.Refused},
-		{name: "403", make: status(403, `{"error":"insufficient_scope"}`), cause: "make it a server of the API", is: sdk.Refused},
+		{name: "403", make: status(403, `{"error":"insufficient_scope"}`), cause: "by `countersign api serve API ", is: sdk.Refused},
 		{name: "other metadata", make: func(i *sdktest.Issuer) { i.WrongIssuer("https://other.test") }, cause: "other.test"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

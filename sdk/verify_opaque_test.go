@@ -452,7 +452,7 @@ func TestWithoutCredentials(t *testing.T) {
 
 // A client that may not read the feed, or is not known to the server, is told so; nothing is accepted meanwhile.
 func TestFeedRefused(t *testing.T) {
-	for status, advice := range map[int]string{http.StatusForbidden: "revocations:read", http.StatusUnauthorized: "check its id and secret"} {
+	for status, advice := range map[int]string{http.StatusForbidden: "make it one by `countersign api serve API cl_", http.StatusUnauthorized: "check its id and secret"} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newService(t)
 			s.issuer.Fail(sdktest.Failure{Status: status}, sdktest.FeedPoll, sdktest.FeedStream)

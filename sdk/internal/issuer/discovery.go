@@ -123,7 +123,7 @@ func (i *Issuer) settle(ctx context.Context, f *flight, held *Metadata, age time
 	worn := err != nil && d.held != nil && !d.closed
 	d.mu.Unlock()
 	if worn { // told without the lock: who listens may be in need of metadata himself
-		i.config.Log.WarnContext(ctx, "metadata of the authorization server not refreshed, the last is used", "issuer", i.config.Identifier, "error", err)
+		i.config.Log.WarnContext(ctx, "metadata of the authorization server not refreshed, the last is used", "error", err)
 	}
 }
 
