@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/sdk/internal/flight"
+	"github.com/countersign/countersign/sdk/internal/tokencache"
 )
 
 var (
@@ -48,12 +49,15 @@ func (e *engine) introspection(p presented) flight.Call[*entry] {
 		if err == nil && !hasHeader(p.token) { // a JWT says of itself what it is
 			err = e.fits(ctx, &p, f)
 		}
-		if err != nil {
-			switch {
-			case remembered == nil:
-			case errors.Is(err, ErrInvalidToken):
-				e.cache.Drop(remembered)
-			default:
+		switch {
+		case err == nil:
+			flight.Overtake(ctx)
+		case errors.Is(err, ErrInvalidToken):
+			flight.Overtake(ctx)
+			e.forget(&p.hash, began)
+			return nil, undecided(err)
+		default:
+			if remembered != nil {
 				remembered.Value.cutOff.Store(int64(remembered.Value.age()))
 			}
 			return nil, undecided(err)
@@ -63,11 +67,18 @@ func (e *engine) introspection(p presented) flight.Call[*entry] {
 		if f.fresh == 0 {
 			k.Value.usable = began.Add(e.config.bound)
 		}
-		// One that was overtaken may have been taken back since: a newer exchange says so.
+		// An exchange that began later may know that it was taken back since.
 		if !hasHeader(p.token) && !flight.Overtaken(ctx) {
 			e.remember(k, p.audience)
 		}
 		return k, nil
+	}
+}
+
+// forget drops what was said of a token before it turned out to be good for nothing.
+func (e *engine) forget(hash *tokencache.Key, before time.Time) {
+	if k := e.cache.Entry(hash); k != nil && !k.Value.asked.After(before) {
+		e.cache.Drop(k)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,6 +149,40 @@ func TestLateAnswerBringsNothingBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nor is an answer dropped that arrives in between, or nothing would ever be remembered where answers take longer than the bound.
+func TestSlowAnswersAreRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		_ = s.Ready(t.Context())
+		s.issuer.Slow(1500*time.Millisecond, sdktest.IntrospectionEndpoint)
+		token := s.issuer.MintOpaque(sdktest.Claims{})
+		var calls sync.WaitGroup
+		for range 50 {
+			calls.Go(func() { s.expect(t, "strict", "ok", token, sdk.Policy{Mode: sdk.Strict}) })
+			time.Sleep(100 * time.Millisecond)
+		}
+		calls.Wait()
+		if n := s.issuer.Requests(sdktest.IntrospectionEndpoint); n != 2 {
+			t.Errorf("%d introspections, want 2: one, and one for who came more than the bound later", n)
+		}
+	})
+}
+
+// An answer that arrives in between is dropped by a later one all the same.
+func TestAnswerInBetweenIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serviceOf(t, sdktest.New(sdktest.WithoutFeed(), sdktest.WithIntrospectionMaxAge(30*time.Second)))
+		token := s.issuer.MintOpaque(sdktest.Claims{})
+		_ = s.Ready(t.Context())
+		s.issuer.Slow(1500*time.Millisecond, sdktest.IntrospectionEndpoint)
+		go func() { s.expect(t, "who came first", "ok", token, sdk.Policy{}) }()
+		time.Sleep(1200 * time.Millisecond)
+		s.issuer.Revoke(token)
+		s.expect(t, "strict", "401", token, sdk.Policy{Mode: sdk.Strict}) // the first answer has arrived meanwhile
+		s.expect(t, "afterwards", "401", token, sdk.Policy{})
+	})
 }
 
 // What is known of a JWT is compared with what the feed brings while the server is asked about it: its answer may be older.

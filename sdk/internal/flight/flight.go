@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -29,8 +30,8 @@ type Group[K comparable, V any] struct {
 
 	mu      sync.Mutex
 	closed  bool
-	flights map[K]*flight[V]
-	cancels map[*flight[V]]context.CancelFunc // of all that are in the air, those without a place in flights too
+	flights map[K][]*flight[V] // in the order in which they began; nobody joins but the last one
+	cancels map[*flight[V]]context.CancelFunc
 	running sync.WaitGroup
 }
 
@@ -42,11 +43,15 @@ type flight[V any] struct {
 	done  chan struct{} // closed when value and err are there
 	value V
 	err   error
+
+	// Of a flight in the air, under the group's mutex:
+	passed    bool // another one began later
+	overtaken bool // and found what counts more, see Overtake
 }
 
 // New returns a group whose calls are cancelled after limit, more than 0.
 func New[K comparable, V any](limit time.Duration) *Group[K, V] {
-	return &Group[K, V]{limit: limit, flights: make(map[K]*flight[V]), cancels: make(map[*flight[V]]context.CancelFunc)}
+	return &Group[K, V]{limit: limit, flights: make(map[K][]*flight[V]), cancels: make(map[*flight[V]]context.CancelFunc)}
 }
 
 // Do returns what call returns. If a call for key has been in the air for no longer than young, its result is waited for; else call is
@@ -93,31 +98,61 @@ func (g *Group[K, V]) join(ctx context.Context, key K, young time.Duration, call
 	if g.closed {
 		return nil, ErrClosed
 	}
-	if f := g.flights[key]; f != nil && now.Sub(f.began) <= young {
-		return f, nil
+	under := g.flights[key]
+	if n := len(under); n > 0 {
+		last := under[n-1]
+		if !last.passed && now.Sub(last.began) <= young {
+			return last, nil
+		}
+		last.passed = true
 	}
 	f := &flight[V]{began: now, done: make(chan struct{}), err: errNoEnd}
 	apart, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.limit)
-	apart = context.WithValue(apart, overtaken{}, func() bool { return g.latest(key) != f })
-	g.flights[key], g.cancels[f] = f, cancel
+	apart = context.WithValue(apart, turnKey{}, &turn{
+		overtake: func() { g.overtake(key, f) }, overtaken: func() bool { return g.overtaken(f) },
+	})
+	g.flights[key], g.cancels[f] = append(under, f), cancel
 	g.running.Go(func() { g.fly(apart, key, f, call) })
 	return f, nil
 }
 
-// latest returns the flight for key that began last, nil if that has ended.
-func (g *Group[K, V]) latest(key K) *flight[V] {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.flights[key]
+// turn is what a call knows of others for the same key.
+type turn struct {
+	overtake  func()
+	overtaken func() bool
 }
 
-type overtaken struct{}
+type turnKey struct{}
 
-// Overtaken tells whether since the call with this context began another one was made for the same key. It may know better, and may have
-// ended already.
+// Overtake says that what the call with this context found counts more than what is still to be found by calls for the same key that
+// began before it: they know less.
+func Overtake(ctx context.Context) {
+	if t, ok := ctx.Value(turnKey{}).(*turn); ok {
+		t.overtake()
+	}
+}
+
+// Overtaken tells whether a call that began after the one with this context said so.
 func Overtaken(ctx context.Context) bool {
-	is, ok := ctx.Value(overtaken{}).(func() bool)
-	return ok && is()
+	t, ok := ctx.Value(turnKey{}).(*turn)
+	return ok && t.overtaken()
+}
+
+func (g *Group[K, V]) overtake(key K, f *flight[V]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, other := range g.flights[key] {
+		if other == f {
+			return
+		}
+		other.overtaken = true
+	}
+}
+
+func (g *Group[K, V]) overtaken(f *flight[V]) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return f.overtaken
 }
 
 // fly makes the call. A call that panics is an error to all who wait: it is not made on behalf of any of them.
@@ -129,7 +164,8 @@ func (g *Group[K, V]) fly(ctx context.Context, key K, f *flight[V], call Call[V]
 		g.mu.Lock()
 		g.cancels[f]()
 		delete(g.cancels, f)
-		if g.flights[key] == f {
+		g.flights[key] = slices.DeleteFunc(g.flights[key], func(other *flight[V]) bool { return other == f })
+		if len(g.flights[key]) == 0 {
 			delete(g.flights, key)
 		}
 		g.mu.Unlock()

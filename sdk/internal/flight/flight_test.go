@@ -202,38 +202,60 @@ func TestCloseCancelsAndWaits(t *testing.T) {
 	})
 }
 
-// A call can tell whether another one was made since it began, be that still in the air or over.
+// A call can tell whether one that began later has found what counts more.
 func TestOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := flight.New[string, bool](time.Minute)
 		defer g.Close()
-		after := func(d time.Duration) flight.Call[bool] {
-			return func(ctx context.Context) (bool, error) {
-				if flight.Overtaken(ctx) {
-					t.Error("overtaken at once")
-				}
-				time.Sleep(d)
-				return flight.Overtaken(ctx), nil
-			}
-		}
 		var wg sync.WaitGroup
-		do := func(key string, d time.Duration, want bool) {
+		do := func(key string, d time.Duration, counts, want bool) {
 			wg.Go(func() {
-				if got, err := g.Do(t.Context(), key, 0, after(d)); got != want || err != nil {
+				got, err := g.Do(t.Context(), key, 0, func(ctx context.Context) (bool, error) {
+					time.Sleep(d)
+					if counts {
+						flight.Overtake(ctx)
+					}
+					return flight.Overtaken(ctx), nil
+				})
+				if got != want || err != nil {
 					t.Errorf("%s, %s: %v, %v, want %v", key, d, got, err, want)
 				}
 			})
 			time.Sleep(time.Second)
 		}
-		do("a", 5*time.Second, true)
-		do("a", 9*time.Second, true)
-		do("b", 9*time.Second, false)
-		do("a", time.Second/2, false) // over before the first two
+		do("a", 10*time.Second, true, true) // by the third
+		do("a", 2*time.Second, true, false)
+		do("a", 3*time.Second, true, false)
+		do("a", time.Second/2, false, false)
+		do("b", 5*time.Second, true, false)
 		wg.Wait()
-		do("a", time.Second, false)
+		do("a", 2*time.Second, false, false)
+		do("a", 5*time.Second, true, false)
 		wg.Wait()
+		flight.Overtake(t.Context())
 		if flight.Overtaken(t.Context()) {
-			t.Error("no call can be overtaken")
+			t.Error("what is no call was overtaken")
 		}
+	})
+}
+
+// Once a later call has begun nobody joins an earlier one, though the later is over.
+func TestNobodyJoinsWhatWasPassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := flight.New[string, int64](time.Minute)
+		defer g.Close()
+		var calls atomic.Int64
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = g.Do(t.Context(), "a", 0, sleeper(&calls, 10*time.Second)) })
+		time.Sleep(time.Second)
+		for want := int64(2); want < 4; want++ {
+			if n, err := g.Do(t.Context(), "a", time.Duration(3-want), sleeper(&calls, time.Second)); n != want || err != nil {
+				t.Errorf("call %d, %v, want %d", n, err, want)
+			}
+		}
+		if n, _ := g.Do(t.Context(), "a", flight.AnyAge, sleeper(&calls, 0)); n != 4 {
+			t.Errorf("call %d, want another", n)
+		}
+		wg.Wait()
 	})
 }
