@@ -38,7 +38,7 @@ func (e *engine) joinable(p *presented) time.Duration {
 // but not of what a newer exchange finds.
 func (e *engine) introspection(p presented) flight.Call[*entry] {
 	return func(ctx context.Context) (*entry, error) {
-		leave := e.enter(p.known)
+		leave := e.enter(ctx, p.known)
 		if leave == nil {
 			return nil, &VerifyError{Kind: ErrUnavailable, RetryAfter: time.Second, Err: errBusy}
 		}
@@ -82,9 +82,11 @@ func (e *engine) forget(hash *tokencache.Key, before time.Time) {
 	}
 }
 
-// enter takes a slot for an introspection, and returns what gives it back; nil: all are taken. Those about tokens that nobody has seen yet
-// may take a part only: a flood of inventions must not keep the verifier from asking about its callers.
-func (e *engine) enter(known bool) (leave func()) {
+// enter takes a slot for an introspection, and returns what gives it back; nil: there is none. Those about tokens that nobody has seen yet
+// may take a part only: a flood of inventions must not keep the verifier from asking about its callers. Nor must it keep out those who
+// come for the first time, so they wait for their turn. Those about known tokens do not: that would look like a server that does not
+// answer, for which the last answer is gone by.
+func (e *engine) enter(ctx context.Context, known bool) (leave func()) {
 	if known {
 		select {
 		case e.seen <- struct{}{}:
@@ -94,10 +96,31 @@ func (e *engine) enter(known bool) (leave func()) {
 	}
 	select {
 	case e.unseen <- struct{}{}:
-		return func() { <-e.unseen }
 	default:
-		return nil
+		if known || !e.await(ctx) {
+			return nil
+		}
 	}
+	return func() { <-e.unseen }
+}
+
+// await takes one of the slots of tokens that nobody has seen yet, after those who wait already, and tells whether it got one.
+func (e *engine) await(ctx context.Context) bool {
+	select {
+	case e.queue <- struct{}{}:
+		defer func() { <-e.queue }()
+	default:
+		return false
+	}
+	timer := time.NewTimer(queueWait)
+	defer timer.Stop()
+	select {
+	case e.unseen <- struct{}{}:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // fits sees to it that the answer is about the token, an opaque one, and says enough of it: whose it is, since nothing else does. Countersign's

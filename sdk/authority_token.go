@@ -42,7 +42,19 @@ func (a *authority) requestToken(ctx context.Context, resource string, scopes []
 	if len(scopes) > 0 {
 		form.Set("scope", strings.Join(scopes, " "))
 	}
+	moveOn := a.server.Doubt()
 	answer, err := a.post(ctx, m.TokenEndpoint, m.TokenMethods, issuer.Request{Operation: OperationToken, Form: form})
+	token, failure := readToken(answer, err, scopes)
+	if failure == nil {
+		return token, nil
+	}
+	if failure.Code == "" && failure.Status != 0 { // whoever answered, it was no authorization server
+		moveOn()
+	}
+	return nil, failure
+}
+
+func readToken(answer *issuer.Answer, err error, scopes []string) (*tokenAnswer, *TokenError) {
 	if err != nil {
 		return nil, unanswered(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -156,6 +157,36 @@ func TestWhyThereIsNoToken(t *testing.T) {
 			}
 			if errors.Is(err, sdk.ErrUnavailable) != (tt.want.Code == "") || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// An address that leads to somebody else costs one attempt.
+func TestTheNextAddressIsAskedForAToken(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"page": answers(404, `<html>`), "redirect": answers(302, ``), "no JSON": answers(200, `tok`),
+		"no token": answers(200, `{"ok":true}`), "too large": answers(200, strings.Repeat(" ", 64<<10+1)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			good := newWire(t, answers(200, goodToken))
+			wrong := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasPrefix(r.URL.Path, "/.well-known/") { // here it leads to the right one
+					good.serve(w, r)
+					return
+				}
+				answer(w, r)
+			}))
+			defer wrong.Close()
+			for range 4 { // which is asked first is random
+				a := good.authority(t, sdk.Secret(testSecret), sdk.WithAddresses(good.URL, wrong.URL))
+				_, err := a.RequestToken(t.Context(), "")
+				if err != nil {
+					_, err = a.RequestToken(t.Context(), "")
+				}
+				if err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}

@@ -21,6 +21,8 @@ const (
 	lookAgain   = time.Minute            // whether the issuer has got a feed
 	slotsUnseen = 96                     // introspections at a time, and
 	slotsKnown  = 32                     // further ones about tokens that were good before
+	queueUnseen = 2048                   // tokens that nobody has seen yet and that wait for a slot, and
+	queueWait   = 500 * time.Millisecond // for how long, less than a caller with something to go by waits for an answer
 )
 
 var (
@@ -52,6 +54,7 @@ type engine struct {
 	lookups   *flight.Group[tokencache.Key, *entry] // in the token store, and then asks
 	unseen    chan struct{}                         // slots of asks
 	seen      chan struct{}
+	queue     chan struct{} // places of those who wait for unseen
 	saved     stateFile
 	tally     tally
 	outage    outage
@@ -82,6 +85,7 @@ func newEngine(identifier, audience string, c *verifierConfig) (*engine, error) 
 		asks:    flight.New[tokencache.Key, *entry](2 * c.timeout),
 		lookups: flight.New[tokencache.Key, *entry](2*c.timeout + time.Second),
 		unseen:  make(chan struct{}, slotsUnseen), seen: make(chan struct{}, slotsKnown),
+		queue:   make(chan struct{}, queueUnseen),
 		settled: make(chan struct{}),
 	}
 	e.saved.changed = make(chan struct{}, 1)

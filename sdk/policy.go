@@ -33,7 +33,7 @@ type Policy struct {
 	AllOf []string
 	// AnyOf are scopes of which the token must have at least one; if empty, none.
 	AnyOf []string
-	// Clients are the ids of the clients that may call; if empty, any.
+	// Clients are the ids of the clients that may call; nil: any. An empty list lets nobody call.
 	Clients []string
 }
 
@@ -49,9 +49,9 @@ func (p Policy) Strict() Policy {
 	return p
 }
 
-// From returns p for these clients only, named by their ids. Without any it is for all clients.
+// From returns p for these clients only, named by their ids; without any it is for nobody.
 func (p Policy) From(clients ...string) Policy {
-	p.Clients = clients
+	p.Clients = append([]string{}, clients...) // not nil: a list that came out empty lets nobody in
 	return p
 }
 
@@ -60,7 +60,7 @@ func (p Policy) allows(i *Identity) bool { return p.admits(i) && p.suffices(i) }
 
 // admits tells whether the client of i is one that may call.
 func (p Policy) admits(i *Identity) bool {
-	return len(p.Clients) == 0 || slices.Contains(p.Clients, i.clientID)
+	return p.Clients == nil || slices.Contains(p.Clients, i.clientID)
 }
 
 // suffices tells whether the scopes of i are enough.

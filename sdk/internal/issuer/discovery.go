@@ -141,9 +141,21 @@ func (d *discovery) backoff(err error) time.Duration {
 	return wait
 }
 
-// discover asks at one location after the other until this issuer's metadata is there. What else is there says nothing of the next: many
+// discover looks for the metadata, at one address after the other: one that leads to somebody else must not hide the others.
+func (i *Issuer) discover(ctx context.Context) (held *Metadata, age time.Duration, err error) {
+	for range i.addresses {
+		moveOn := i.Doubt()
+		if held, age, err = i.seek(ctx); !errors.Is(err, ErrNotIssuer) {
+			break
+		}
+		moveOn()
+	}
+	return held, age, err
+}
+
+// seek asks at one location after the other until this issuer's metadata is there. What else is there says nothing of the next: many
 // a server answers every path that it does not know with a page, or leads to one.
-func (i *Issuer) discover(ctx context.Context) (*Metadata, time.Duration, error) {
+func (i *Issuer) seek(ctx context.Context) (*Metadata, time.Duration, error) {
 	var wrong []string
 	for _, location := range i.locations {
 		answer, err := i.Do(ctx, Request{

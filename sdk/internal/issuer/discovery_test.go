@@ -203,6 +203,36 @@ func TestMetadataIsSoughtBehindPages(t *testing.T) {
 	}
 }
 
+func TestMetadataIsSoughtBehindAnAddressOfSomebodyElse(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		page http.HandlerFunc
+	}{
+		{"404", status(404)},
+		{"redirect", status(302)},
+		{"a page", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, "<html>") }},
+		{"another issuer", func(w http.ResponseWriter, _ *http.Request) { say(w, 200, metadata("https://other.example")) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, good := range []string{"10.0.0.1:8443", "10.0.0.2:8443"} { // which is asked first is random
+				i, n := open(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Host == good {
+						say(w, 200, metadata(identifier))
+						return
+					}
+					tt.page(w, r)
+				}, two)
+				if _, err := i.Metadata(t.Context()); err != nil {
+					t.Errorf("%v, asked %q", err, n.asked)
+				}
+				if _, _ = ask(t.Context(), i); !strings.Contains(n.asked[n.count()-1], good) {
+					t.Errorf("the other address is asked: %q", n.asked)
+				}
+			}
+		})
+	}
+}
+
 func TestAServerThatIsDownMayBeTheIssuer(t *testing.T) {
 	redirect := func(w http.ResponseWriter, _ *http.Request) { say(w, 302, "") }
 	for _, tt := range []struct {

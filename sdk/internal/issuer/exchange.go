@@ -185,3 +185,10 @@ func (i *Issuer) note(ctx context.Context, to target, failed *Failure) {
 		i.config.Log.WarnContext(ctx, "authorization server is unavailable", "address", a.origin, "error", failed.Err)
 	}
 }
+
+// Doubt returns a function that has the next address be asked first, unless another one is by then: for an answer that makes no sense,
+// and so may not be the server's.
+func (i *Issuer) Doubt() (moveOn func()) {
+	first := i.first.Load()
+	return func() { i.first.CompareAndSwap(first, (first+1)%int64(len(i.addresses))) }
+}
