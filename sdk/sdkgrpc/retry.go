@@ -3,6 +3,7 @@ package sdkgrpc
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -38,20 +39,29 @@ func RetryUnauthenticated(
 }
 
 // RefreshUnauthenticated is a [grpc.StreamClientInterceptor]. If a server ends a stream with Unauthenticated, it has the token of
-// [Credentials] replaced. The stream fails nevertheless, since what was sent on it is gone; the next one has another token.
+// [Credentials] replaced. The stream fails nevertheless, since what was sent on it is gone; the next one has another token, as soon as
+// there is one. The end itself is told within 100 ms, whether the authorization server answers or not.
 //
 //nolint:revive // gRPC says what the parameters are
 func RefreshUnauthenticated(
 	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
 	var sent record
+	failed := func(err error) {
+		ctx, cancel := context.WithTimeout(ctx, refreshWait) // the source goes on without us
+		defer cancel()
+		sent.replace(ctx, err)
+	}
 	stream, err := open(context.WithValue(ctx, recordKey{}, &sent), desc, conn, method, opts...)
 	if err != nil {
-		sent.replace(ctx, err)
+		failed(err)
 		return nil, err
 	}
-	return &watched{stream, func(err error) { sent.replace(ctx, err) }}, nil
+	return &watched{stream, failed}, nil
 }
+
+// refreshWait is how long the end of a stream waits for another token, which it has no use for itself.
+const refreshWait = 100 * time.Millisecond
 
 // watched is a stream whose end is looked at.
 type watched struct {

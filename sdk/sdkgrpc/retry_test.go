@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -149,6 +150,37 @@ func TestRefreshUnauthenticated(t *testing.T) {
 	}
 	if got := issuer.Requests(sdktest.TokenEndpoint); got != 2 {
 		t.Errorf("%d tokens were asked for, want 2", got)
+	}
+}
+
+func TestRefreshUnauthenticatedHoldsNoStreamUp(t *testing.T) {
+	issuer := sdktest.New()
+	client, err := sdk.New(issuer.URL(), issuer.ClientID(), sdk.Secret(issuer.ClientSecret()), sdk.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	source := client.TokenSource(inventory)
+	first := mustToken(t, source)
+	gate := &gatekeeper{judge: func(got string) codes.Code {
+		if got == "Bearer "+first.AccessToken() {
+			return codes.Unauthenticated
+		}
+		return codes.OK
+	}}
+	conn := serve(t, newServer(gate.options()...), grpc.WithPerRPCCredentials(sdkgrpc.InsecureCredentials(source)),
+		grpc.WithStreamInterceptor(sdkgrpc.RefreshUnauthenticated))
+	release := issuer.Block(sdktest.TokenEndpoint)
+	began := time.Now()
+	if _, err := follow(t.Context(), conn); status.Code(err) != codes.Unauthenticated || time.Since(began) > 2*time.Second {
+		t.Errorf("%v after %v", err, time.Since(began))
+	}
+	release()
+	if _, err := source.Refresh(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := follow(t.Context(), conn); err != nil || issuer.Requests(sdktest.TokenEndpoint) != 2 {
+		t.Errorf("%v after %d requests for tokens", err, issuer.Requests(sdktest.TokenEndpoint))
 	}
 }
 
