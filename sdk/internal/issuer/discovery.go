@@ -40,7 +40,7 @@ type discovery struct {
 	held     *Metadata
 	until    time.Time
 	flight   *flight // nil: none
-	failed   error   // of the last flight, if there is nothing held
+	failed   error   // of the last flight
 	failures int     // in a row
 	pause    time.Time
 	closed   bool
@@ -114,16 +114,26 @@ func (i *Issuer) settle(ctx context.Context, f *flight, held *Metadata, age time
 	d.flight = nil
 	f.held, f.err = held, err
 	close(f.done)
+	before, report := d.failed, d.held != nil && !d.closed
 	if err == nil {
 		d.held, d.until, d.failed, d.failures = held, time.Now().Add(age), nil, 0
 	} else {
 		d.failed, d.pause = err, time.Now().Add(d.backoff(err))
 		d.failures++
 	}
-	worn := err != nil && d.held != nil && !d.closed
 	d.mu.Unlock()
-	if worn { // told without the lock: who listens may be in need of metadata himself
-		i.config.Log.WarnContext(ctx, "metadata of the authorization server not refreshed, the last is used", "error", err)
+	if report { // without the lock: who listens may be in need of metadata himself
+		i.report(ctx, before, err)
+	}
+}
+
+// report logs that metadata cannot be refreshed, once while it is for the same reason, and that it can again.
+func (i *Issuer) report(ctx context.Context, before, now error) {
+	switch {
+	case now == nil && before != nil:
+		i.config.Log.InfoContext(ctx, "metadata of the authorization server is refreshed again")
+	case now != nil && (before == nil || errors.Is(now, ErrNotIssuer) != errors.Is(before, ErrNotIssuer)):
+		i.config.Log.WarnContext(ctx, "metadata of the authorization server not refreshed, the last is used", "error", now)
 	}
 }
 

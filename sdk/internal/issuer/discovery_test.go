@@ -93,6 +93,10 @@ func TestOldMetadataIsUsedWhileNewIsFetched(t *testing.T) {
 		if m, err := i.Metadata(t.Context()); err != nil || m.TokenEndpoint != identifier+"/new" {
 			t.Errorf("got %+v, %v", m, err)
 		}
+		// Down, somebody else in three ways, down again, well again.
+		if worn, well := strings.Count(log.String(), "not refreshed"), strings.Count(log.String(), "refreshed again"); worn != 3 || well != 1 {
+			t.Errorf("logged %d and %d times: %s", worn, well, log.String())
+		}
 	})
 }
 
