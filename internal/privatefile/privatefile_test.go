@@ -10,13 +10,13 @@ import (
 
 func TestWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, []byte("a text that others may read"), 0o644); err != nil { //nolint:gosec // it is to be replaced
+	if err := os.WriteFile(path, []byte("a text that others may read"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := privatefile.Write(path, []byte("text")); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // our own
+	text, err := os.ReadFile(path)
 	if err != nil || string(text) != "text" {
 		t.Errorf("%q, %v", text, err)
 	}
