@@ -75,6 +75,9 @@ type refusal struct {
 	quiet time.Duration
 }
 
+// news tells whether a refusal is another one than the last.
+func (r *refusal) news(err error) bool { return r.err == nil || r.err.Error() != err.Error() }
+
 func (r *refusal) add(err error) {
 	r.err, r.at = err, time.Now()
 	r.quiet = min(max(2*r.quiet, firstQuiet), longestQuiet)

@@ -112,9 +112,12 @@ func (s *Source[T]) outcome(ctx context.Context, f *flight[T], grant Grant[T], e
 	s.totals.failed(err)
 	about := []slog.Attr{slog.Any("error", err), slog.Bool("valid", s.held != nil)}
 	if s.config.Permanent(err) {
+		if s.refusal.news(err) {
+			say = func() { s.config.Log.LogAttrs(ctx, slog.LevelError, "refresh refused", about...) }
+		}
 		s.refusal.add(err)
 		s.end(f, nil, err)
-		return true, func() { s.config.Log.LogAttrs(ctx, slog.LevelError, "refresh refused", about...) }
+		return true, say
 	}
 	if s.backoff.failures == 0 {
 		say = func() { s.config.Log.LogAttrs(ctx, slog.LevelWarn, "refresh fails", about...) }
@@ -141,7 +144,7 @@ func (s *Source[T]) remaining() time.Duration {
 // land takes the value. One that comes so late that its life is over by our count goes to those who wait, as the issuer may count
 // from later on, and is not kept.
 func (s *Source[T]) land(ctx context.Context, f *flight[T], grant Grant[T]) (say func()) {
-	if failures := s.backoff.failures; failures > 0 {
+	if failures := s.backoff.failures; failures > 0 || s.refusal.err != nil {
 		say = func() {
 			s.config.Log.LogAttrs(ctx, slog.LevelInfo, "refresh succeeds again", slog.Int("failures", failures))
 		}

@@ -3,6 +3,8 @@ package refresh_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -293,6 +295,28 @@ func TestPermanent_IsRememberedForAWhile(t *testing.T) {
 		i.fail(nil) // the secret file was mended
 		time.Sleep(30 * time.Second)
 		value(t, s)
+	})
+}
+
+func TestPermanent_IsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{fails: errRefused, lifetime: time.Hour}
+		var log strings.Builder
+		s := refresh.New(refresh.Config[token]{
+			Fetch: i.fetch, Permanent: func(error) bool { return true }, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		defer s.Close()
+		for _, fails := range []error{errRefused, errDown, nil, errRefused} { // all are permanent here
+			i.fail(fails)
+			for range 10 {
+				time.Sleep(30 * time.Minute)
+				_, _ = s.Value(t.Context())
+				synctest.Wait()
+			}
+		}
+		if refused, again := strings.Count(log.String(), "refused"), strings.Count(log.String(), "succeeds again"); refused != 3 || again != 1 {
+			t.Errorf("logged %d and %d times: %s", refused, again, log.String())
+		}
 	})
 }
 
