@@ -14,6 +14,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,8 +97,8 @@ func Open(url string, opts ...Option) (*Store, error) {
 // String returns the address, without user and password.
 func (s *Store) String() string { return s.address.String() }
 
-// GoString is String: a password is not printed by %#v either.
-func (s *Store) GoString() string { return s.String() }
+// Format implements fmt.Formatter: whatever the verb, what is printed is String, and no password.
+func (s *Store) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // Close ends all connections. Calls after it fail. Closing again does nothing.
 func (s *Store) Close() error {

@@ -165,7 +165,7 @@ func TestPasswordAndDatabase(t *testing.T) {
 	if got, err := open(t, "redis://:s3cret%2F%40@"+redis.addr+"/2", generous()).Read(t.Context(), "key"); got != nil || err != nil {
 		t.Errorf("another database has %q, %v", got, err)
 	}
-	for _, shown := range []string{fmt.Sprint(s), fmt.Sprintf("%+v", s), fmt.Sprintf("%#v", s)} {
+	for _, shown := range []string{fmt.Sprint(s), fmt.Sprintf("%+v", s), fmt.Sprintf("%#v", s), fmt.Sprintf("%d", s), fmt.Sprintf("%t", s)} {
 		if shown != "redis://"+redis.addr+"/3" {
 			t.Errorf("shown as %s", shown)
 		}
