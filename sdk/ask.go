@@ -8,22 +8,31 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/sdk/internal/flight"
+	"github.com/countersign/countersign/sdk/internal/issuer"
 	"github.com/countersign/countersign/sdk/internal/tokencache"
 )
 
 var (
 	errBusy      = errors.New("too many introspections at once")
+	errSilent    = errors.New("introspection is tried once a second, since it is not answered")
 	errMisplaced = errors.New("the introspection endpoint answered for another token")
 	errCutOff    = errors.New("the introspection endpoint cannot be asked")
 	errNoClient  = errors.New("neither client_id nor azp is in the answer; with WithLegacyTokens sub is taken for them")
 )
 
+// fairTime is how long a server must have had before it counts that its answer did not come in time: those who wait for a slot take from it.
+const fairTime = queueWait
+
 // askAgain is how soon after the server could not be asked about a token it is asked about it again, while the last answer is gone by.
 const askAgain = time.Second
 
 // ask introspects a token. Callers share an exchange: those on a strict route one that began within the bound, since an older one may
-// not know of a revocation that was acknowledged before they came.
+// not know of a revocation that was acknowledged before they came. Nobody waits while introspections are not answered, not even for one
+// that is under way, but a caller a second who finds out whether they are again.
 func (e *engine) ask(ctx context.Context, p *presented) (*entry, error) {
+	if err := e.breaker(p).pass(); err != nil {
+		return nil, &VerifyError{Kind: ErrUnavailable, RetryAfter: breakerPause, Err: fmt.Errorf("%w: %w", errSilent, err)}
+	}
 	return e.asks.Do(ctx, p.hash, e.joinable(p), e.introspection(*p))
 }
 
@@ -46,6 +55,9 @@ func (e *engine) introspection(p presented) flight.Call[*entry] {
 		e.tally.introspections.Inc()
 		began, remembered := time.Now(), e.cache.Entry(&p.hash)
 		f, err := e.authority.lookUpIntrospection(ctx, p.token)
+		if ctx.Err() == nil || time.Since(began) >= fairTime {
+			e.heed(&p, err)
+		}
 		if err == nil && !hasHeader(p.token) { // a JWT says of itself what it is
 			err = e.fits(ctx, &p, f)
 		}
@@ -80,6 +92,30 @@ func (e *engine) forget(hash *tokencache.Key, before time.Time) {
 	if k := e.cache.Entry(hash); k != nil && !k.Value.asked.After(before) {
 		e.cache.Drop(k)
 	}
+}
+
+// heed counts introspections that were not answered: whatever the server says, it says it. Where credentials are missing it was not asked.
+func (e *engine) heed(p *presented, err error) {
+	verdict, failure := (*VerifyError)(nil), (*issuer.Failure)(nil)
+	switch {
+	case errors.Is(err, ErrCredentials):
+	case errors.As(err, &failure) && failure.Unanswered(), errors.Is(err, flight.ErrLate):
+		if errors.As(err, &verdict) {
+			err = verdict.Err
+		}
+		e.breaker(p).failed(err)
+	default:
+		e.breaker(p).succeeded()
+	}
+}
+
+// breaker returns what turns the bearer of a token away while introspections are not answered. As with slots, those about inventions must
+// not do it to the bearers of good ones.
+func (e *engine) breaker(p *presented) *breaker {
+	if p.known {
+		return &e.knownDown
+	}
+	return &e.otherDown
 }
 
 // enter takes a slot for an introspection, and returns what gives it back; nil: there is none. Those about tokens that nobody has seen yet
@@ -217,7 +253,7 @@ func (e *engine) reconsider(ctx context.Context, p *presented, k *entry) (*Ident
 // server could not be asked. It then returns errCutOff.
 func (e *engine) askBriefly(ctx context.Context, p *presented, k *entry) (*Identity, error) {
 	if failed := k.Value.cutOff.Load(); failed != 0 {
-		if k.Value.age()-time.Duration(failed) >= askAgain {
+		if k.Value.age()-time.Duration(failed) >= askAgain && e.breaker(p).pass() == nil {
 			_ = e.asks.Start(ctx, p.hash, e.joinable(p), e.introspection(*p)) // closed: the next call says so
 		}
 		return nil, unavailable(errCutOff)

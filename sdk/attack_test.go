@@ -129,7 +129,7 @@ func TestLateAnswerBringsNothingBack(t *testing.T) {
 					s.expect(t, "before", "ok", token, sdk.Policy{})
 					time.Sleep(31 * time.Second)
 				}
-				s.issuer.Slow(3*time.Second, sdktest.IntrospectionEndpoint)
+				s.issuer.Slow(1900*time.Millisecond, sdktest.IntrospectionEndpoint)
 				late := make(chan string)
 				go func() {
 					_, err := s.Verify(t.Context(), token, sdk.Policy{})

@@ -51,7 +51,9 @@ type engine struct {
 	feed      *revocation.Follower
 	cache     *tokencache.Cache[known]
 	asks      *flight.Group[tokencache.Key, *entry] // introspections
-	lookups   *flight.Group[tokencache.Key, *entry] // in the token store, and then asks
+	knownDown breaker                               // of asks about tokens that were good before
+	otherDown breaker                               // of asks about others
+	lookups   *flight.Group[tokencache.Key, *entry] // in the token store
 	unseen    chan struct{}                         // slots of asks
 	seen      chan struct{}
 	queue     chan struct{} // places of those who wait for unseen
@@ -82,8 +84,8 @@ func newEngine(identifier, audience string, c *verifierConfig) (*engine, error) 
 	e := &engine{
 		config: c, authority: a,
 		cache:   tokencache.New[known](c.cacheSize),
-		asks:    flight.New[tokencache.Key, *entry](2 * c.timeout),
-		lookups: flight.New[tokencache.Key, *entry](2*c.timeout + time.Second),
+		asks:    flight.New[tokencache.Key, *entry](c.introspectionLimit()),
+		lookups: flight.New[tokencache.Key, *entry](c.introspectionLimit()),
 		unseen:  make(chan struct{}, slotsUnseen), seen: make(chan struct{}, slotsKnown),
 		queue:   make(chan struct{}, queueUnseen),
 		settled: make(chan struct{}),

@@ -34,10 +34,12 @@ func (e *engine) recognise(ctx context.Context, p *presented) (k *entry, live bo
 	if err := e.plausible(ctx, p.token); err != nil {
 		return nil, false, err
 	}
-	if e.records == nil {
-		k, err = e.ask(ctx, p)
-	} else {
+	err = errStoreMiss
+	if e.records != nil {
 		k, err = e.lookups.Do(ctx, p.hash, e.joinable(p), e.lookUp(*p))
+	}
+	if errors.Is(err, errStoreMiss) {
+		k, err = e.ask(ctx, p)
 	}
 	if err != nil {
 		return nil, false, undecided(err)
@@ -96,17 +98,17 @@ func (e *engine) admit(ctx context.Context, p *presented) (*entry, error) {
 	return k, nil
 }
 
-// lookUp reads the token store, and asks the server if the token is not there. A store that does not answer is a miss.
+// lookUp reads the token store. A store that does not answer is a miss.
 func (e *engine) lookUp(p presented) flight.Call[*entry] {
 	return func(ctx context.Context) (*entry, error) {
-		if f, err := e.records.look(ctx, p.hash); err == nil {
-			e.tally.records.Inc()
-			k := newEntry(&p.hash, f, f.identity.expires)
-			e.remember(k, p.audience)
-			return k, nil
+		f, err := e.records.look(ctx, p.hash)
+		if err != nil {
+			return nil, err
 		}
-		// The exchange begins now, so whoever joins this flight joins none that is older.
-		return e.asks.Do(ctx, p.hash, 0, e.introspection(p))
+		e.tally.records.Inc()
+		k := newEntry(&p.hash, f, f.identity.expires)
+		e.remember(k, p.audience)
+		return k, nil
 	}
 }
 

@@ -42,10 +42,14 @@ func (e *engine) plausible(ctx context.Context, token string) error {
 	if token == "" || strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return invalidToken("the token is malformed")
 	}
+	known := e.config.auth != nil || e.records != nil // whom to ask
+	if e.awaitStart(ctx); known && e.feedState.Load() == feedUnknown {
+		return unavailable(e.ignorance()) // whatever the server said, nothing could be made of it
+	}
 	if _, ok := opaqueID(token); !ok && e.countersign(ctx) {
 		return invalidToken("the token is malformed")
 	}
-	if e.config.auth == nil && e.records == nil {
+	if !known {
 		e.warnOpaque.Do(func() {
 			e.config.log.WarnContext(ctx, "opaque tokens are refused: without WithCredentials they cannot be introspected")
 		})
@@ -62,6 +66,8 @@ func (e *engine) countersign(ctx context.Context) bool {
 	case e.feedState.Load() == feedNone && !e.config.noRevocation:
 		return false
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, e.config.introspectionLimit(), errPatience)
+	defer cancel()
 	m, err := e.authority.metadata(ctx)
 	return err == nil && m.RevocationFeed != ""
 }

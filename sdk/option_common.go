@@ -90,7 +90,8 @@ func WithTracer(tracer Tracer) Option {
 }
 
 // WithTimeout sets how long one request to the authorization server may take, answer included: 100 ms to 1 min, 5 s by default. With
-// several addresses each attempt has an equal part of it, but no less than a second.
+// several addresses each attempt has an equal part of it, but no less than a second. A verifier's introspections end sooner, see
+// [WithBound].
 func WithTimeout(timeout time.Duration) Option {
 	return commonOption(func(c *common) error {
 		if timeout < 100*time.Millisecond || timeout > time.Minute {

@@ -31,7 +31,7 @@ func WithCredentials(clientID string, auth ClientAuth) VerifierOption {
 }
 
 // WithBound sets how long after its revocation a token may still be accepted by a [Strict] route: 100 ms to 1 min, 1 s by default. The
-// revocation feed is polled about three times as often.
+// revocation feed is polled about three times as often, and an introspection may take twice as long, or 1 s if that is longer.
 func WithBound(bound time.Duration) VerifierOption {
 	return durationOption("WithBound", bound, 100*time.Millisecond, time.Minute, func(c *verifierConfig) { c.bound = bound })
 }
@@ -52,6 +52,9 @@ func WithLeeway(leeway time.Duration) VerifierOption {
 func WithKeysMaxAge(age time.Duration) VerifierOption {
 	return durationOption("WithKeysMaxAge", age, time.Minute, 30*24*time.Hour, func(c *verifierConfig) { c.keysMaxAge = age })
 }
+
+// introspectionLimit is how long an introspection may take, whatever it takes: whoever needs one has a caller of its own who waits.
+func (c *verifierConfig) introspectionLimit() time.Duration { return max(time.Second, 2*c.bound) }
 
 func durationOption(name string, value, least, most time.Duration, set func(*verifierConfig)) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {

@@ -16,10 +16,8 @@ import (
 )
 
 const (
-	storeBudget   = 50 * time.Millisecond // of one look-up, whatever the reader does
-	storeReads    = 128                   // that may go on at once
-	storeFailures = 3                     // in a row, after which the store is left alone
-	storePause    = time.Second           // after which one look-up tries again
+	storeBudget = 50 * time.Millisecond // of one look-up, whatever the reader does
+	storeReads  = 128                   // that may go on at once
 )
 
 // errStoreMiss: the token store has no word on the token. It is never a verdict.
@@ -36,13 +34,13 @@ type storeReader struct {
 	slots     chan struct{} // one for each read that goes on
 	reading   sync.WaitGroup
 
+	breaker breaker
+
 	hits, misses, invalid, failed, skipped atomic.Uint64
 
-	mu       sync.Mutex
-	failures int       // in a row
-	again    time.Time // when the next try is due, once failures are too many
-	last     error     // why a record or a read was no use, most recently
-	closed   bool
+	mu     sync.Mutex
+	last   error // why a record or a read was no use, most recently
+	closed bool
 }
 
 // newStoreReader returns a reader of the records for one API: its identifier is the audience, apiID the text of its id.
@@ -136,15 +134,11 @@ func (s *storeReader) read(ctx context.Context, key string) ([]byte, error) {
 
 // enter tells whether the store is to be asked, and counts the read that begins.
 func (s *storeReader) enter() bool {
+	if s.breaker.pass() != nil {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failures >= storeFailures {
-		now := time.Now()
-		if now.Before(s.again) {
-			return false
-		}
-		s.again = now.Add(storePause)
-	}
 	if s.closed {
 		return false
 	}
@@ -154,18 +148,14 @@ func (s *storeReader) enter() bool {
 
 // judge counts failures in a row.
 func (s *storeReader) judge(ctx context.Context, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err == nil {
-		if s.failures >= storeFailures {
+		if s.breaker.succeeded() {
 			s.log.InfoContext(ctx, "the token store answers again")
 		}
-		s.failures = 0
 		return
 	}
-	s.last = err
-	if s.failures++; s.failures == storeFailures {
-		s.again = time.Now().Add(storePause)
+	s.remember(err)
+	if s.breaker.failed(err) {
 		s.log.WarnContext(ctx, "the token store does not answer, going on without it", slog.Any("error", err))
 	}
 }
@@ -227,7 +217,7 @@ func (s *storeReader) describe() TokenStoreState {
 	defer s.mu.Unlock()
 	state := TokenStoreState{
 		Hits: s.hits.Load(), Misses: s.misses.Load(), Invalid: s.invalid.Load(), Failed: s.failed.Load(), Skipped: s.skipped.Load(),
-		LeftAlone: s.failures >= storeFailures,
+		LeftAlone: s.breaker.open(),
 	}
 	if s.last != nil {
 		state.LastError = s.last.Error()

@@ -307,7 +307,7 @@ func TestCallersContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t)
 		_ = s.Ready(t.Context())
-		s.issuer.Slow(3*time.Second, sdktest.IntrospectionEndpoint)
+		s.issuer.Slow(1900*time.Millisecond, sdktest.IntrospectionEndpoint)
 		token := s.issuer.MintOpaque(sdktest.Claims{})
 		hasty, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -261,7 +261,7 @@ func TestBusyIsNotCutOff(t *testing.T) {
 			s.expect(t, "before", "ok", tokens[n], sdk.Policy{})
 		}
 		time.Sleep(10 * time.Second)
-		s.issuer.Slow(4*time.Second, sdktest.IntrospectionEndpoint)
+		s.issuer.Slow(1900*time.Millisecond, sdktest.IntrospectionEndpoint)
 		var wg sync.WaitGroup
 		for _, token := range tokens[1:] {
 			wg.Go(func() { s.expect(t, "keeps it busy", "ok", token, sdk.Policy{Mode: sdk.Strict}) })
@@ -285,7 +285,7 @@ func TestFloodOfInventions(t *testing.T) {
 		hung.Store(true)
 		s.issuer.Hold(func() time.Duration {
 			if hung.Load() {
-				return 4 * time.Second
+				return 1900 * time.Millisecond
 			}
 			return 0
 		}, sdktest.IntrospectionEndpoint)
@@ -299,7 +299,7 @@ func TestFloodOfInventions(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(time.Second)
 		if n := s.issuer.Requests(sdktest.IntrospectionEndpoint); n != 1+96 {
 			t.Errorf("%d introspections, want 96 of the inventions", n)
 		}
@@ -322,10 +322,10 @@ func TestIntrospectionsAreShared(t *testing.T) {
 		second time.Duration // when others come
 		want   int
 	}{
-		{"available, 3 s later", false, sdk.Available, 3 * time.Second, 1},
+		{"available, later", false, sdk.Available, 1500 * time.Millisecond, 1},
 		{"strict, within the bound", false, sdk.Strict, time.Second, 1},
 		{"strict, later", false, sdk.Strict, 1001 * time.Millisecond, 2},
-		{"store, available, 3 s later", true, sdk.Available, 3 * time.Second, 1},
+		{"store, available, later", true, sdk.Available, 1500 * time.Millisecond, 1},
 		{"store, strict, within the bound", true, sdk.Strict, time.Second, 1},
 		{"store, strict, later", true, sdk.Strict, 1001 * time.Millisecond, 2},
 	} {
@@ -338,7 +338,7 @@ func TestIntrospectionsAreShared(t *testing.T) {
 					store.alter = func([]byte) []byte { return nil }
 				}
 				_ = s.Ready(t.Context())
-				s.issuer.Slow(4*time.Second, sdktest.IntrospectionEndpoint)
+				s.issuer.Slow(1900*time.Millisecond, sdktest.IntrospectionEndpoint)
 				token := s.issuer.MintOpaque(sdktest.Claims{})
 				var wg sync.WaitGroup
 				for n := range 10_000 {

@@ -40,6 +40,10 @@ func TestReadPath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, store := storeService(t)
 		_ = s.Ready(t.Context())
+		store.alter = func(text []byte) []byte {
+			time.Sleep(10 * time.Millisecond) // until all have come
+			return text
+		}
 		stored, unknown := s.issuer.MintOpaque(sdktest.Claims{}), sdktest.New().MintOpaque(sdktest.Claims{})
 		var wg sync.WaitGroup
 		for n := range 1000 {

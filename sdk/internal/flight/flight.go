@@ -18,7 +18,9 @@ import (
 var (
 	// ErrClosed: the group was closed.
 	ErrClosed = errors.New("closed")
-	errNoEnd  = errors.New("the call came to no end")
+	// ErrLate is the cause with which the context of a call ends at the group's limit.
+	ErrLate  = errors.New("it took too long")
+	errNoEnd = errors.New("the call came to no end")
 )
 
 // AnyAge lets callers join a call however long it has been in the air.
@@ -27,6 +29,7 @@ const AnyAge = time.Duration(math.MaxInt64)
 // Group collapses calls with equal keys. It is safe for concurrent use.
 type Group[K comparable, V any] struct {
 	limit time.Duration
+	late  error // when that is over
 
 	mu      sync.Mutex
 	closed  bool
@@ -51,7 +54,8 @@ type flight[V any] struct {
 
 // New returns a group whose calls are cancelled after limit, more than 0.
 func New[K comparable, V any](limit time.Duration) *Group[K, V] {
-	return &Group[K, V]{limit: limit, flights: make(map[K][]*flight[V]), cancels: make(map[*flight[V]]context.CancelFunc)}
+	late := fmt.Errorf("%w: more than %s", ErrLate, limit)
+	return &Group[K, V]{limit: limit, late: late, flights: make(map[K][]*flight[V]), cancels: make(map[*flight[V]]context.CancelFunc)}
 }
 
 // Do returns what call returns. If a call for key has been in the air for no longer than young, its result is waited for; else call is
@@ -107,7 +111,7 @@ func (g *Group[K, V]) join(ctx context.Context, key K, young time.Duration, call
 		last.passed = true
 	}
 	f := &flight[V]{began: now, done: make(chan struct{}), err: errNoEnd}
-	apart, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.limit)
+	apart, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), g.limit, g.late)
 	apart = context.WithValue(apart, turnKey{}, &turn{
 		overtake: func() { g.overtake(key, f) }, overtaken: func() bool { return g.overtaken(f) },
 	})

@@ -3,6 +3,7 @@ package flight_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -137,9 +138,9 @@ func TestEndsOfACall(t *testing.T) {
 		want string
 	}{
 		{name: "an error", want: "no", call: func(context.Context) (int64, error) { return 0, refusal }},
-		{name: "the limit", want: "context deadline exceeded", call: func(ctx context.Context) (int64, error) {
+		{name: "the limit", want: "context deadline exceeded: it took too long: more than 1m0s", call: func(ctx context.Context) (int64, error) {
 			<-ctx.Done()
-			return 0, ctx.Err()
+			return 0, fmt.Errorf("%w: %w", ctx.Err(), context.Cause(ctx))
 		}},
 		{name: "a panic", want: "panic: ouch", call: func(context.Context) (int64, error) { panic("ouch") }},
 		{name: "the end of its goroutine", want: "the call came to no end", call: func(context.Context) (int64, error) {

@@ -31,7 +31,7 @@ func (i *Issuer) attempt(ctx context.Context, r *Request, at string, allowed tim
 	failure := func(status int, err error) (*Answer, *Failure) {
 		switch {
 		case ended(ctx):
-			err = ctx.Err()
+			err = context.Cause(ctx)
 		case errors.Is(context.Cause(attempt), errSlow):
 			err = fmt.Errorf("%w, %s", errSlow, allowed.Round(time.Millisecond))
 		default:

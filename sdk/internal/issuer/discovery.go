@@ -88,7 +88,7 @@ func (i *Issuer) Metadata(ctx context.Context) (*Metadata, error) {
 	case <-f.done:
 		return f.held, f.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for metadata: %w", ctx.Err())
+		return nil, fmt.Errorf("wait for metadata: %w", context.Cause(ctx))
 	}
 }
 

@@ -30,6 +30,9 @@ func (f *Failure) Error() string { return f.Err.Error() }
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Err }
 
+// Unanswered tells whether there was no answer, or only that of a server in trouble. One that asks to be left alone (429) is well.
+func (f *Failure) Unanswered() bool { return f.again && f.Status != http.StatusTooManyRequests }
+
 // decided tells whether the server answered, with something that can be no answer and that it will say again.
 func (f *Failure) decided() bool { return f.Status != 0 && !f.again }
 
