@@ -31,6 +31,8 @@ func TestNewPoolRefuses(t *testing.T) {
 		{"twice in two spellings", targets("a:1", "http://a:1/"), "named twice"},
 		{"bad health address", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1", Health: "nowhere"}}}, "want host:port"},
 		{"relative health path", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1"}}, Health: lb.Health{Path: "readyz"}}, "must begin with /"},
+		{"weight too great", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1", Weight: lb.MaxWeight + 1}}}, "weight 1001: want 1 to 1000"},
+		{"weight negative", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1", Weight: -1}}}, "weight -1: want 1 to 1000"},
 		{"negative interval", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1"}}, Health: lb.Health{Interval: -1}}, "negative"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

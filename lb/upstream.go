@@ -18,12 +18,19 @@ type Target struct {
 	// Health is where health checks go, in the same form, for upstreams that answer them on another
 	// port. Empty means URL.
 	Health string
+	// Weight is the upstream's share beside the others', 1 to MaxWeight. 0 means 1. RoundRobin does not look at it.
+	Weight int
 }
+
+// MaxWeight is the greatest Target.Weight.
+const MaxWeight = 1000
 
 // Upstream is one member of a Pool, as a Policy sees it. Its methods are safe for concurrent use.
 type Upstream struct {
 	base   *url.URL
 	health string
+	weight int
+	seed   uint64 // tells upstreams apart for Consistent, the same in every process
 
 	inFlight atomic.Int64
 
@@ -42,6 +49,9 @@ func (u *Upstream) Address() string { return u.base.String() }
 // InFlight returns the number of requests whose response, body included, is not yet complete.
 func (u *Upstream) InFlight() int { return int(u.inFlight.Load()) }
 
+// Weight returns the upstream's share beside the others', at least 1.
+func (u *Upstream) Weight() int { return max(1, u.weight) }
+
 // Status is what is known of an upstream at one moment.
 type Status struct {
 	Address  string
@@ -59,6 +69,9 @@ func newUpstream(t Target, healthPath string, now time.Time) (*Upstream, error) 
 	if err != nil {
 		return nil, err
 	}
+	if t.Weight < 0 || t.Weight > MaxWeight {
+		return nil, fmt.Errorf("upstream %s: weight %d: want 1 to %d", base, t.Weight, MaxWeight)
+	}
 	health := base
 	if t.Health != "" {
 		if health, err = parseBase(t.Health); err != nil {
@@ -69,7 +82,7 @@ func newUpstream(t Target, healthPath string, now time.Time) (*Upstream, error) 
 	if err != nil {
 		return nil, fmt.Errorf("parse health path %q: %w", healthPath, err)
 	}
-	return &Upstream{base: base, health: check.String(), up: true, since: now}, nil
+	return &Upstream{base: base, health: check.String(), weight: t.Weight, seed: hashText(base.String()), up: true, since: now}, nil
 }
 
 // parseBase reads "host:port" or a URL that has nothing but scheme and host.

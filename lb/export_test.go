@@ -1,0 +1,18 @@
+package lb
+
+import "time"
+
+// NewUpstreams returns upstreams as a pool has them.
+func NewUpstreams(targets ...Target) (all []*Upstream, err error) {
+	for _, t := range targets {
+		u, err := newUpstream(t, "/", time.Time{})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, u)
+	}
+	return all, nil
+}
+
+// SetInFlight says how many requests are in flight.
+func (u *Upstream) SetInFlight(n int) { u.inFlight.Store(int64(n)) }
