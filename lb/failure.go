@@ -53,6 +53,9 @@ func classify(err error) problem {
 	if _, ok := errors.AsType[*bodyError](err); ok {
 		return problem{Status: http.StatusBadRequest, Detail: "the request body could not be read to its end"}
 	}
+	if errors.Is(err, ErrBusy) {
+		return problem{Status: http.StatusServiceUnavailable, Detail: "the upstreams have as many requests as they may"}
+	}
 	if errors.Is(err, ErrUnreachable) {
 		return problem{Status: http.StatusServiceUnavailable, Detail: "no upstream can be reached at the moment"}
 	}

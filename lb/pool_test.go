@@ -33,6 +33,7 @@ func TestNewPoolRefuses(t *testing.T) {
 		{"relative health path", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1"}}, Health: lb.Health{Path: "readyz"}}, "must begin with /"},
 		{"weight too great", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1", Weight: lb.MaxWeight + 1}}}, "weight 1001: want 1 to 1000"},
 		{"weight negative", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1", Weight: -1}}}, "weight -1: want 1 to 1000"},
+		{"room for fewer than none", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1", MaxRequests: -1}}}, "at most -1 requests"},
 		{"negative interval", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1"}}, Health: lb.Health{Interval: -1}}, "negative"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

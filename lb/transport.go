@@ -13,6 +13,10 @@ import (
 // the request was sent to anybody.
 var ErrUnreachable = errors.New("no upstream could be reached")
 
+// ErrBusy is what a Transport's error wraps when every upstream that could be connected to has as many requests as it may
+// (Target.MaxRequests): nothing of the request was sent to anybody.
+var ErrBusy = errors.New("every upstream is busy")
+
 // DefaultReplayBytes is the size up to which bodies are kept for a repeat.
 const DefaultReplayBytes = 64 << 10
 
@@ -86,7 +90,7 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 func (t *Transport) CloseIdleConnections() { t.base.CloseIdleConnections() }
 
 // RoundTrip implements http.RoundTripper. Its error wraps ErrUnreachable if no upstream could be
-// connected to.
+// connected to, ErrBusy if those that could have no room.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c, err := t.newCall(req)
 	if err != nil {
@@ -108,8 +112,15 @@ func (t *Transport) send(c *call) (*http.Response, error) {
 	var tried []*Upstream
 	var broken error // from an upstream that may have got the request
 	var last error
+	busy := false
 	for u := t.cfg.Pool.pick(key, nil); u != nil; u = t.cfg.Pool.pick(key, tried) {
+		if !u.take() {
+			busy = true
+			tried = append(tried, u)
+			continue
+		}
 		if broken != nil && !t.budget.spend() {
+			u.inFlight.Add(-1)
 			break
 		}
 		resp, err := t.attempt(u, c)
@@ -126,8 +137,11 @@ func (t *Transport) send(c *call) (*http.Response, error) {
 		}
 		tried = append(tried, u)
 	}
-	if broken != nil {
+	switch {
+	case broken != nil:
 		return nil, broken
+	case busy:
+		return nil, ErrBusy
 	}
 	return nil, fmt.Errorf("%w: %w", ErrUnreachable, last)
 }
@@ -158,7 +172,7 @@ func (t *Transport) judge(u *Upstream, c *call, err error) (sent, again bool) {
 	return true, c.repeatable && !touched
 }
 
-// attempt sends c to u.
+// attempt sends c to u, at which it is counted already.
 func (t *Transport) attempt(u *Upstream, c *call) (*http.Response, error) {
 	out := new(http.Request)
 	*out = *c.req
@@ -170,13 +184,13 @@ func (t *Transport) attempt(u *Upstream, c *call) (*http.Response, error) {
 	case c.replay != nil:
 		body, err := c.replay()
 		if err != nil {
+			u.inFlight.Add(-1)
 			return nil, &bodyError{err}
 		}
 		out.Body, out.GetBody = body, c.replay
 	case c.held != nil:
 		out.Body, out.GetBody = c.held, nil
 	}
-	u.inFlight.Add(1)
 	resp, err := t.base.RoundTrip(out)
 	if err != nil {
 		u.inFlight.Add(-1)

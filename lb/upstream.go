@@ -20,6 +20,8 @@ type Target struct {
 	Health string
 	// Weight is the upstream's share beside the others', 1 to MaxWeight. 0 means 1. RoundRobin does not look at it.
 	Weight int
+	// MaxRequests is how many requests may be in flight at the upstream at once; what is beyond that goes to others. 0: any number.
+	MaxRequests int
 }
 
 // MaxWeight is the greatest Target.Weight.
@@ -30,6 +32,7 @@ type Upstream struct {
 	base   *url.URL
 	health string
 	weight int
+	most   int64  // requests in flight; 0: any number
 	seed   uint64 // tells upstreams apart for Consistent, the same in every process
 
 	inFlight atomic.Int64
@@ -48,6 +51,15 @@ func (u *Upstream) Address() string { return u.base.String() }
 
 // InFlight returns the number of requests whose response, body included, is not yet complete.
 func (u *Upstream) InFlight() int { return int(u.inFlight.Load()) }
+
+// take counts one more request in flight, unless the upstream has as many as it may.
+func (u *Upstream) take() bool {
+	if n := u.inFlight.Add(1); u.most > 0 && n > u.most {
+		u.inFlight.Add(-1)
+		return false
+	}
+	return true
+}
 
 // Weight returns the upstream's share beside the others', at least 1.
 func (u *Upstream) Weight() int { return max(1, u.weight) }
@@ -72,6 +84,9 @@ func newUpstream(t Target, healthPath string, now time.Time) (*Upstream, error) 
 	if t.Weight < 0 || t.Weight > MaxWeight {
 		return nil, fmt.Errorf("upstream %s: weight %d: want 1 to %d", base, t.Weight, MaxWeight)
 	}
+	if t.MaxRequests < 0 {
+		return nil, fmt.Errorf("upstream %s: at most %d requests: want 0, for any number, or more", base, t.MaxRequests)
+	}
 	health := base
 	if t.Health != "" {
 		if health, err = parseBase(t.Health); err != nil {
@@ -82,7 +97,10 @@ func newUpstream(t Target, healthPath string, now time.Time) (*Upstream, error) 
 	if err != nil {
 		return nil, fmt.Errorf("parse health path %q: %w", healthPath, err)
 	}
-	return &Upstream{base: base, health: check.String(), weight: t.Weight, seed: hashText(base.String()), up: true, since: now}, nil
+	return &Upstream{
+		base: base, health: check.String(), weight: t.Weight, most: int64(t.MaxRequests), seed: hashText(base.String()),
+		up: true, since: now,
+	}, nil
 }
 
 // parseBase reads "host:port" or a URL that has nothing but scheme and host.
