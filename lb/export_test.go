@@ -1,6 +1,9 @@
 package lb
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // NewUpstreams returns upstreams as a pool has them.
 func NewUpstreams(targets ...Target) (all []*Upstream, err error) {
@@ -13,6 +16,9 @@ func NewUpstreams(targets ...Target) (all []*Upstream, err error) {
 	}
 	return all, nil
 }
+
+// Answered counts how a request to the i-th upstream went.
+func (p *Pool) Answered(i int, well bool) { p.answered(context.Background(), p.upstreams[i], well) }
 
 // SetInFlight says how many requests are in flight.
 func (u *Upstream) SetInFlight(n int) { u.inFlight.Store(int64(n)) }

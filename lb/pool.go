@@ -20,6 +20,8 @@ type PoolConfig struct {
 	Policy Policy
 	// Health says how upstreams are checked; its zero value is sensible.
 	Health Health
+	// Outlier says when an upstream that passes its health checks but fails requests is left alone for a while; its zero value: never.
+	Outlier Outlier
 	// Logger gets one line whenever an upstream goes down or comes back. Nil discards them.
 	Logger *slog.Logger
 	// Now is the clock of Status. Nil means time.Now.
@@ -31,7 +33,8 @@ type PoolConfig struct {
 // An upstream counts as up from the start. It goes down when Health.Fall checks in a row fail, or at
 // once when a request cannot connect to it; Health.Rise passed checks in a row bring it back. A
 // connection that breaks later does not take it down: one request that makes an upstream hang up must
-// not cost it all the others, and if the upstream is really gone the next connection tells.
+// not cost it all the others, and if the upstream is really gone the next connection tells. One that fails request after
+// request is what Outlier is for.
 //
 // An upstream that is down is not forgotten: when no other is left to try, it is tried all the same.
 // So checks that fail for a reason of their own cannot make a working service unreachable, and the
@@ -41,7 +44,7 @@ type Pool struct {
 	upstreams []*Upstream
 
 	mu sync.Mutex                  // guards the state of the upstreams
-	up atomic.Pointer[[]*Upstream] // those that are up, in the order of upstreams; replaced, never changed
+	up atomic.Pointer[[]*Upstream] // those that are up and not ejected, in the order of upstreams; replaced, never changed
 }
 
 // NewPool returns a pool whose upstreams are not checked before Run is called. It does no I/O.
@@ -60,6 +63,9 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	}
 	var err error
 	if cfg.Health, err = cfg.Health.withDefaults(); err != nil {
+		return nil, fmt.Errorf("pool %s: %w", cfg.Name, err)
+	}
+	if cfg.Outlier, err = cfg.Outlier.withDefaults(); err != nil {
 		return nil, fmt.Errorf("pool %s: %w", cfg.Name, err)
 	}
 	p := &Pool{cfg: cfg}
@@ -84,7 +90,7 @@ func (p *Pool) Upstreams() []Status {
 	defer p.mu.Unlock()
 	states := make([]Status, 0, len(p.upstreams))
 	for _, u := range p.upstreams {
-		s := Status{Address: u.Address(), Healthy: u.up, Since: u.since, InFlight: u.InFlight(), LastErrorAt: u.errAt}
+		s := Status{Address: u.Address(), Healthy: u.up, Ejected: u.ejected, Since: u.since, InFlight: u.InFlight(), LastErrorAt: u.errAt}
 		if u.lastErr != nil {
 			s.LastError = u.lastErr.Error()
 		}
@@ -158,12 +164,17 @@ func (p *Pool) set(u *Upstream, up bool) bool {
 		return false
 	}
 	u.up, u.since = up, p.cfg.Now()
+	p.publish()
+	return true
+}
+
+// publish says which upstreams are to be picked from. The caller holds mu.
+func (p *Pool) publish() {
 	var all []*Upstream
 	for _, o := range p.upstreams {
-		if o.up {
+		if o.up && !o.ejected {
 			all = append(all, o)
 		}
 	}
 	p.up.Store(&all)
-	return true
 }

@@ -125,6 +125,7 @@ func (t *Transport) send(c *call) (*http.Response, error) {
 		}
 		resp, err := t.attempt(u, c)
 		if err == nil {
+			t.cfg.Pool.answered(c.req.Context(), u, resp.StatusCode < http.StatusInternalServerError)
 			return resp, nil
 		}
 		sent, again := t.judge(u, c, err)
@@ -166,6 +167,7 @@ func (t *Transport) judge(u *Upstream, c *call, err error) (sent, again bool) {
 		}
 		return false, !touched
 	}
+	t.cfg.Pool.answered(ctx, u, false)
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() && !t.cfg.RetryTimeouts {
 		return true, false
 	}

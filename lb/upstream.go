@@ -36,6 +36,7 @@ type Upstream struct {
 	seed   uint64 // tells upstreams apart for Consistent, the same in every process
 
 	inFlight atomic.Int64
+	failures atomic.Int64 // requests in a row, if they are counted
 
 	// Guarded by the pool's mutex.
 	up      bool
@@ -44,6 +45,10 @@ type Upstream struct {
 	fails   int
 	lastErr error
 	errAt   time.Time
+	ejected bool
+	// ejections are those since the upstream was last good for a long time; readmitted is when the last one ended.
+	ejections  int
+	readmitted time.Time
 }
 
 // Address returns the scheme, host and port that requests are sent to, such as "http://127.0.0.1:9001".
@@ -68,6 +73,7 @@ func (u *Upstream) Weight() int { return max(1, u.weight) }
 type Status struct {
 	Address  string
 	Healthy  bool
+	Ejected  bool      // left alone for a while, see Outlier
 	Since    time.Time // when Healthy last changed
 	InFlight int
 	// LastError is the latest failed check or connection, empty if there was none. It outlives
