@@ -20,5 +20,8 @@ func NewUpstreams(targets ...Target) (all []*Upstream, err error) {
 // Answered counts how a request to the i-th upstream went.
 func (p *Pool) Answered(i int, well bool) { p.answered(context.Background(), p.upstreams[i], well) }
 
+// Pick returns the upstream that the next request goes to.
+func (p *Pool) Pick(key string) *Upstream { return p.pick(key, nil) }
+
 // SetInFlight says how many requests are in flight.
 func (u *Upstream) SetInFlight(n int) { u.inFlight.Store(int64(n)) }

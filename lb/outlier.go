@@ -86,6 +86,7 @@ func (p *Pool) readmit(u *Upstream) {
 	defer p.mu.Unlock()
 	u.ejected, u.readmitted = false, p.cfg.Now()
 	u.failures.Store(0)
+	p.startSlowly(u)
 	p.publish()
 	p.cfg.Logger.Info("upstream readmitted", "pool", p.cfg.Name, "upstream", u.Address())
 }

@@ -22,6 +22,9 @@ type PoolConfig struct {
 	Health Health
 	// Outlier says when an upstream that passes its health checks but fails requests is left alone for a while; its zero value: never.
 	Outlier Outlier
+	// SlowStart is how long an upstream that comes back takes to get its whole share: from nothing, more and more. Meanwhile Consistent
+	// sends some of its keys elsewhere. 0: it gets it at once.
+	SlowStart time.Duration
 	// Logger gets one line whenever an upstream goes down or comes back. Nil discards them.
 	Logger *slog.Logger
 	// Now is the clock of Status. Nil means time.Now.
@@ -43,8 +46,9 @@ type Pool struct {
 	cfg       PoolConfig
 	upstreams []*Upstream
 
-	mu sync.Mutex                  // guards the state of the upstreams
-	up atomic.Pointer[[]*Upstream] // those that are up and not ejected, in the order of upstreams; replaced, never changed
+	mu   sync.Mutex                  // guards the state of the upstreams
+	slow atomic.Int64                // until when upstreams that came back do not get their whole share, in nanoseconds since 1970
+	up   atomic.Pointer[[]*Upstream] // those that are up and not ejected, in the order of upstreams; replaced, never changed
 }
 
 // NewPool returns a pool whose upstreams are not checked before Run is called. It does no I/O.
@@ -64,6 +68,9 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	var err error
 	if cfg.Health, err = cfg.Health.withDefaults(); err != nil {
 		return nil, fmt.Errorf("pool %s: %w", cfg.Name, err)
+	}
+	if cfg.SlowStart < 0 {
+		return nil, fmt.Errorf("pool %s: slow start must not be negative", cfg.Name)
 	}
 	if cfg.Outlier, err = cfg.Outlier.withDefaults(); err != nil {
 		return nil, fmt.Errorf("pool %s: %w", cfg.Name, err)
@@ -105,6 +112,9 @@ func (p *Pool) pick(key string, tried []*Upstream) *Upstream {
 	from := *p.up.Load()
 	if len(tried) > 0 {
 		from = without(from, tried)
+	}
+	if p.cfg.SlowStart > 0 {
+		from = p.slowly(from)
 	}
 	if len(from) == 0 {
 		from = without(p.upstreams, tried)
@@ -164,6 +174,9 @@ func (p *Pool) set(u *Upstream, up bool) bool {
 		return false
 	}
 	u.up, u.since = up, p.cfg.Now()
+	if up {
+		p.startSlowly(u)
+	}
 	p.publish()
 	return true
 }

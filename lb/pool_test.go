@@ -34,6 +34,7 @@ func TestNewPoolRefuses(t *testing.T) {
 		{"weight too great", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1", Weight: lb.MaxWeight + 1}}}, "weight 1001: want 1 to 1000"},
 		{"weight negative", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1", Weight: -1}}}, "weight -1: want 1 to 1000"},
 		{"room for fewer than none", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1", MaxRequests: -1}}}, "at most -1 requests"},
+		{"negative slow start", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1"}}, SlowStart: -1}, "slow start must not be negative"},
 		{"more than all ejected", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1"}}, Outlier: lb.Outlier{MostPercent: 101}}, "1 to 100 percent"},
 		{"negative interval", lb.PoolConfig{Targets: []lb.Target{{URL: "a:1"}}, Health: lb.Health{Interval: -1}}, "negative"},
 	} {

@@ -37,6 +37,7 @@ type Upstream struct {
 
 	inFlight atomic.Int64
 	failures atomic.Int64 // requests in a row, if they are counted
+	back     atomic.Int64 // when it last came back, in nanoseconds since 1970; 0: it has been there from the start
 
 	// Guarded by the pool's mutex.
 	up      bool
