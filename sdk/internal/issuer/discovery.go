@@ -116,6 +116,8 @@ func (i *Issuer) settle(ctx context.Context, f *flight, held *Metadata, age time
 	close(f.done)
 	before, report := d.failed, d.held != nil && !d.closed
 	if err == nil {
+		// Who started together, as after a rollout, does not come back together.
+		age -= rand.N(age/10 + 1) //nolint:gosec // G404: spreads load, guards nothing
 		d.held, d.until, d.failed, d.failures = held, time.Now().Add(age), nil, 0
 	} else {
 		d.failed, d.pause = err, time.Now().Add(d.backoff(err))
