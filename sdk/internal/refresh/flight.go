@@ -162,7 +162,7 @@ func (s *Source[T]) land(ctx context.Context, f *flight[T], grant Grant[T]) (say
 
 func (s *Source[T]) end(f *flight[T], value *T, err error) {
 	f.value, f.err = value, err
-	close(f.done)
 	s.flight = nil
 	s.settle()
+	close(f.done) // last: who waited must find the new value wherever he looks
 }

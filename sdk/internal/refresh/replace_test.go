@@ -46,6 +46,22 @@ func TestReplace_BurstMakesOneFetch(t *testing.T) {
 	})
 }
 
+// Whoever was given a value by Replace, or waited for one, finds that one in Value too: a call is sent once more with it.
+func TestReplace_IsWhatValueReturns(t *testing.T) {
+	for range 2000 {
+		i := &issuer{lifetime: time.Hour}
+		s := i.source(t)
+		old := value(t, s)
+		other, err := s.Replace(t.Context(), old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := value(t, s); v != other {
+			t.Fatalf("value %d after Replace returned %d", v.n, other.n)
+		}
+	}
+}
+
 func TestReplace_IsRationed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &issuer{lifetime: time.Hour}
