@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/sdk"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/registry"
@@ -72,6 +74,13 @@ func TestSDKSecretRotationUnderLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		testbed.Wait(t, promptly, func() error { // the server reads the change log a few times a second
+			got, err := askToken(t.Context(), server.URL, credential{ID: seeded.Caller.ID, Secret: made.Value.Reveal()}, asking(jwtAPI, "read"))
+			if err == nil && got.Status != http.StatusOK {
+				err = fmt.Errorf("the new secret is answered with %d", got.Status)
+			}
+			return err
+		})
 		aside := filepath.Join(filepath.Dir(path), "aside")
 		if err := os.WriteFile(aside, []byte(made.Value.Reveal()+"\n"), 0o600); err != nil {
 			t.Fatal(err)
