@@ -4,8 +4,10 @@ package sdk_test
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -17,31 +19,58 @@ import (
 
 // In a folder where anybody may create files somebody else may have been first: what he wrote is not believed, though only he can write.
 func TestStateFileOfSomebodyElse(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give files away")
-	}
 	const nobody = 65534
-	for _, tt := range []struct {
-		name  string
-		owner int
-		want  string
-	}{
-		{"one's own", 0, "ok"},
-		{"somebody else's", nobody, "503"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	owners := map[int]string{os.Geteuid(): "ok"}
+	if os.Geteuid() == 0 { // only root can give files away; for everybody TestWhoseFile looks at the rule
+		owners[nobody] = "503"
+	}
+	for owner, want := range owners {
+		t.Run(strconv.Itoa(owner), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "state.json")
 			synctest.Test(t, func(t *testing.T) {
 				issuer := sdktest.New()
 				saved(t, issuer, path)
-				if err := os.Chown(path, tt.owner, -1); err != nil {
+				if err := os.Chown(path, owner, -1); err != nil {
 					t.Fatal(err)
 				}
 				issuer.Down(true)
 				s := serviceOf(t, issuer, sdk.WithStateFile(path))
-				s.expect(t, "JWT", tt.want, issuer.Token(api), sdk.Policy{})
+				s.expect(t, "JWT", want, issuer.Token(api), sdk.Policy{})
 			})
 		})
+	}
+}
+
+// ownedFile is what the system says of a file.
+type ownedFile struct {
+	fs.FileInfo
+
+	owner uint32
+	mode  fs.FileMode
+}
+
+// Sys implements fs.FileInfo.
+func (f ownedFile) Sys() any { return &syscall.Stat_t{Uid: f.owner} }
+
+// Mode implements fs.FileInfo.
+func (f ownedFile) Mode() fs.FileMode { return f.mode }
+
+func TestWhoseFile(t *testing.T) {
+	mine := uint32(os.Geteuid())
+	for _, tt := range []struct {
+		name string
+		file ownedFile
+		want bool
+	}{
+		{"one's own", ownedFile{owner: mine, mode: 0o600}, true},
+		{"root's", ownedFile{owner: 0, mode: 0o644}, true},
+		{"somebody else's", ownedFile{owner: mine + 1, mode: 0o600}, false},
+		{"the group may write", ownedFile{owner: mine, mode: 0o620}, false},
+		{"everybody may write", ownedFile{owner: mine, mode: 0o602}, false},
+	} {
+		if got := sdk.OnlyOurs(tt.file); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
 	}
 }
 
