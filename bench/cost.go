@@ -1,11 +1,8 @@
 package bench
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -135,16 +132,7 @@ type Costs struct {
 
 // write puts the report into the folder, as JSON and as a table.
 func (r *Costs) write(folder string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode report: %w", err)
-	}
-	for ending, content := range map[string]string{".json": string(text) + "\n", ".md": r.markdown()} {
-		if err := os.WriteFile(filepath.Join(folder, r.Name+ending), []byte(content), 0o644); err != nil { //nolint:gosec // to be read
-			return fmt.Errorf("write report: %w", err)
-		}
-	}
-	return nil
+	return writeResults(folder, r.Name, r, r.markdown())
 }
 
 func (r *Costs) markdown() string {
@@ -158,7 +146,7 @@ func (r *Costs) markdown() string {
 		fmt.Fprintf(&b, "| %s | %d | %s | %d | %s | %s | %s | %s |\n", c.Work, c.Goroutines, nanoseconds(median(c.Ours)), c.Allocs, beside, bare, ratio, most)
 	}
 	fmt.Fprintf(&b, "\nMeasured on %s: %s, %d cores, %s of memory, %s, %s.\n", r.Time.Format(time.DateOnly), r.Machine.Processor,
-		r.Machine.Cores, r.Machine.Memory, r.Machine.Kernel, runtime.Version())
+		r.Machine.Cores, r.Machine.Memory, r.Machine.Kernel, r.Go)
 	return b.String()
 }
 

@@ -46,15 +46,20 @@ func thisMachine() Machine {
 
 // write puts both files into the folder.
 func (r *Report) write(folder string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
+	return writeResults(folder, r.Name, r, r.markdown())
+}
+
+// writeResults writes name.json, with all that report holds, and name.md, with the table.
+func writeResults(folder, name string, report any, table string) error {
+	text, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode report: %w", err)
 	}
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return fmt.Errorf("make folder of results: %w", err)
 	}
-	for ending, content := range map[string]string{".json": string(text) + "\n", ".md": r.markdown()} {
-		if err := os.WriteFile(filepath.Join(folder, r.Name+ending), []byte(content), 0o644); err != nil { //nolint:gosec // to be read
+	for ending, content := range map[string]string{".json": string(text) + "\n", ".md": table} {
+		if err := os.WriteFile(filepath.Join(folder, name+ending), []byte(content), 0o644); err != nil { //nolint:gosec // to be read
 			return fmt.Errorf("write report: %w", err)
 		}
 	}
