@@ -47,16 +47,14 @@ const (
 
 // Serve serves HTTP/1.1 and HTTP/2 (over TLS by ALPN, in plain text by prior knowledge) until ctx ends, and then drains. It
 // closes the listener. It returns nil after a complete drain, and an error if requests had to be cut off.
+//
+// HTTP/1 requests whose end can be understood in two ways are answered by 400 and the end of the connection; within a body they are
+// ErrFraming to who reads it.
 func Serve(ctx context.Context, c ServeConfig) error {
 	server := newServer(ctx, c)
 	failed := make(chan error, 1)
-	go func() {
-		if c.Certificates != nil {
-			failed <- server.ServeTLS(c.Listener, "", "")
-		} else {
-			failed <- server.Serve(c.Listener)
-		}
-	}()
+	listener := guard(ctx, c.Listener, server, c.Log)
+	go func() { failed <- server.Serve(listener) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve %s: %w", c.Listener.Addr(), err)
@@ -85,7 +83,9 @@ func newServer(ctx context.Context, c ServeConfig) *http.Server {
 	server.Protocols.SetHTTP1(true)
 	if c.Certificates != nil {
 		server.Protocols.SetHTTP2(true)
-		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.Certificates.Get}
+		server.TLSConfig = &tls.Config{
+			MinVersion: tls.VersionTLS12, GetCertificate: c.Certificates.Get, NextProtos: []string{"h2", "http/1.1"},
+		}
 	} else {
 		server.Protocols.SetUnencryptedHTTP2(true)
 	}
