@@ -1,0 +1,129 @@
+package ratelimit_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/countersign/countersign/gateway/ratelimit"
+	"github.com/countersign/countersign/internal/redisconn"
+	"github.com/countersign/countersign/internal/testbed"
+)
+
+// slack is what a loaded machine may take on top of a budget.
+const slack = 2 * time.Second
+
+// TestRedisFails breaks Redis in every way: the gateway goes on by itself under the same limit, and with Redis once that is back.
+func TestRedisFails(t *testing.T) {
+	limit := ratelimit.Limit{Requests: 1, Per: time.Hour, Burst: 5}
+	for _, tt := range []struct {
+		name  string
+		spoil func(*testbed.Server, *testbed.Proxy)
+		mend  func(*testbed.Server, *testbed.Proxy)
+	}{
+		{"killed", func(s *testbed.Server, _ *testbed.Proxy) { s.Kill() }, func(s *testbed.Server, _ *testbed.Proxy) { s.Start() }},
+		{"hung", func(s *testbed.Server, _ *testbed.Proxy) { s.Pause() }, func(s *testbed.Server, _ *testbed.Proxy) { s.Resume() }},
+		{"black hole", func(_ *testbed.Server, p *testbed.Proxy) { p.BlackHole() }, func(_ *testbed.Server, p *testbed.Proxy) { p.Pass() }},
+		{"refused", func(_ *testbed.Server, p *testbed.Proxy) { p.Refuse() }, func(_ *testbed.Server, p *testbed.Proxy) { p.Pass() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := testbed.StartRedis(t)
+			proxy := testbed.StartProxy(t, server.Addr())
+			conn := connect(t, "redis://"+proxy.Addr(), redisconn.Config{})
+			metrics := prometheus.NewRegistry()
+			limiter := open(t, ratelimit.Config{Redis: conn, Registerer: metrics})
+			expectBurst(t, limiter, "before", limit)
+
+			tt.spoil(server, proxy)
+			const requests = 100
+			slow := 0
+			for i := range requests {
+				began := time.Now()
+				v := limiter.Allow(t.Context(), "while", limit)
+				took := time.Since(began)
+				if v.Allowed != (i < limit.Burst) {
+					t.Errorf("request %d: %+v", i, v)
+				}
+				if took > redisconn.DefaultBudget+slack {
+					t.Errorf("request %d took %v", i, took)
+				}
+				if took > redisconn.DefaultBudget/2 {
+					slow++
+				}
+			}
+			if slow > requests/4 {
+				t.Errorf("%d of %d requests waited for Redis", slow, requests)
+			}
+			expectFallbacks(t, metrics, requests)
+
+			tt.mend(server, proxy)
+			testbed.Wait(t, 10*time.Second, func() error { return conn.Ping(t.Context()) })
+			expectBurst(t, limiter, "after", limit)
+			expectFallbacks(t, metrics, requests)
+		})
+	}
+}
+
+func expectBurst(t *testing.T, limiter *ratelimit.Limiter, key string, limit ratelimit.Limit) {
+	t.Helper()
+	for i := range limit.Burst + 1 {
+		if v := limiter.Allow(t.Context(), key, limit); v.Allowed != (i < limit.Burst) {
+			t.Errorf("request %d: %+v", i, v)
+		}
+	}
+}
+
+// TestRedisRefuses has a Redis that answers with errors: a user who may not run scripts.
+func TestRedisRefuses(t *testing.T) {
+	redis := testbed.StartRedis(t, "--user", "gateway", "on", ">x", "~csr:*", "-@all", "+ping")
+	conn := connect(t, strings.Replace(redis.URL(), "://", "://gateway:x@", 1), redisconn.Config{Budget: 10 * time.Second})
+	metrics := prometheus.NewRegistry()
+	limiter := open(t, ratelimit.Config{Redis: conn, Registerer: metrics})
+	limit := ratelimit.Limit{Requests: 1, Per: time.Hour, Burst: 5}
+	expectBurst(t, limiter, "k", limit)
+	expectFallbacks(t, metrics, limit.Burst+1)
+}
+
+// TestEndedContext is a caller who is gone: no failure of Redis.
+func TestEndedContext(t *testing.T) {
+	conn := connect(t, testbed.Redis(t).URL(), redisconn.Config{Budget: 10 * time.Second})
+	metrics := prometheus.NewRegistry()
+	limiter := open(t, ratelimit.Config{Redis: conn, Registerer: metrics})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if v := limiter.Allow(ctx, "k", ratelimit.Limit{Requests: 1, Per: time.Hour, Burst: 1}); !v.Allowed {
+		t.Errorf("verdict %+v", v)
+	}
+	expectFallbacks(t, metrics, 0)
+}
+
+func expectFallbacks(t *testing.T, metrics prometheus.Gatherer, want int) {
+	t.Helper()
+	const name = "countersign_gateway_ratelimit_fallbacks_total"
+	if err := testutil.GatherAndCompare(metrics, strings.NewReader(`
+		# HELP `+name+` Requests whose limit this gateway decided by itself because Redis did not answer.
+		# TYPE `+name+` counter
+		`+name+` `+strconv.Itoa(want)+`
+	`), name); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNew(t *testing.T) {
+	if _, err := ratelimit.New(ratelimit.Config{Keys: -1}); err == nil {
+		t.Error("a negative number of keys is accepted")
+	}
+	metrics := prometheus.NewRegistry()
+	open(t, ratelimit.Config{Registerer: metrics})
+	var twice prometheus.AlreadyRegisteredError
+	if _, err := ratelimit.New(ratelimit.Config{Registerer: metrics}); !errors.As(err, &twice) {
+		t.Errorf("a second limiter with the same metrics: %v", err)
+	}
+}
