@@ -76,6 +76,9 @@ func (c *guarded) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// NetConn returns what is guarded, as that of a *tls.Conn.
+func (c *guarded) NetConn() net.Conn { return c.Conn }
+
 // hijack is called when the connection stops being HTTP.
 func (c *guarded) hijack() { c.framing.at = beyond }
 
@@ -99,16 +102,21 @@ func (l guardListener) Accept() (net.Conn, error) {
 	return &guardedTCP{guarded{Conn: conn, log: l.log}}, nil
 }
 
-// watchHijacks is an http.Server.ConnState.
-func watchHijacks(conn net.Conn, state http.ConnState) {
-	if c, ok := conn.(interface{ hijack() }); ok && state == http.StateHijacked {
-		c.hijack()
+// watchHijacks is an http.Server.ConnState before next, which may be nil.
+func watchHijacks(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
+	return func(conn net.Conn, state http.ConnState) {
+		if c, ok := conn.(interface{ hijack() }); ok && state == http.StateHijacked {
+			c.hijack()
+		}
+		if next != nil {
+			next(conn, state)
+		}
 	}
 }
 
 // guard is a listener whose connections server serves guarded.
 func guard(ctx context.Context, listener net.Listener, server *http.Server, log *slog.Logger) net.Listener {
-	server.ConnState = watchHijacks
+	server.ConnState = watchHijacks(server.ConnState)
 	if server.TLSConfig == nil {
 		return guardListener{listener, log}
 	}
