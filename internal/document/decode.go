@@ -20,7 +20,13 @@ type decoder struct {
 	source   *Source
 	mistakes mistakes
 	left     int // bytes of names and values that may still come: aliases can make a small document a huge one
+	depth    int // of values and merged mappings in one another: aliases can make it endless
 }
+
+const (
+	maxDepth = 100
+	perValue = 4 // bytes, on top of its own
+)
 
 // maxName bounds the name of an entry in characters. Names make paths, of which there is one for each value below.
 const maxName = 256
@@ -33,6 +39,7 @@ func (d *decoder) value(at place, node *yaml.Node, into reflect.Value, r rules) 
 	if !ok {
 		return
 	}
+	defer d.leave()
 	if into.Kind() == reflect.Pointer {
 		into.Set(reflect.New(into.Type().Elem()))
 		into = into.Elem()
@@ -50,26 +57,38 @@ func (d *decoder) value(at place, node *yaml.Node, into reflect.Value, r rules) 
 	}
 }
 
-// enter follows aliases, and refuses what they expand to beyond measure.
+// enter follows an alias, and refuses what aliases expand to beyond measure. If it returns true, leave must be called.
 func (d *decoder) enter(at place, node *yaml.Node) (*yaml.Node, bool) {
-	for node.Kind == yaml.AliasNode {
-		d.left--
+	if node.Kind == yaml.AliasNode {
 		node = node.Alias
 	}
-	d.left -= 1 + len(node.Value)
-	if d.left >= 0 {
-		return node, true
+	if !d.spend(at, node.Value) {
+		return nil, false
 	}
-	if d.left > -maxExpanded { // told once
-		d.left = -2 * maxExpanded
+	if d.depth == maxDepth {
+		d.mistakes.add(at, "more than %d values stand in one another", maxDepth)
+		return nil, false
+	}
+	d.depth++
+	return node, true
+}
+
+func (d *decoder) leave() { d.depth-- }
+
+// spend takes a name or value into account.
+func (d *decoder) spend(at place, text string) bool {
+	if d.left < 0 {
+		return false // which was told
+	}
+	if d.left -= perValue + len(text); d.left < 0 {
 		d.mistakes.add(at, "the document's aliases make it larger than %d bytes", maxExpanded)
 	}
-	return nil, false
+	return d.left >= 0
 }
 
 // fits refuses a node of another kind than the one wanted.
 func (d *decoder) fits(at place, node *yaml.Node, k kind) bool {
-	found, want := "", yaml.ScalarNode
+	want := yaml.ScalarNode
 	switch k {
 	case kindStruct, kindMap:
 		want = yaml.MappingNode
@@ -77,6 +96,7 @@ func (d *decoder) fits(at place, node *yaml.Node, k kind) bool {
 		want = yaml.SequenceNode
 	case kindText, kindString, kindBool, kindInt, kindUint, kindFloat, kindDuration, kindSize:
 	}
+	found := "a plain value"
 	switch tag := node.ShortTag(); {
 	case tag == "!!null":
 		found = "nothing"
@@ -88,8 +108,6 @@ func (d *decoder) fits(at place, node *yaml.Node, k kind) bool {
 		found = "a mapping"
 	case node.Kind == yaml.SequenceNode:
 		found = "a list"
-	default:
-		found = "a plain value"
 	}
 	d.mistakes.add(at, "%s stands where %s belongs", found, k)
 	return false

@@ -45,7 +45,7 @@ import (
 //   - `oneof:"a|b"`, `min`, `max` (both inclusive; for numbers, durations, sizes) and `secret:"true"` (the value is never shown in an
 //     error) hold for the items if the field is a slice or map.
 //
-// A document has at most 1 MiB of UTF-8, anchors and merge keys included once expanded at most 8 MiB. A member that is null is a
+// A document has at most 1 MiB of UTF-8, and 4 MiB of names and values once its anchors and merge keys are followed. A member that is null is a
 // mistake, since nearly always its value was forgotten. Decode panics on types and tags that it does not know: that is a mistake of the program.
 func Decode(name string, text []byte, into any) (*Source, error) {
 	top, err := parse(name, text)

@@ -65,14 +65,14 @@ type health struct {
 	Interval time.Duration `yaml:"interval" default:"1s"`
 }
 
-var absentHealth = health{Path: "/readyz", Interval: time.Second}
+func absentHealth() health { return health{Path: "/readyz", Interval: time.Second} }
 
 func absentRoute(pool string) route {
 	return route{Pool: pool, Methods: []string{"GET", "HEAD"}, Mode: "available", Timeouts: timeouts{Response: 30 * time.Second}, Body: 1 << 20}
 }
 
 func absent() config {
-	return config{common: common{Listen: ":8080"}, Health: absentHealth, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	return config{common: common{Listen: ":8080"}, Health: absentHealth(), Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 }
 
 func TestDecode(t *testing.T) {
@@ -87,12 +87,12 @@ func TestDecode(t *testing.T) {
 		{"a member of an embedded struct", `listen: "127.0.0.1:80"`, func(c *config) { c.Listen = "127.0.0.1:80" }},
 		{"a list takes defaults by item", "routes:\n- pool: a\n- pool: b\n", func(c *config) { c.Routes = []route{absentRoute("a"), absentRoute("b")} }},
 		{"a struct that is there takes defaults", "health: {path: /}", func(c *config) { c.Health.Path = "/" }},
-		{"a pointer to a struct takes defaults once it is there", "admin: {}", func(c *config) { h := absentHealth; c.Admin = &h }},
+		{"a pointer to a struct takes defaults once it is there", "admin: {}", func(c *config) { h := absentHealth(); c.Admin = &h }},
 		{"every scalar", `routes: [{pool: a, methods: [POST], mode: strict, timeouts: {response: 1m30s, idle: 1.5s}, retry: true, body: 64KiB}]`, func(c *config) {
 			c.Routes = []route{{Pool: "a", Methods: []string{"POST"}, Mode: "strict", Timeouts: timeouts{90 * time.Second, 1500 * time.Millisecond}, Retry: &yes, Body: 65536}}
 		}},
 		{"numbers", `pools: {a: {targets: [{url: x, weight: 100, backup: True}], ratio: 1e-1, port: 65535}}`, func(c *config) {
-			c.Pools = map[string]pool{"a": {Targets: []target{{"x", 100, true}}, Ratio: 0.1, Port: 65535, Health: absentHealth}}
+			c.Pools = map[string]pool{"a": {Targets: []target{{"x", 100, true}}, Ratio: 0.1, Port: 65535, Health: absentHealth()}}
 		}},
 		{"a list takes the place of its default", `trusted: []`, func(c *config) { c.Trusted = []netip.Prefix{} }},
 		{"a date is a text", `listen: 2026-01-02`, func(c *config) { c.Listen = "2026-01-02" }},

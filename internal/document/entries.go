@@ -19,9 +19,12 @@ func (d *decoder) entries(at place, node *yaml.Node) (list []entry) {
 	lines, merged := map[string]int{}, []*yaml.Node{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		line := node.Content[i].Line
-		key, ok := d.enter(at, node.Content[i])
+		key := node.Content[i]
+		if key.Kind == yaml.AliasNode {
+			key = key.Alias
+		}
 		switch {
-		case !ok:
+		case !d.spend(at, key.Value):
 			return list
 		case key.ShortTag() == "!!merge":
 			merged = append(merged, node.Content[i+1])
@@ -36,9 +39,9 @@ func (d *decoder) entries(at place, node *yaml.Node) (list []entry) {
 			list = append(list, entry{key.Value, line, node.Content[i+1]})
 		}
 	}
-	for _, node := range merged {
-		for _, e := range d.merged(at, node) {
-			if lines[e.name] == 0 {
+	for _, from := range merged {
+		for _, e := range d.merged(at, from) {
+			if d.spend(at, e.name) && lines[e.name] == 0 {
 				lines[e.name] = e.line
 				list = append(list, e)
 			}
@@ -51,15 +54,18 @@ func (d *decoder) entries(at place, node *yaml.Node) (list []entry) {
 func (d *decoder) merged(at place, node *yaml.Node) (list []entry) {
 	line := node.Line
 	node, ok := d.enter(at, node)
-	switch {
-	case !ok:
-	case node.Kind == yaml.MappingNode:
+	if !ok {
+		return nil
+	}
+	defer d.leave()
+	switch node.Kind {
+	case yaml.MappingNode:
 		return d.entries(at, node)
-	case node.Kind == yaml.SequenceNode:
+	case yaml.SequenceNode:
 		for _, child := range node.Content {
 			list = append(list, d.merged(at, child)...)
 		}
-	default:
+	case yaml.ScalarNode, yaml.AliasNode, yaml.DocumentNode:
 		d.mistakes.add(place{at.path, line}, "a plain value stands where the mapping to merge belongs")
 	}
 	return list
@@ -83,9 +89,6 @@ func nearest(name string, names []string) (best string) {
 	plain := strings.NewReplacer("-", "", "_", "")
 	folded := plain.Replace(strings.ToLower(name))
 	least := max(1, len(folded)/3) + 1
-	if len(folded) > 2*maxName {
-		return ""
-	}
 	for _, other := range names {
 		if n := distance(folded, plain.Replace(other)); n < least {
 			best, least = other, n

@@ -16,7 +16,7 @@ import (
 
 const (
 	maxText     = 1 << 20 // bytes of a document
-	maxExpanded = 8 << 20 // bytes of its names and values once anchors are followed
+	maxExpanded = 4 << 20 // bytes of its names and values once anchors are followed
 )
 
 var syntaxLine = regexp.MustCompile(`(?s)^yaml: line (\d+): (.*)$`)

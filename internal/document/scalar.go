@@ -72,7 +72,7 @@ func (s scalar) intoString(into reflect.Value) {
 }
 
 func (s scalar) intoText(into reflect.Value) {
-	target, ok := into.Addr().Interface().(encoding.TextUnmarshaler)
+	target, ok := reflect.TypeAssert[encoding.TextUnmarshaler](into.Addr())
 	if !s.isText || !ok {
 		s.wrong("is not a text: put it in quotes")
 		return
@@ -89,37 +89,39 @@ func (s scalar) intoNumber(k kind, into reflect.Value) {
 		s.wrong("is a text: remove the quotes")
 		return
 	}
-	switch bits := into.Type().Bits; {
-	case k == kindBool:
+	switch k {
+	case kindBool:
 		if text := strings.ToLower(s.text); s.isText || text != "true" && text != "false" {
 			s.wrong("is neither true nor false")
 		} else {
 			into.SetBool(text == "true")
 		}
-	case k == kindInt:
+	case kindInt:
 		parse := func(text string) (int64, bool) {
-			v, err := strconv.ParseInt(text, 10, bits())
+			v, err := strconv.ParseInt(text, 10, into.Type().Bits())
 			return v, err == nil && wholeNumber.MatchString(text)
 		}
 		if v, ok := read(s, parse, "is no whole number"); ok {
 			into.SetInt(v)
 		}
-	case k == kindUint:
+	case kindUint:
+		bits := into.Type().Bits()
 		parse := func(text string) (uint64, bool) {
-			v, err := strconv.ParseUint(text, 10, bits())
+			v, err := strconv.ParseUint(text, 10, bits)
 			return v, err == nil && wholeNumber.MatchString(text)
 		}
-		if v, ok := read(s, parse, fmt.Sprintf("is no whole number from 0 to %d", uint64(math.MaxUint64)>>(64-bits()))); ok {
+		if v, ok := read(s, parse, fmt.Sprintf("is no whole number from 0 to %d", uint64(math.MaxUint64)>>(64-bits))); ok {
 			into.SetUint(v)
 		}
-	case k == kindFloat:
+	case kindFloat:
 		parse := func(text string) (float64, bool) {
-			v, err := strconv.ParseFloat(text, bits())
+			v, err := strconv.ParseFloat(text, into.Type().Bits())
 			return v, err == nil && number.MatchString(text)
 		}
 		if v, ok := read(s, parse, "is no number"); ok {
 			into.SetFloat(v)
 		}
+	case kindStruct, kindMap, kindList, kindText, kindString, kindDuration, kindSize: // go elsewhere
 	}
 }
 
