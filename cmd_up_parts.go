@@ -31,7 +31,7 @@ type balancerListener struct {
 	Targets []lb.Target `json:"targets"`
 	// ResponseTimeout is how long a target may be silent before another is asked.
 	ResponseTimeout time.Duration `json:"response_timeout"`
-	// RetryUnsafe says that any request may be sent again, whatever its method (lb.TransportConfig).
+	// RetryUnsafe says that any request may be sent again, whatever its method (lb.Overrides).
 	RetryUnsafe bool `json:"retry_unsafe"`
 	// NotFound are paths that are not passed on.
 	NotFound []string `json:"not_found"`
@@ -113,7 +113,8 @@ func newBalancer(listener balancerListener, logger *slog.Logger) (http.Handler, 
 		return nil, nil, nil, err
 	}
 	transport, err := lb.NewTransport(lb.TransportConfig{
-		Pool: pool, RetryUnsafe: listener.RetryUnsafe, RetryTimeouts: true, ResponseTimeout: listener.ResponseTimeout,
+		Pool:      pool,
+		Overrides: lb.Overrides{RetryUnsafe: listener.RetryUnsafe, RetryTimeouts: true, ResponseTimeout: listener.ResponseTimeout},
 	})
 	if err != nil {
 		return nil, nil, nil, err

@@ -1,6 +1,7 @@
 package lb_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -8,7 +9,9 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/countersign/countersign/lb"
 )
@@ -39,6 +42,34 @@ func BenchmarkProxy(b *testing.B) {
 	benchmark(b, handler)
 }
 
+// BenchmarkResponseTimeout is what it costs to wait for each answer with patience of its own, beside what net/http asks for one
+// patience for all.
+func BenchmarkResponseTimeout(b *testing.B) {
+	u := startUpstream(b, hello)
+	pool := newPool(b, lb.PoolConfig{}, u.addr)
+	bare := func(limit time.Duration) http.RoundTripper {
+		transport := &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true, ResponseHeaderTimeout: limit}
+		b.Cleanup(transport.CloseIdleConnections)
+		return transport
+	}
+	ours := func(limit time.Duration) http.RoundTripper {
+		return newTransport(b, lb.TransportConfig{Pool: pool, Overrides: lb.Overrides{ResponseTimeout: limit}})
+	}
+	for _, tt := range []struct {
+		name string
+		rt   http.RoundTripper
+	}{
+		{"net/http without", bare(0)},
+		{"net/http", bare(time.Minute)},
+		{"lb without", ours(-1)},
+		{"lb", ours(time.Minute)},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			load(b, tt.rt, "http://"+u.addr)
+		})
+	}
+}
+
 func hello(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat("x", 200)) }
 
 func benchmark(b *testing.B, handler http.Handler) {
@@ -46,17 +77,27 @@ func benchmark(b *testing.B, handler http.Handler) {
 	b.Cleanup(server.Close)
 	transport := &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}
 	b.Cleanup(transport.CloseIdleConnections)
-	client := &http.Client{Transport: transport}
+	load(b, transport, server.URL)
+}
+
+// load sends requests over rt and reports, beside the time, the processor time of the whole process: on a busy machine only that
+// compares.
+func load(b *testing.B, rt http.RoundTripper, address string) {
+	b.Helper()
 	b.ReportAllocs()
 	b.SetParallelism(32)
+	began := processorTime(b)
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
+		ctx, cancel := context.WithCancel(b.Context()) // as a server has for its requests
+		defer cancel()
 		for pb.Next() {
-			req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, server.URL, nil)
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 			if err != nil {
 				b.Error(err)
 				return
 			}
-			resp, err := client.Do(req)
+			resp, err := rt.RoundTrip(req)
 			if err != nil {
 				b.Error(err)
 				return
@@ -68,6 +109,15 @@ func benchmark(b *testing.B, handler http.Handler) {
 			}
 		}
 	})
+	b.ReportMetric(float64(processorTime(b)-began)/float64(b.N), "cpu-ns/op")
+}
+
+func processorTime(b *testing.B) int64 {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return used.Utime.Nano() + used.Stime.Nano()
 }
 
 type buffers struct{ pool sync.Pool }

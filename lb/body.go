@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 )
 
 // bodyError is a failure to read the request's body: the client's doing, not an upstream's.
@@ -53,6 +54,22 @@ func (b *heldBody) Close() error {
 		return b.src.Close()
 	}
 	return nil
+}
+
+// lentBody is a heldBody for one attempt, whose time counts from the end of the body.
+type lentBody struct {
+	*heldBody
+
+	wait *patience
+	done atomic.Bool
+}
+
+// Close is called by the transport of the attempt when it has sent the body, or does not want it.
+func (b *lentBody) Close() error {
+	if b.wait.give != nil && !b.done.Swap(true) {
+		b.wait.release()
+	}
+	return b.heldBody.Close()
 }
 
 // settle says that no further attempt follows.

@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -14,10 +15,21 @@ type call struct {
 	repeatable bool // may be sent again after it was sent
 	replay     func() (io.ReadCloser, error)
 	held       *heldBody
+
+	key     string
+	tried   []*Upstream
+	few     [2]*Upstream // where tried begins, so that most requests need no more memory for it
+	refused int          // of tried: nothing was sent to them, because they or the budget are exhausted
+	latest  *Upstream    // that was tried and not refused
+	// What has come of it so far. An answer may be one after which others are asked.
+	answer    *http.Response
+	broken    error // from an upstream that may have got the request
+	unreached error // from one that got nothing
 }
 
 func (t *Transport) newCall(req *http.Request) (*call, error) {
 	c := &call{req: req, header: req.Header, repeatable: t.repeatable(req)}
+	c.tried = c.few[:0]
 	if !c.repeatable {
 		c.header = withoutReplayHint(c.header)
 	}
@@ -27,7 +39,7 @@ func (t *Transport) newCall(req *http.Request) (*call, error) {
 	rest := req.Body
 	if t.buffers(req) {
 		var err error
-		if c.replay, rest, err = buffer(req.Body, t.cfg.ReplayBytes); err != nil {
+		if c.replay, rest, err = buffer(req.Body, t.how.ReplayBytes); err != nil {
 			return nil, err
 		}
 	}
@@ -37,13 +49,45 @@ func (t *Transport) newCall(req *http.Request) (*call, error) {
 	return c, nil
 }
 
+// touched reports whether an attempt has read from a body that cannot be sent again.
+func (c *call) touched() bool {
+	if c.held == nil {
+		return false
+	}
+	touched, err := c.held.state()
+	return touched || err != nil
+}
+
+// discard ends the answer that is not passed on.
+func (c *call) discard() {
+	if c.answer != nil {
+		_ = c.answer.Body.Close() // nobody reads it
+		c.answer = nil
+	}
+}
+
+// outcome is what the caller gets.
+func (c *call) outcome() (*http.Response, error) {
+	switch {
+	case c.answer != nil:
+		return c.answer, nil
+	case c.broken != nil:
+		return nil, c.broken
+	case c.refused > 0:
+		return nil, ErrBusy
+	case c.unreached == nil:
+		return nil, ErrUnreachable
+	}
+	return nil, fmt.Errorf("%w: %w", ErrUnreachable, c.unreached)
+}
+
 func (t *Transport) repeatable(req *http.Request) bool {
-	return t.cfg.RetryUnsafe || idempotent(req.Method)
+	return t.how.RetryUnsafe || idempotent(req.Method)
 }
 
 // buffers reports whether the request's body is read before an upstream is asked.
 func (t *Transport) buffers(req *http.Request) bool {
-	return hasBody(req) && t.repeatable(req) && req.ContentLength <= t.cfg.ReplayBytes
+	return t.how.ReplayBytes > 0 && hasBody(req) && t.repeatable(req) && req.ContentLength <= t.how.ReplayBytes
 }
 
 // idempotent reports whether RFC 9110 §9.2.2 defines the method so.

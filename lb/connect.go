@@ -35,6 +35,7 @@ func newBase(cfg TransportConfig) *http.Transport {
 	tlsDialer := &tls.Dialer{NetDialer: dialer, Config: cfg.TLS}
 	marked := func(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
 		return func(ctx context.Context, network, addr string) (net.Conn, error) {
+			defer connecting(ctx)()
 			conn, err := dial(ctx, network, addr)
 			if err != nil {
 				return nil, &connectError{err}
@@ -48,7 +49,6 @@ func newBase(cfg TransportConfig) *http.Transport {
 		DisableCompression:    true, // what was negotiated is between client and upstream
 		MaxIdleConnsPerHost:   idlePerUpstream,
 		IdleConnTimeout:       idleTimeout,
-		ResponseHeaderTimeout: cfg.ResponseTimeout,
 		ExpectContinueTimeout: time.Second,
 	}
 }

@@ -8,13 +8,12 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"time"
 )
 
 // statusClientGone is what access logs show for a client that left before the answer. It is nobody's
 // standard but widely understood; no client ever sees it.
 const statusClientGone = 499
-
-const retryAfterSeconds = 1
 
 // problem is an error answer of RFC 9457. Its type is always "about:blank", so Title says no more
 // than the status.
@@ -28,51 +27,53 @@ type problem struct {
 
 // fail answers a request that no upstream answered.
 func (b *balancer) fail(w http.ResponseWriter, r *http.Request, err error) {
-	// A body that came too slowly ended the request's context by its deadline: that client is still there.
-	if errors.Is(r.Context().Err(), context.Canceled) && !tooSlow(err) {
-		w.WriteHeader(statusClientGone)
+	status, detail, retryAfter, clientGone := Classify(err)
+	if clientGone {
+		w.WriteHeader(status)
 		return
 	}
-	p := classify(err)
-	p.RequestID = b.requestID(r)
+	p := problem{Status: status, Detail: detail, RequestID: b.requestID(r)}
 	if p.Status >= http.StatusInternalServerError {
 		b.log.WarnContext(r.Context(), "request not answered by an upstream",
 			"request_id", p.RequestID, "method", r.Method, "status", p.Status, "err", err)
 	}
-	writeProblem(w, p)
+	writeProblem(w, p, retryAfter)
 }
 
-// classify maps what Transport returns to what the client is told.
-func classify(err error) problem {
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return problem{Status: http.StatusRequestEntityTooLarge, Detail: "the request body is too large"}
+// Classify maps what Transport.RoundTrip returns to what the client is told: a status, a sentence that holds no secret, and when to
+// try again if that is not 0, in whole seconds. If the client has gone nobody will read it; the status is then 499, which access logs show for that.
+func Classify(err error) (status int, detail string, retryAfter time.Duration, clientGone bool) {
+	const soon = time.Second
+	_, large := errors.AsType[*http.MaxBytesError](err)
+	_, unread := errors.AsType[*bodyError](err)
+	network, isNetwork := errors.AsType[net.Error](err)
+	switch {
+	case tooSlow(err): // ended the request's context by its deadline, but that client is still there
+		return http.StatusRequestTimeout, "the request body did not arrive in time", 0, false
+	case errors.Is(err, context.Canceled):
+		return statusClientGone, "the client has gone", 0, true
+	case large:
+		return http.StatusRequestEntityTooLarge, "the request body is too large", 0, false
+	case unread:
+		return http.StatusBadRequest, "the request body could not be read to its end", 0, false
+	case errors.Is(err, ErrBusy):
+		return http.StatusServiceUnavailable, "the upstreams have as many requests as they may", soon, false
+	case errors.Is(err, ErrUnreachable):
+		return http.StatusServiceUnavailable, "no upstream can be reached at the moment", soon, false
+	case isNetwork && network.Timeout():
+		return http.StatusGatewayTimeout, "the upstream did not answer in time", soon, false
 	}
-	if tooSlow(err) {
-		return problem{Status: http.StatusRequestTimeout, Detail: "the request body did not arrive in time"}
-	}
-	if _, ok := errors.AsType[*bodyError](err); ok {
-		return problem{Status: http.StatusBadRequest, Detail: "the request body could not be read to its end"}
-	}
-	if errors.Is(err, ErrBusy) {
-		return problem{Status: http.StatusServiceUnavailable, Detail: "the upstreams have as many requests as they may"}
-	}
-	if errors.Is(err, ErrUnreachable) {
-		return problem{Status: http.StatusServiceUnavailable, Detail: "no upstream can be reached at the moment"}
-	}
-	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-		return problem{Status: http.StatusGatewayTimeout, Detail: "the upstream did not answer in time"}
-	}
-	return problem{Status: http.StatusBadGateway, Detail: "the upstream broke off before it answered"}
+	return http.StatusBadGateway, "the upstream broke off before it answered", 0, false
 }
 
-func writeProblem(w http.ResponseWriter, p problem) {
+func writeProblem(w http.ResponseWriter, p problem, retryAfter time.Duration) {
 	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	h.Set(headerRequestID, p.RequestID)
-	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusGatewayTimeout {
-		h.Set("Retry-After", strconv.Itoa(retryAfterSeconds))
+	if retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
 	}
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // a client that has gone needs no answer

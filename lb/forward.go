@@ -13,7 +13,7 @@ const headerRequestID = "X-Request-Id"
 // rewrite makes the request that goes upstream. ReverseProxy has already removed hop-by-hop headers.
 func (b *balancer) rewrite(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
-		if vouches(name) {
+		if Vouches(name) {
 			delete(pr.Out.Header, name)
 		}
 	}
@@ -31,10 +31,10 @@ func stampRequestID(resp *http.Response) error {
 	return nil
 }
 
-// vouches reports whether a header of this name is one by which a proxy tells an upstream who the
+// Vouches reports whether a header of this name, in any case, is one by which a proxy tells an upstream who the
 // client is, so that nobody outside may send it. An underscore counts as a hyphen, because upstreams
 // that map headers to variables cannot tell them apart.
-func vouches(name string) bool {
+func Vouches(name string) bool {
 	if name == "" {
 		return false
 	}

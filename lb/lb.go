@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"sync"
 )
 
 // Config configures the load balancer's handler.
@@ -56,7 +55,7 @@ func New(cfg Config) (http.Handler, error) {
 		ModifyResponse: stampRequestID,
 		ErrorHandler:   b.fail,
 		ErrorLog:       slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
-		BufferPool:     new(copyBuffers),
+		BufferPool:     NewBuffers(),
 	}
 	return b, nil
 }
@@ -71,7 +70,7 @@ type balancer struct {
 // ServeHTTP implements http.Handler.
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect {
-		writeProblem(w, problem{Status: http.StatusMethodNotAllowed, Detail: "this is not a tunnel", RequestID: b.requestID(r)})
+		writeProblem(w, problem{Status: http.StatusMethodNotAllowed, Detail: "this is not a tunnel", RequestID: b.requestID(r)}, 0)
 		return
 	}
 	// What a listener sets for handlers of its own would stand beside the upstream's.
@@ -80,24 +79,6 @@ func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(r.TransferEncoding) > 0 { // RFC 9112 §6.1: there may have been a Content-Length too, and somebody who believed it
 		w.Header().Set("Connection", "close")
 	}
-	if b.transport.buffers(r) {
-		r.Body = newTimedBody(w, r.Body, b.transport.cfg.ReplayBytes)
-	}
+	b.transport.GuardBody(w, r)
 	b.proxy.ServeHTTP(w, r)
 }
-
-// copyBuffers keeps the buffers through which response bodies are copied.
-type copyBuffers struct{ pool sync.Pool }
-
-const copyBufferSize = 32 << 10
-
-// Get returns a buffer.
-func (c *copyBuffers) Get() []byte {
-	if b, ok := c.pool.Get().(*[copyBufferSize]byte); ok {
-		return b[:]
-	}
-	return make([]byte, copyBufferSize)
-}
-
-// Put takes a buffer back.
-func (c *copyBuffers) Put(b []byte) { c.pool.Put((*[copyBufferSize]byte)(b)) }

@@ -274,7 +274,7 @@ func TestErrorAnswers(t *testing.T) {
 		{"too slow", []string{hanging.addr}, 504, `{"type":"about:blank","title":"Gateway Timeout","status":504,"detail":"the upstream did not answer in time","request_id":"id-1"}`, "1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := startFront(t, lb.TransportConfig{ResponseTimeout: 20 * time.Millisecond}, tt.addrs...)
+			f := startFront(t, lb.TransportConfig{Overrides: lb.Overrides{ResponseTimeout: 20 * time.Millisecond}}, tt.addrs...)
 			resp, body := f.do(t, http.MethodGet, "/", nil, http.Header{"X-Request-Id": {"id-1"}})
 			if diff := cmp.Diff(tt.body+"\n", body); diff != "" || resp.StatusCode != tt.status {
 				t.Errorf("status %d, body %s", resp.StatusCode, diff)
@@ -350,7 +350,7 @@ func TestBodyAtFaultIsNotTheUpstreams(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a, b := startUpstream(t, nil), startUpstream(t, nil)
 			pool := newPool(t, lb.PoolConfig{}, a.addr, b.addr)
-			handler, err := lb.New(lb.Config{Transport: newTransport(t, lb.TransportConfig{Pool: pool, RetryUnsafe: tt.unsafe})})
+			handler, err := lb.New(lb.Config{Transport: newTransport(t, lb.TransportConfig{Pool: pool, Overrides: lb.Overrides{RetryUnsafe: tt.unsafe}})})
 			if err != nil {
 				t.Fatal(err)
 			}

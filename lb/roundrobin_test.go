@@ -9,7 +9,7 @@ import (
 )
 
 func TestRoundRobinIsEvenUnderConcurrency(t *testing.T) {
-	const upstreams, workers, each = 4, 50, 200
+	const upstreams, workers, each = 4, 50, 40
 	var fleet []*upstream
 	var addrs []string
 	for range upstreams {

@@ -25,6 +25,14 @@ type timedBody struct {
 	lifted   bool
 }
 
+// GuardBody bounds how slowly the body of r may come if RoundTrip will buffer it: it has 15 s, and a second more for each KiB. Then
+// reading it fails by a deadline, which Classify calls 408. It is for handlers, before they send r on; w knows the connection.
+func (t *Transport) GuardBody(w http.ResponseWriter, r *http.Request) {
+	if t.buffers(r) {
+		r.Body = newTimedBody(w, r.Body, t.how.ReplayBytes)
+	}
+}
+
 func newTimedBody(w http.ResponseWriter, body io.ReadCloser, buffered int64) io.ReadCloser {
 	return &timedBody{ReadCloser: body, control: http.NewResponseController(w), began: time.Now(), buffered: buffered}
 }

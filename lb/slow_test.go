@@ -51,7 +51,7 @@ func TestTricklingBodyEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// Nothing listens there: a body that is read to its end gets 503, one that is cut off 408.
 		pool := newPool(t, lb.PoolConfig{}, "127.0.0.1:1")
-		handler, err := lb.New(lb.Config{Transport: newTransport(t, lb.TransportConfig{Pool: pool, RetryUnsafe: true, DialTimeout: time.Nanosecond})})
+		handler, err := lb.New(lb.Config{Transport: newTransport(t, lb.TransportConfig{Pool: pool, Overrides: lb.Overrides{RetryUnsafe: true}, DialTimeout: time.Nanosecond})})
 		if err != nil {
 			t.Fatal(err)
 		}

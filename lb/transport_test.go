@@ -49,7 +49,7 @@ func TestConnectFailureKeepsBody(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			alive := startUpstream(t, nil)
-			f := startFront(t, lb.TransportConfig{RetryUnsafe: tt.unsafe}, deadAddr(t), alive.addr)
+			f := startFront(t, lb.TransportConfig{Overrides: lb.Overrides{RetryUnsafe: tt.unsafe}}, deadAddr(t), alive.addr)
 			resp, got := f.do(t, http.MethodPost, "/", tt.body, nil)
 			if resp.StatusCode != http.StatusOK || got != tt.want {
 				t.Errorf("status %d, %d bytes of body, want %d", resp.StatusCode, len(got), len(tt.want))
@@ -86,7 +86,7 @@ func TestRepeatAfterBytesWereSent(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			breaker, sent := startBreaker(t)
 			alive := startUpstream(t, nil)
-			f := startFront(t, lb.TransportConfig{RetryUnsafe: tt.unsafe}, breaker, alive.addr)
+			f := startFront(t, lb.TransportConfig{Overrides: lb.Overrides{RetryUnsafe: tt.unsafe}}, breaker, alive.addr)
 			resp, got := f.do(t, tt.method, "/", strings.NewReader(tt.body), tt.header)
 			status, arrivals := http.StatusBadGateway, int64(0)
 			if tt.repeated {
@@ -139,7 +139,7 @@ func TestNoRequestFailsWhenAnUpstreamIsKilled(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			const workers, each, killAt = 32, 100, 1000
 			a, b := startUpstream(t, nil), startUpstream(t, nil)
-			f := startFront(t, lb.TransportConfig{RetryUnsafe: tt.unsafe}, a.addr, b.addr)
+			f := startFront(t, lb.TransportConfig{Overrides: lb.Overrides{RetryUnsafe: tt.unsafe}}, a.addr, b.addr)
 			var sent, failed atomic.Int64
 			var load sync.WaitGroup
 			for w := range workers {
@@ -192,21 +192,21 @@ func TestRetryBudgetStopsAStorm(t *testing.T) {
 func TestRepeatAfterTimeout(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
-		cfg      lb.TransportConfig
+		how      lb.Overrides
 		method   string
 		arrivals int64
 	}{
 		{name: "not by default", method: http.MethodGet, arrivals: 1},
-		{name: "where asked for", cfg: lb.TransportConfig{RetryTimeouts: true}, method: http.MethodGet, arrivals: 2},
-		{name: "not what must not be repeated", cfg: lb.TransportConfig{RetryTimeouts: true}, method: http.MethodPost, arrivals: 1},
-		{name: "whatever may be", cfg: lb.TransportConfig{RetryTimeouts: true, RetryUnsafe: true}, method: http.MethodPost, arrivals: 2},
+		{name: "where asked for", how: lb.Overrides{RetryTimeouts: true}, method: http.MethodGet, arrivals: 2},
+		{name: "not what must not be repeated", how: lb.Overrides{RetryTimeouts: true}, method: http.MethodPost, arrivals: 1},
+		{name: "whatever may be", how: lb.Overrides{RetryTimeouts: true, RetryUnsafe: true}, method: http.MethodPost, arrivals: 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			release := make(chan struct{})
 			hang := func(http.ResponseWriter, *http.Request) { <-release }
 			a, b := startUpstream(t, hang), startUpstream(t, hang)
-			tt.cfg.ResponseTimeout = 20 * time.Millisecond
-			f := startFront(t, tt.cfg, a.addr, b.addr)
+			tt.how.ResponseTimeout = 20 * time.Millisecond
+			f := startFront(t, lb.TransportConfig{Overrides: tt.how}, a.addr, b.addr)
 			resp, _ := f.do(t, tt.method, "/", nil, nil)
 			close(release)
 			if resp.StatusCode != http.StatusGatewayTimeout {
@@ -275,7 +275,7 @@ func TestBodyIsClosedOnce(t *testing.T) {
 			if tt.reach {
 				addrs = append(addrs, startUpstream(t, nil).addr)
 			}
-			tr := newTransport(t, lb.TransportConfig{Pool: newPool(t, lb.PoolConfig{}, addrs...), RetryUnsafe: tt.unsafe})
+			tr := newTransport(t, lb.TransportConfig{Pool: newPool(t, lb.PoolConfig{}, addrs...), Overrides: lb.Overrides{RetryUnsafe: tt.unsafe}})
 			body := &closeRecorder{Reader: bytes.NewReader([]byte("payload"))}
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://any/", body)
 			if err != nil {
@@ -348,8 +348,8 @@ func (byKey) Pick(key string, from []*lb.Upstream) *lb.Upstream {
 func TestPolicyGetsTheKey(t *testing.T) {
 	a, b := startUpstream(t, nil), startUpstream(t, nil)
 	f := startFront(t, lb.TransportConfig{
-		Pool: newPool(t, lb.PoolConfig{Policy: byKey{}}, a.addr, b.addr),
-		Key:  func(r *http.Request) string { return "http://" + r.Header.Get("X-To") },
+		Pool:      newPool(t, lb.PoolConfig{Policy: byKey{}}, a.addr, b.addr),
+		Overrides: lb.Overrides{Key: func(r *http.Request) string { return "http://" + r.Header.Get("X-To") }},
 	})
 	for range 3 {
 		f.do(t, http.MethodGet, "/", nil, http.Header{"X-To": {b.addr}})
@@ -362,9 +362,8 @@ func TestPolicyGetsTheKey(t *testing.T) {
 func TestNewTransportRefuses(t *testing.T) {
 	pool := newPool(t, lb.PoolConfig{}, "a:1")
 	for name, cfg := range map[string]lb.TransportConfig{
-		"no pool":         {},
-		"negative buffer": {Pool: pool, ReplayBytes: -1},
-		"negative dial":   {Pool: pool, DialTimeout: -1},
+		"no pool":       {},
+		"negative dial": {Pool: pool, DialTimeout: -1},
 	} {
 		if _, err := lb.NewTransport(cfg); err == nil {
 			t.Errorf("%s: no error", name)

@@ -29,11 +29,12 @@ const MaxWeight = 1000
 
 // Upstream is one member of a Pool, as a Policy sees it. Its methods are safe for concurrent use.
 type Upstream struct {
-	base   *url.URL
-	health string
-	weight int
-	most   int64  // requests in flight; 0: any number
-	seed   uint64 // tells upstreams apart for Consistent, the same in every process
+	base    *url.URL
+	address string // of base
+	health  string
+	weight  int
+	most    int64  // requests in flight; 0: any number
+	seed    uint64 // tells upstreams apart for Consistent, the same in every process
 
 	inFlight atomic.Int64
 	failures atomic.Int64 // requests in a row, if they are counted
@@ -53,7 +54,7 @@ type Upstream struct {
 }
 
 // Address returns the scheme, host and port that requests are sent to, such as "http://127.0.0.1:9001".
-func (u *Upstream) Address() string { return u.base.String() }
+func (u *Upstream) Address() string { return u.address }
 
 // InFlight returns the number of requests whose response, body included, is not yet complete.
 func (u *Upstream) InFlight() int { return int(u.inFlight.Load()) }
@@ -105,8 +106,8 @@ func newUpstream(t Target, healthPath string, now time.Time) (*Upstream, error) 
 		return nil, fmt.Errorf("parse health path %q: %w", healthPath, err)
 	}
 	return &Upstream{
-		base: base, health: check.String(), weight: t.Weight, most: int64(t.MaxRequests), seed: hashText(base.String()),
-		up: true, since: now,
+		base: base, address: base.String(), health: check.String(), weight: t.Weight, most: int64(t.MaxRequests),
+		seed: hashText(base.String()), up: true, since: now,
 	}, nil
 }
 

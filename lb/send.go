@@ -1,0 +1,124 @@
+package lb
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+)
+
+// RoundTrip implements http.RoundTripper. Its error wraps ErrUnreachable if no upstream could be
+// connected to, ErrBusy if those that could have no room, and the request's context's if that has ended; Classify tells what it means to the client.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	c, err := t.newCall(req)
+	if err != nil {
+		return nil, ended(req, err)
+	}
+	var trace *Trace
+	if t.how.Trace != nil {
+		trace = t.how.Trace(req)
+	}
+	began := t.now()
+	resp, err := t.send(c)
+	if trace != nil {
+		trace.Attempts, trace.Took = len(c.tried)-c.refused, t.now().Sub(began)
+		if c.latest != nil {
+			trace.Upstream = c.latest.address
+		}
+	}
+	if c.held != nil {
+		c.held.settle()
+	}
+	if err != nil {
+		return nil, ended(req, err)
+	}
+	return resp, nil
+}
+
+// ended makes sure that err tells if the request's context has ended.
+func ended(req *http.Request, err error) error {
+	if cause := req.Context().Err(); cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
+
+// send tries one upstream after another.
+func (t *Transport) send(c *call) (*http.Response, error) {
+	t.budget.earn()
+	if t.how.Key != nil {
+		c.key = t.how.Key(c.req)
+	}
+	for t.mayGoOn(c) {
+		u := t.pool.pick(c.key, c.tried)
+		if u == nil {
+			break
+		}
+		c.tried = append(c.tried, u)
+		if !u.take() {
+			c.refused++
+			continue
+		}
+		if (c.answer != nil || c.broken != nil) && !t.budget.spend() {
+			u.inFlight.Add(-1)
+			c.refused++
+			break
+		}
+		c.latest = u
+		resp, err := t.attempt(u, c)
+		if err != nil {
+			if !t.judge(u, c, err) {
+				break
+			}
+			continue
+		}
+		t.pool.answered(c.req.Context(), u, resp.StatusCode < http.StatusInternalServerError)
+		c.discard()
+		c.answer = resp
+		if !t.retryStatus(c, resp.StatusCode) {
+			break
+		}
+	}
+	return c.outcome()
+}
+
+func (t *Transport) mayGoOn(c *call) bool {
+	attempts := len(c.tried) - c.refused
+	return t.how.Attempts == 0 || attempts <= max(0, t.how.Attempts)
+}
+
+// retryStatus reports whether another upstream may be asked although this one answered.
+func (t *Transport) retryStatus(c *call, status int) bool {
+	return slices.Contains(t.how.RetryStatuses, status) && c.repeatable && !c.touched()
+}
+
+// judge decides what follows from a failed attempt: it notes what is the matter and reports whether another upstream may be tried.
+func (t *Transport) judge(u *Upstream, c *call, err error) bool {
+	ctx := c.req.Context()
+	if ctx.Err() != nil {
+		c.broken = err // given up by the caller; says nothing of the upstream
+		return false
+	}
+	touched := false
+	if c.held != nil {
+		var clientErr error
+		if touched, clientErr = c.held.state(); clientErr != nil {
+			c.broken = err
+			return false
+		}
+	}
+	if ce, ok := errors.AsType[*connectError](err); ok {
+		if !ce.local() {
+			t.pool.unreachable(ctx, u, ce)
+		}
+		c.unreached = err
+		return !touched
+	}
+	c.broken = err
+	t.pool.answered(ctx, u, false)
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() && !t.how.RetryTimeouts {
+		return false
+	}
+	return c.repeatable && !touched
+}
