@@ -40,6 +40,8 @@ type VerifyError struct {
 	Detail string
 	// Scope is what the route asks for, space-delimited, with ErrInsufficientScope.
 	Scope string
+	// Identity is who presented the token, with ErrInsufficientScope and ErrForbidden: for logs, since the token is good. Else nil.
+	Identity *Identity
 	// RetryAfter is when to try again, with ErrUnavailable; 0: not known.
 	RetryAfter time.Duration
 	// Err is the cause, for logs only. It may be nil.

@@ -77,9 +77,9 @@ func (p Policy) suffices(i *Identity) bool {
 func (p Policy) refuse(i *Identity) error {
 	switch {
 	case !p.admits(i):
-		return &VerifyError{Kind: ErrForbidden, Detail: "this client may not call here"}
+		return &VerifyError{Kind: ErrForbidden, Detail: "this client may not call here", Identity: i}
 	case !p.suffices(i):
-		return &VerifyError{Kind: ErrInsufficientScope, Detail: "the token lacks a scope that is needed here", Scope: p.scope()}
+		return &VerifyError{Kind: ErrInsufficientScope, Detail: "the token lacks a scope that is needed here", Scope: p.scope(), Identity: i}
 	}
 	return nil
 }

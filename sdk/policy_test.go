@@ -40,8 +40,12 @@ func TestPolicy(t *testing.T) {
 				claims := sdktest.Claims{ClientID: "cl_orders", Scopes: []string{"a", "b"}}
 				for _, token := range []string{s.issuer.Mint(claims), s.issuer.MintOpaque(claims)} {
 					for _, when := range []string{"at first", "again"} {
-						if _, err := s.Verify(ctx, token, tt.policy); !errors.Is(err, tt.want) {
+						_, err := s.Verify(ctx, token, tt.policy)
+						if !errors.Is(err, tt.want) {
 							t.Errorf("%s: %v, want %v", when, err, tt.want)
+						}
+						if e, ok := errors.AsType[*sdk.VerifyError](err); ok && (e.Identity == nil || e.Identity.ClientID() != "cl_orders") {
+							t.Errorf("%s: refused was %v", when, e.Identity)
 						}
 					}
 					if tt.want != nil {
