@@ -21,6 +21,11 @@ type Exchange struct {
 	Client  string       // the client id, once it is authenticated
 	Fault   *fault.Error // what went wrong, nil if nothing did
 	Quiet   bool         // a probe, not worth a line at the info level
+	Trusted bool         // it comes straight from a trusted proxy
+	Details []slog.Attr  // what the line of the access log says besides
+
+	// Attachment is what the handler keeps for what it calls.
+	Attachment any
 
 	began  time.Time
 	cause  error // behind Fault, for the log
@@ -30,6 +35,9 @@ type Exchange struct {
 
 // Status returns the status that was answered, 0 before.
 func (x *Exchange) Status() int { return x.status }
+
+// Answered notes a status that was written past the ResponseWriter, as when a connection is taken over.
+func (x *Exchange) Answered(status int) { x.status = status }
 
 type exchangeKey struct{}
 
@@ -54,7 +62,7 @@ type Edge struct {
 func (e *Edge) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := e.Now()
-		x := &Exchange{ID: e.requestID(r), Address: e.Proxies.Client(r), began: began}
+		x := &Exchange{ID: e.requestID(r), Address: e.Proxies.Client(r), Trusted: e.Proxies.Trusts(r), began: began}
 		rec := &recorder{ResponseWriter: w, exchange: x}
 		outer := r
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
@@ -96,7 +104,7 @@ func (e *Edge) log(r *http.Request, x *Exchange, took time.Duration) {
 	if !e.Log.Enabled(r.Context(), level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 10)
+	attrs := make([]slog.Attr, 0, 10+len(x.Details))
 	attrs = append(attrs,
 		slog.String("request_id", x.ID), slog.String("method", r.Method), slog.String("route", x.Route),
 		slog.Int("status", x.status), slog.Int64("duration_us", took.Microseconds()),
@@ -110,6 +118,7 @@ func (e *Edge) log(r *http.Request, x *Exchange, took time.Duration) {
 			attrs = append(attrs, slog.Any("error", x.cause))
 		}
 	}
+	attrs = append(attrs, x.Details...)
 	// Not by the logger's own method: it walks the stack to find this line, each time.
 	record := slog.NewRecord(x.began.Add(took), level, "request", 0)
 	record.AddAttrs(attrs...)

@@ -19,7 +19,12 @@ func NewLogger(w io.Writer, level string) (*slog.Logger, error) {
 	if err := threshold.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("log level %q: allowed are debug, info, warn, error", level)
 	}
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: threshold})), nil
+	return NewLeveledLogger(w, threshold), nil
+}
+
+// NewLeveledLogger is NewLogger with a level that may change meanwhile.
+func NewLeveledLogger(w io.Writer, level slog.Leveler) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
 // NewRegistry returns a metrics registry with the figures of the Go runtime and the process, and `countersign_build_info`,

@@ -84,6 +84,18 @@ func (t *Tracing) Middleware(next http.Handler) http.Handler {
 		otelhttp.WithSpanNameFormatter(spanName))
 }
 
+// Parent returns the traceparent of the span that ctx belongs to (W3C Trace Context §3.2), for a request that is made for it, and false
+// if tracing is off.
+func (t *Tracing) Parent(ctx context.Context) (string, bool) {
+	if !t.On() {
+		return "", false
+	}
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	parent := carrier["traceparent"]
+	return parent, parent != ""
+}
+
 // spanName is the method and the route, as the semantic conventions for HTTP ask for: neither an unknown method nor a path as sent,
 // of which anybody can make any number.
 func spanName(_ string, r *http.Request) string {
