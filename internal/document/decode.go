@@ -45,7 +45,7 @@ func (d *decoder) value(at place, node *yaml.Node, into reflect.Value, r rules) 
 		into = into.Elem()
 	}
 	switch k := kindOf(into.Type()); {
-	case !d.fits(at, node, k):
+	case !d.fits(at, node, k, r):
 	case k == kindStruct:
 		d.structure(at, node, into)
 	case k == kindMap:
@@ -87,7 +87,7 @@ func (d *decoder) spend(at place, text string) bool {
 }
 
 // fits refuses a node of another kind than the one wanted.
-func (d *decoder) fits(at place, node *yaml.Node, k kind) bool {
+func (d *decoder) fits(at place, node *yaml.Node, k kind, r rules) bool {
 	want := yaml.ScalarNode
 	switch k {
 	case kindStruct, kindMap:
@@ -96,7 +96,7 @@ func (d *decoder) fits(at place, node *yaml.Node, k kind) bool {
 		want = yaml.SequenceNode
 	case kindText, kindString, kindBool, kindInt, kindUint, kindFloat, kindDuration, kindSize:
 	}
-	found := "a plain value"
+	found := r.show(node.Value)
 	switch tag := node.ShortTag(); {
 	case tag == "!!null":
 		found = "nothing"

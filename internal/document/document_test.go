@@ -24,6 +24,7 @@ type config struct {
 	Key       string                      `yaml:"key" secret:"true" oneof:"open|sesame"`
 	PIN       int                         `yaml:"pin" secret:"true" max:"9999"`
 	Proof     *netip.Addr                 `yaml:"proof" secret:"true"`
+	Codes     []string                    `yaml:"codes" secret:"true"`
 	Limits    map[string]*int             `yaml:"limits" min:"1"`
 	Nested    map[string][]*document.Size `yaml:"nested"`
 	Forgotten string

@@ -41,7 +41,7 @@ func TestDecode_TellsMistakes(t *testing.T) {
 		{"a secret that its type refuses", `proof: hunter2`, `gateway.yaml:1: proof: the value does not fit`},
 		{"an unknown member", "routes:\n- pool: a\n  colour: red", `gateway.yaml:3: routes[0]: unknown member "colour": allowed are pool, methods, mode, timeouts, retry, body`},
 		{"a misspelt member", "health: {intervall: 1s}", `gateway.yaml:1: health: unknown member "intervall" (did you mean "interval"?): allowed are path, interval`},
-		{"a member in another case", "{Path: /}\n", `gateway.yaml:1: unknown member "Path": allowed are listen, routes, pools, health, admin, trusted, labels, key, pin, proof, limits, nested`},
+		{"a member in another case", "{Path: /}\n", `gateway.yaml:1: unknown member "Path": allowed are listen, routes, pools, health, admin, trusted, labels, key, pin, proof, codes, limits, nested`},
 		{"a missing member", "routes:\n- mode: strict", "gateway.yaml:2: routes[0]: \"pool\" is missing"},
 		{"an empty member", "routes: [{pool: \"\"}]\npools: {a: {targets: []}}", "gateway.yaml:1: routes[0].pool: must not be empty\ngateway.yaml:2: pools.a.targets: must not be empty"},
 		{"a member twice", "listen: a\nhealth: {}\nlisten: b", `gateway.yaml:3: "listen" stands in line 1 already`},
@@ -50,7 +50,8 @@ func TestDecode_TellsMistakes(t *testing.T) {
 		{"a list for a map", "pools: []", `gateway.yaml:1: pools: a list stands where a mapping by name belongs`},
 		{"a mapping for a list", "routes: {}", `gateway.yaml:1: routes: a mapping stands where a list belongs`},
 		{"a list for a duration", "health: {interval: []}", `gateway.yaml:1: health.interval: a list stands where a duration such as 1s or 500ms belongs`},
-		{"a plain value for a list", "routes: none", `gateway.yaml:1: routes: a plain value stands where a list belongs`},
+		{"a plain value for a list", "routes: none", `gateway.yaml:1: routes: "none" stands where a list belongs`},
+		{"a secret for a list", "codes: hunter2", `gateway.yaml:1: codes: the value stands where a list belongs`},
 		{"nothing", "health:\n  path:\nadmin:\nroutes: ~", "gateway.yaml:2: health.path: nothing stands where a text belongs\n" +
 			"gateway.yaml:3: admin: nothing stands where a mapping belongs\ngateway.yaml:4: routes: nothing stands where a list belongs"},
 		{"a tag", "listen: !!binary aGk=\nhealth: !mine {}", `gateway.yaml:1: listen: a value with the tag "!!binary" stands where a text belongs` + "\n" +
@@ -60,7 +61,7 @@ func TestDecode_TellsMistakes(t *testing.T) {
 		{"an empty name", `labels: {"": c}`, `gateway.yaml:1: labels: name "" must have 1 to 256 characters, and no control characters`},
 		{"a merge of no mapping", `labels: {<<: a}`, `gateway.yaml:1: labels: a plain value stands where the mapping to merge belongs`},
 		{"a list of documents", "- a", `gateway.yaml:1: a list stands where a mapping belongs`},
-		{"a plain document", "a", `gateway.yaml:1: a plain value stands where a mapping belongs`},
+		{"a plain document", "a", `gateway.yaml:1: "a" stands where a mapping belongs`},
 		{"mistakes in the order of their lines", "health: {path: 1}\nroutes: [{}]\nlisten: 2", "gateway.yaml:1: health.path: \"1\" is not a text: put it in quotes\n" +
 			"gateway.yaml:2: routes[0]: \"pool\" is missing\ngateway.yaml:3: listen: \"2\" is not a text: put it in quotes"},
 		{"a long value", "trusted: [" + strings.Repeat("ä", 60) + "]", `gateway.yaml:1: trusted[0]: "` + strings.Repeat("ä", 50) + `…" does not fit: netip.ParsePrefix("` + strings.Repeat("ä", 40) + "…"},
@@ -83,6 +84,38 @@ func TestDecode_TellsMistakes(t *testing.T) {
 			if err.Error() != tt.want {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
+		})
+	}
+}
+
+func TestDecode_PanicsOnMistakesOfTheProgram(t *testing.T) {
+	t.Parallel()
+	for name, into := range map[string]any{
+		"a type without a place": &struct {
+			Any any `yaml:"any"`
+		}{},
+		"a default that does not fit": &struct {
+			Size document.Size `yaml:"size" default:"much"`
+		}{},
+		"a default that is no YAML": &struct {
+			List []string `yaml:"list" default:"["`
+		}{},
+		"a default beyond a bound": &struct {
+			Number int `yaml:"number" default:"1" min:"2"`
+		}{},
+		"a bound of another kind": &struct {
+			Number int `yaml:"number" default:"1" max:"1s"`
+		}{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			_, err := document.Decode("lb.yaml", []byte("{any: 1}"), into)
+			t.Errorf("decoded: %v", err)
 		})
 	}
 }

@@ -35,11 +35,7 @@ type scalar struct {
 func (d *decoder) scalar(at place, node *yaml.Node, into reflect.Value, r rules) {
 	s := scalar{rules: r, text: node.Value, isText: slices.Contains([]string{"!!str", "!!timestamp", "!!merge"}, node.ShortTag())}
 	s.wrong = func(format string, args ...any) {
-		shown := quoted(s.text)
-		if s.secret {
-			shown = "the value"
-		}
-		d.mistakes.add(at, "%s %s", shown, fmt.Sprintf(format, args...))
+		d.mistakes.add(at, "%s %s", r.show(s.text), fmt.Sprintf(format, args...))
 	}
 	switch k := kindOf(into.Type()); k {
 	case kindString:
@@ -153,6 +149,14 @@ func read[T cmp.Ordered](s scalar, parse func(string) (T, bool), otherwise strin
 func parseDuration(text string) (time.Duration, bool) {
 	v, err := time.ParseDuration(text)
 	return v, err == nil && durations.MatchString(text)
+}
+
+// show shows a value in an error, unless it is a secret.
+func (r rules) show(text string) string {
+	if r.secret {
+		return "the value"
+	}
+	return quoted(text)
 }
 
 // quoted shows a name or value in an error.
