@@ -26,6 +26,9 @@ type ServeConfig struct {
 	IdleTimeout       time.Duration // 2 min, between requests of a connection
 	MaxHeaderBytes    int           // 32 KiB; more is answered by 431
 
+	// ConnState is an http.Server's. May be nil.
+	ConnState func(net.Conn, http.ConnState)
+
 	// Draining is called when the end begins, while requests are still accepted: it makes the listener unready and ends
 	// streams. It must not block. May be nil.
 	Draining func()
@@ -75,6 +78,7 @@ func newServer(ctx context.Context, c ServeConfig) *http.Server {
 		WriteTimeout:      cmp.Or(c.WriteTimeout, defaultWriteTimeout),
 		IdleTimeout:       cmp.Or(c.IdleTimeout, defaultIdleTimeout),
 		MaxHeaderBytes:    cmp.Or(c.MaxHeaderBytes, defaultMaxHeaderBytes),
+		ConnState:         c.ConnState,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), // broken connections, bad handshakes
 		Protocols:         new(http.Protocols),
 		// Requests outlive the signal that ends the server: they are drained, not cancelled.
