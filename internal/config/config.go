@@ -28,15 +28,24 @@ const fileFlag = "config"
 // Bind adds to flags one flag for each field of settings, a pointer to a struct, and --config. A field's tags are `name` (the
 // flag; without it the field is no setting), `help`, `default`, and `secret:"true"` for a value that can also be given as a
 // file, by the name with `-file` behind it, and that is never printed. An embedded struct adds its own fields. Fields are strings, integers, booleans, durations and
-// string lists. It panics on a field of another type, which is a mistake of the program.
+// string lists. It panics on a field of another type, which is a mistake of the program. Settings that have a field named config
+// themselves, for a document of another form, are not read from a file.
 func Bind(flags *pflag.FlagSet, settings any) {
-	flags.String(fileFlag, "", "YAML `file` with settings\n"+EnvPrefix+"CONFIG")
-	for _, f := range fields(settings) {
+	all := fields(settings)
+	if !nameFile(all) {
+		flags.String(fileFlag, "", "YAML `file` with settings\n"+EnvPrefix+"CONFIG")
+	}
+	for _, f := range all {
 		flags.VarPF(&pending{field: f, text: f.fallback}, f.name, "", f.usage()).NoOptDefVal = f.noOption()
 		if f.secret {
 			flags.String(f.name+"-file", "", "`file` that holds --"+f.name+"\n"+f.env()+"_FILE, "+f.key()+"_file")
 		}
 	}
+}
+
+// nameFile reports whether the file that --config names is a setting like others.
+func nameFile(known []field) bool {
+	return slices.ContainsFunc(known, func(f field) bool { return f.name == fileFlag })
 }
 
 // Defaults fills settings, which Bind was not given, with their defaults. It panics on one that does not fit.
@@ -59,7 +68,7 @@ func Load(flags *pflag.FlagSet, environ []string, settings any, others ...*pflag
 	if path == "" {
 		path = env[EnvPrefix+"CONFIG"]
 	}
-	if path != "" {
+	if path != "" && !nameFile(known) {
 		if err := merged.Load(file.Provider(path), yaml.Parser()); err != nil {
 			return fmt.Errorf("read settings file %s: %w", path, err)
 		}

@@ -173,3 +173,28 @@ func TestHelpNamesAllThreeSpellings(t *testing.T) {
 		}
 	}
 }
+
+// A command whose --config names a document of another form does not read settings from it.
+func TestOwnConfig(t *testing.T) {
+	var s struct {
+		Config string `name:"config" help:"document"`
+		Level  string `name:"log-level" help:"verbosity" default:"info"`
+	}
+	document := write(t, "routes: []\n")
+	for _, tt := range []struct {
+		args, environ []string
+	}{
+		{args: []string{"--config", document}},
+		{environ: []string{"COUNTERSIGN_CONFIG=" + document}},
+		{args: []string{"--config", document}, environ: []string{"COUNTERSIGN_CONFIG=/elsewhere"}},
+	} {
+		flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+		config.Bind(flags, &s)
+		if err := flags.Parse(tt.args); err != nil {
+			t.Fatal(err)
+		}
+		if err := config.Load(flags, tt.environ, &s); err != nil || s.Config != document || s.Level != "info" {
+			t.Errorf("%v: %+v, %v", tt, s, err)
+		}
+	}
+}
