@@ -36,9 +36,13 @@ func Bind(flags *pflag.FlagSet, settings any) {
 		flags.String(fileFlag, "", "YAML `file` with settings\n"+EnvPrefix+"CONFIG")
 	}
 	for _, f := range all {
-		flags.VarPF(&pending{field: f, text: f.fallback}, f.name, "", f.usage()).NoOptDefVal = f.noOption()
+		flags.VarPF(&pending{field: f, text: f.fallback}, f.name, "", f.usage(!nameFile(all))).NoOptDefVal = f.noOption()
 		if f.secret {
-			flags.String(f.name+"-file", "", "`file` that holds --"+f.name+"\n"+f.env()+"_FILE, "+f.key()+"_file")
+			text := "`file` that holds --" + f.name + "\n" + f.env() + "_FILE"
+			if !nameFile(all) {
+				text += ", " + f.key() + "_file"
+			}
+			flags.String(f.name+"-file", "", text)
 		}
 	}
 }

@@ -48,7 +48,14 @@ func (f field) key() string { return strings.ReplaceAll(f.name, "-", "_") }
 
 func (f field) env() string { return EnvPrefix + strings.ToUpper(f.key()) }
 
-func (f field) usage() string { return f.help + "\n" + f.env() + ", " + f.key() }
+// usage names what else the setting is called: in the environment, and in the settings file if there is one.
+func (f field) usage(file bool) string {
+	text := f.help + "\n" + f.env()
+	if file {
+		text += ", " + f.key()
+	}
+	return text
+}
 
 func (f field) noOption() string {
 	if f.value.Kind() == reflect.Bool {

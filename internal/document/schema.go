@@ -148,13 +148,21 @@ func (m member) description() string {
 	text := m.help
 	if k := kindOf(m.field.Type); k == kindDuration || k == kindSize {
 		if m.min != "" {
-			text += " At least " + m.min + "."
+			text = sentence(text) + " At least " + m.min + "."
 		}
 		if m.max != "" {
-			text += " At most " + m.max + "."
+			text = sentence(text) + " At most " + m.max + "."
 		}
 	}
 	return strings.TrimSpace(text)
+}
+
+// sentence ends text with a period.
+func sentence(text string) string {
+	if text == "" || strings.HasSuffix(text, ".") {
+		return text
+	}
+	return text + "."
 }
 
 // plain returns the schema of a scalar.
