@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"syscall"
@@ -14,6 +15,10 @@ const (
 	idlePerUpstream = 1024             // kept connections; fewer would be closed and opened all the time under load
 	idleTimeout     = 60 * time.Second // below what servers usually grant, so that we close first
 	keepAlive       = 15 * time.Second
+	// An HTTP/2 connection that is silent for pingAfter is asked whether it still works, and given up after pingTimeout: its requests have
+	// no other way to notice.
+	pingAfter   = 10 * time.Second
+	pingTimeout = 5 * time.Second
 )
 
 // connectError is a failure before any byte of a request was sent.
@@ -28,12 +33,16 @@ func (e *connectError) local() bool {
 		errors.Is(e.err, syscall.EADDRNOTAVAIL) || errors.Is(e.err, syscall.ENOBUFS)
 }
 
-// newBase returns the HTTP/1.1 transport below Transport. Both of its dialers end in a connectError,
+// newBase returns the transport below Transport. Both of its dialers end in a connectError,
 // TLS handshakes included.
 func newBase(cfg TransportConfig) *http.Transport {
 	dialer := &net.Dialer{Timeout: cfg.DialTimeout, KeepAlive: keepAlive}
-	tlsDialer := &tls.Dialer{NetDialer: dialer, Config: cfg.TLS}
-	marked := func(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	tlsDialer := &tls.Dialer{NetDialer: dialer, Config: clientTLS(cfg.TLS, cfg.HTTP2)}
+	dialTLS := tlsDialer.DialContext
+	if cfg.HTTP2 {
+		dialTLS = negotiated(dialTLS)
+	}
+	marked := func(dial dialFunc) dialFunc {
 		return func(ctx context.Context, network, addr string) (net.Conn, error) {
 			defer connecting(ctx)()
 			conn, err := dial(ctx, network, addr)
@@ -45,10 +54,52 @@ func newBase(cfg TransportConfig) *http.Transport {
 	}
 	return &http.Transport{
 		DialContext:           marked(dialer.DialContext),
-		DialTLSContext:        marked(tlsDialer.DialContext),
+		DialTLSContext:        marked(dialTLS),
 		DisableCompression:    true, // what was negotiated is between client and upstream
 		MaxIdleConnsPerHost:   idlePerUpstream,
-		IdleConnTimeout:       idleTimeout,
+		IdleConnTimeout:       cfg.IdleTimeout,
 		ExpectContinueTimeout: time.Second,
+		Protocols:             protocols(cfg.HTTP2),
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// negotiated refuses connections whose other end does not speak HTTP/2: http.Transport would go on in HTTP/1.1.
+func negotiated(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		if secured, ok := conn.(*tls.Conn); !ok || secured.ConnectionState().NegotiatedProtocol != alpnHTTP2 {
+			_ = conn.Close() // it is of no use
+			return nil, fmt.Errorf("connect to %s: it does not speak HTTP/2", addr)
+		}
+		return conn, nil
+	}
+}
+
+const alpnHTTP2 = "h2"
+
+// protocols are either HTTP/2, with TLS or by prior knowledge, or HTTP/1.1.
+func protocols(http2 bool) *http.Protocols {
+	all := new(http.Protocols)
+	all.SetHTTP1(!http2)
+	all.SetHTTP2(http2)
+	all.SetUnencryptedHTTP2(http2)
+	return all
+}
+
+// clientTLS returns given, or what is usual, such that it offers the protocol.
+func clientTLS(given *tls.Config, http2 bool) *tls.Config {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if given != nil {
+		cfg = given.Clone()
+	}
+	if http2 {
+		cfg.NextProtos = []string{alpnHTTP2}
+	}
+	return cfg
 }

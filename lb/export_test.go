@@ -18,7 +18,7 @@ func NewUpstreams(targets ...Target) (all []*Upstream, err error) {
 }
 
 // Answered counts how a request to the i-th upstream went.
-func (p *Pool) Answered(i int, well bool) { p.answered(context.Background(), p.upstreams[i], well) }
+func (p *Pool) Answered(i int, well bool) { p.answered(context.Background(), p.members[i], well) }
 
 // Pick returns the upstream that the next request goes to.
 func (p *Pool) Pick(key string) *Upstream { return p.pick(key, nil) }

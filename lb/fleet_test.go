@@ -22,6 +22,7 @@ import (
 type upstream struct {
 	addr     string
 	arrivals atomic.Int64
+	conns    atomic.Int64 // open
 	server   *http.Server
 }
 
@@ -41,6 +42,15 @@ func serveUpstream(t testing.TB, ln net.Listener, handler http.HandlerFunc) *ups
 		u.arrivals.Add(1)
 		handler(w, r)
 	})}
+	u.server.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			u.conns.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			u.conns.Add(-1)
+		case http.StateActive, http.StateIdle:
+		}
+	}
 	var served sync.WaitGroup
 	served.Go(func() { u.server.Serve(ln) })
 	t.Cleanup(func() {

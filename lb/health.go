@@ -2,15 +2,20 @@ package lb
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"sync"
 	"time"
 )
 
 // Health says how the upstreams of a pool are checked. Zero fields take the default given with them.
 type Health struct {
+	// Disabled says that there are no checks: then only requests that cannot connect take an upstream down, until no other is left.
+	Disabled bool
+	// Connect says that a check passes if a TCP connection can be made; then Path and Client do not matter.
+	Connect bool
 	// Path is requested by GET; any 2xx passes. Default "/readyz".
 	Path string
 	// Interval is from the start of one check to the start of the next. Default 1 s.
@@ -49,22 +54,17 @@ func (h Health) withDefaults() (Health, error) {
 		h.Fall = 2
 	}
 	if h.Client == nil {
-		h.Client = &http.Client{
-			Transport:     &http.Transport{DisableKeepAlives: true},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
+		h.Client = checkClient(nil, false)
 	}
 	return h, nil
 }
 
-// Run checks every upstream until ctx ends, the first time at once. It returns when all checks have
-// ended. Without it an upstream that is down stays down until no other is left.
-func (p *Pool) Run(ctx context.Context) {
-	var checks sync.WaitGroup
-	for _, u := range p.upstreams {
-		checks.Go(func() { p.watch(ctx, u) })
+// checkClient connects anew for each check and follows no redirects.
+func checkClient(secured *tls.Config, http2 bool) *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: clientTLS(secured, http2), Protocols: protocols(http2)},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	checks.Wait()
 }
 
 func (p *Pool) watch(ctx context.Context, u *Upstream) {
@@ -87,7 +87,10 @@ func (p *Pool) watch(ctx context.Context, u *Upstream) {
 func (p *Pool) check(ctx context.Context, u *Upstream) error {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Health.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.health, http.NoBody)
+	if p.cfg.Health.Connect {
+		return checkConnect(ctx, u)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.health.String(), http.NoBody)
 	if err != nil {
 		return fmt.Errorf("make health check: %w", err)
 	}
@@ -100,6 +103,17 @@ func (p *Pool) check(ctx context.Context, u *Upstream) error {
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return fmt.Errorf("check health: %s answered %d", u.health, resp.StatusCode)
+	}
+	return nil
+}
+
+func checkConnect(ctx context.Context, u *Upstream) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", hostPort(u.health))
+	if err != nil {
+		return fmt.Errorf("check health: %w", err)
+	}
+	if err := conn.Close(); err != nil {
+		return fmt.Errorf("check health: %w", err)
 	}
 	return nil
 }

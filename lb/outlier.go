@@ -58,12 +58,12 @@ func (p *Pool) eject(ctx context.Context, u *Upstream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := 1
-	for _, other := range p.upstreams {
+	for _, other := range p.members {
 		if other.ejected {
 			out++
 		}
 	}
-	if u.ejected || out*100 > o.MostPercent*len(p.upstreams) {
+	if u.ejected || out*100 > o.MostPercent*len(p.members) {
 		return
 	}
 	now := p.cfg.Now()

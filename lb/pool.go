@@ -2,6 +2,7 @@ package lb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -14,8 +15,10 @@ import (
 type PoolConfig struct {
 	// Name tells pools apart in the log.
 	Name string
-	// Targets are the upstreams, at least one and none twice.
+	// Targets are the upstreams, none twice; at least one unless Discovery finds them.
 	Targets []Target
+	// Discovery finds the upstreams, which then change while the pool runs. Nil: they are Targets.
+	Discovery *Discovery
 	// Policy spreads requests over the upstreams that are up. Nil means RoundRobin.
 	Policy Policy
 	// Health says how upstreams are checked; its zero value is sensible.
@@ -43,18 +46,43 @@ type PoolConfig struct {
 // So checks that fail for a reason of their own cannot make a working service unreachable, and the
 // price of being wrong is one refused connection.
 type Pool struct {
-	cfg       PoolConfig
-	upstreams []*Upstream
+	cfg PoolConfig
 
-	mu   sync.Mutex                  // guards the state of the upstreams
-	slow atomic.Int64                // until when upstreams that came back do not get their whole share, in nanoseconds since 1970
-	up   atomic.Pointer[[]*Upstream] // those that are up and not ejected, in the order of upstreams; replaced, never changed
+	mu       sync.Mutex // guards what follows and the state of the upstreams
+	members  []*Upstream
+	leaving  []*Upstream // no members any more, but with requests in flight
+	lookedUp lookedUp
+
+	slow atomic.Int64 // until when upstreams that came back do not get their whole share, in nanoseconds since 1970
+	// In the order of members; replaced, never changed.
+	all atomic.Pointer[[]*Upstream] // those that are not drained
+	up  atomic.Pointer[[]*Upstream] // of these, those that are up and not ejected
 }
 
-// NewPool returns a pool whose upstreams are not checked before Run is called. It does no I/O.
+// NewPool returns a pool whose upstreams are not checked, nor found by Discovery, before Run is called. It does no I/O.
 func NewPool(cfg PoolConfig) (*Pool, error) {
-	if len(cfg.Targets) == 0 {
-		return nil, fmt.Errorf("pool %s: no upstreams", cfg.Name)
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("pool %s: %w", cfg.Name, err)
+	}
+	p := &Pool{cfg: cfg}
+	for _, t := range cfg.Targets {
+		u, err := newUpstream(t, cfg.Health.Path, cfg.Now())
+		if err != nil {
+			return nil, fmt.Errorf("pool %s: %w", cfg.Name, err)
+		}
+		if find(p.members, u.address) != nil {
+			return nil, fmt.Errorf("pool %s: upstream %s is named twice", cfg.Name, u.Address())
+		}
+		p.members = append(p.members, u)
+	}
+	p.publish()
+	return p, nil
+}
+
+func (cfg PoolConfig) withDefaults() (PoolConfig, error) {
+	if len(cfg.Targets) == 0 && cfg.Discovery == nil {
+		return cfg, errors.New("no upstreams")
 	}
 	if cfg.Policy == nil {
 		cfg.Policy = new(RoundRobin)
@@ -65,42 +93,38 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	var err error
-	if cfg.Health, err = cfg.Health.withDefaults(); err != nil {
-		return nil, fmt.Errorf("pool %s: %w", cfg.Name, err)
-	}
 	if cfg.SlowStart < 0 {
-		return nil, fmt.Errorf("pool %s: slow start must not be negative", cfg.Name)
+		return cfg, errors.New("slow start must not be negative")
 	}
-	if cfg.Outlier, err = cfg.Outlier.withDefaults(); err != nil {
-		return nil, fmt.Errorf("pool %s: %w", cfg.Name, err)
-	}
-	p := &Pool{cfg: cfg}
-	for _, t := range cfg.Targets {
-		u, err := newUpstream(t, cfg.Health.Path, cfg.Now())
-		if err != nil {
-			return nil, fmt.Errorf("pool %s: %w", cfg.Name, err)
+	var err error
+	if cfg.Discovery != nil {
+		if len(cfg.Targets) > 0 {
+			return cfg, errors.New("upstreams are either named or found, not both")
 		}
-		if slices.ContainsFunc(p.upstreams, func(o *Upstream) bool { return *o.base == *u.base }) {
-			return nil, fmt.Errorf("pool %s: upstream %s is named twice", cfg.Name, u.Address())
+		if cfg.Discovery, err = cfg.Discovery.withDefaults(); err != nil {
+			return cfg, err
 		}
-		p.upstreams = append(p.upstreams, u)
 	}
-	all := slices.Clone(p.upstreams)
-	p.up.Store(&all)
-	return p, nil
+	if cfg.Health, err = cfg.Health.withDefaults(); err != nil {
+		return cfg, err
+	}
+	cfg.Outlier, err = cfg.Outlier.withDefaults()
+	return cfg, err
 }
 
-// Upstreams returns the state of every upstream, in the order of PoolConfig.Targets.
+// Upstreams returns the state of every upstream, in the order of PoolConfig.Targets, or of addresses if they are found by Discovery;
+// those that leave come last.
 func (p *Pool) Upstreams() []Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	states := make([]Status, 0, len(p.upstreams))
-	for _, u := range p.upstreams {
-		s := Status{Address: u.Address(), Healthy: u.up, Ejected: u.ejected, Since: u.since, InFlight: u.InFlight(), LastErrorAt: u.errAt}
-		if u.lastErr != nil {
-			s.LastError = u.lastErr.Error()
-		}
+	p.sweep()
+	states := make([]Status, 0, len(p.members)+len(p.leaving))
+	for _, u := range p.members {
+		states = append(states, u.status())
+	}
+	for _, u := range p.leaving {
+		s := u.status()
+		s.Leaving = true
 		states = append(states, s)
 	}
 	return states
@@ -117,7 +141,7 @@ func (p *Pool) pick(key string, tried []*Upstream) *Upstream {
 		from = p.slowly(from)
 	}
 	if len(from) == 0 {
-		from = without(p.upstreams, tried)
+		from = without(*p.all.Load(), tried)
 	}
 	if len(from) == 0 {
 		return nil
@@ -183,11 +207,25 @@ func (p *Pool) set(u *Upstream, up bool) bool {
 
 // publish says which upstreams are to be picked from. The caller holds mu.
 func (p *Pool) publish() {
-	var all []*Upstream
-	for _, o := range p.upstreams {
-		if o.up && !o.ejected {
-			all = append(all, o)
+	var all, up []*Upstream
+	for _, u := range p.members {
+		if u.drained {
+			continue
+		}
+		all = append(all, u)
+		if u.up && !u.ejected {
+			up = append(up, u)
 		}
 	}
-	p.up.Store(&all)
+	p.all.Store(&all)
+	p.up.Store(&up)
+}
+
+func find(all []*Upstream, address string) *Upstream {
+	for _, u := range all {
+		if u.address == address {
+			return u
+		}
+	}
+	return nil
 }

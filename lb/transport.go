@@ -23,8 +23,13 @@ type TransportConfig struct {
 	Overrides Overrides
 	// DialTimeout bounds connecting to one upstream, TLS included. Default 1 s.
 	DialTimeout time.Duration
+	// IdleTimeout is how long a connection is kept that no request uses. Default 60 s.
+	IdleTimeout time.Duration
 	// TLS is for upstreams with https URLs. Nil means the host's roots.
 	TLS *tls.Config
+	// HTTP2 says that the upstreams speak HTTP/2: by ALPN where their URLs are https, else by prior knowledge. Then gRPC passes, and
+	// upgrades (WebSocket) do not.
+	HTTP2 bool
 	// Now is the clock of the retry budget and of Trace. Nil means time.Now.
 	Now func() time.Time
 }
@@ -51,11 +56,14 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if cfg.Pool == nil {
 		return nil, errors.New("transport: no pool")
 	}
-	if cfg.DialTimeout < 0 {
-		return nil, errors.New("transport: dial timeout must not be negative")
+	if cfg.DialTimeout < 0 || cfg.IdleTimeout < 0 {
+		return nil, errors.New("transport: timeouts must not be negative")
 	}
 	if cfg.DialTimeout == 0 {
 		cfg.DialTimeout = time.Second
+	}
+	if cfg.IdleTimeout == 0 {
+		cfg.IdleTimeout = idleTimeout
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

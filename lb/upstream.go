@@ -3,6 +3,7 @@ package lb
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -30,11 +31,13 @@ const MaxWeight = 1000
 // Upstream is one member of a Pool, as a Policy sees it. Its methods are safe for concurrent use.
 type Upstream struct {
 	base    *url.URL
-	address string // of base
-	health  string
+	address string   // of base
+	health  *url.URL // where checks go
 	weight  int
 	most    int64  // requests in flight; 0: any number
 	seed    uint64 // tells upstreams apart for Consistent, the same in every process
+
+	credit int // of Weighted, guarded by its mutex
 
 	inFlight atomic.Int64
 	failures atomic.Int64 // requests in a row, if they are counted
@@ -48,6 +51,7 @@ type Upstream struct {
 	lastErr error
 	errAt   time.Time
 	ejected bool
+	drained bool
 	// ejections are those since the upstream was last good for a long time; readmitted is when the last one ended.
 	ejections  int
 	readmitted time.Time
@@ -71,19 +75,6 @@ func (u *Upstream) take() bool {
 // Weight returns the upstream's share beside the others', at least 1.
 func (u *Upstream) Weight() int { return max(1, u.weight) }
 
-// Status is what is known of an upstream at one moment.
-type Status struct {
-	Address  string
-	Healthy  bool
-	Ejected  bool      // left alone for a while, see Outlier
-	Since    time.Time // when Healthy last changed
-	InFlight int
-	// LastError is the latest failed check or connection, empty if there was none. It outlives
-	// recovery, so read it together with LastErrorAt.
-	LastError   string
-	LastErrorAt time.Time
-}
-
 func newUpstream(t Target, healthPath string, now time.Time) (*Upstream, error) {
 	base, err := parseBase(t.URL)
 	if err != nil {
@@ -106,9 +97,22 @@ func newUpstream(t Target, healthPath string, now time.Time) (*Upstream, error) 
 		return nil, fmt.Errorf("parse health path %q: %w", healthPath, err)
 	}
 	return &Upstream{
-		base: base, address: base.String(), health: check.String(), weight: t.Weight, most: int64(t.MaxRequests),
+		base: base, address: base.String(), health: check, weight: t.Weight, most: int64(t.MaxRequests),
 		seed: hashText(base.String()), up: true, since: now,
 	}, nil
+}
+
+// hostPort is where u is connected to.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "https":
+		port = "443"
+	default:
+		port = "80"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // parseBase reads "host:port" or a URL that has nothing but scheme and host.

@@ -4,10 +4,9 @@ import "sync"
 
 // Weighted is the Policy that takes upstreams in turn, each as often as its weight says. Turns of one upstream are spread among
 // those of the others: with weights 5, 1 and 1 no upstream is picked more than four times in a row. The zero value is ready; it must not be
-// copied.
+// copied, nor shared by pools.
 type Weighted struct {
-	mu     sync.Mutex
-	credit map[*Upstream]int
+	mu sync.Mutex
 }
 
 // Pick gives every upstream credit by its weight, and the turn to the one that has most, which pays for it with the weights of all. The key
@@ -15,18 +14,15 @@ type Weighted struct {
 func (p *Weighted) Pick(_ string, from []*Upstream) *Upstream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.credit == nil {
-		p.credit = make(map[*Upstream]int, len(from))
-	}
 	var picked *Upstream
 	all := 0
 	for _, u := range from {
 		all += u.Weight()
-		p.credit[u] += u.Weight()
-		if picked == nil || p.credit[u] > p.credit[picked] {
+		u.credit += u.Weight()
+		if picked == nil || u.credit > picked.credit {
 			picked = u
 		}
 	}
-	p.credit[picked] -= all
+	picked.credit -= all
 	return picked
 }

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -9,7 +10,7 @@ import (
 	"time"
 )
 
-// Certificates serves the certificate in two PEM files, and the new one once the files change. They must be replaced
+// Certificates presents the certificate in two PEM files, to clients or to servers, and the new one once the files change. They must be replaced
 // together or one after the other: while they do not fit, the old pair goes on being served.
 type Certificates struct {
 	certFile, keyFile string
@@ -47,16 +48,25 @@ func LoadCertificates(certFile, keyFile string, log *slog.Logger, now func() tim
 
 // Get is a tls.Config.GetCertificate. It may be called by any number of goroutines.
 func (c *Certificates) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return c.latest(hello.Context()), nil
+}
+
+// ForServer is a tls.Config.GetClientCertificate. It may be called by any number of goroutines.
+func (c *Certificates) ForServer(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return c.latest(request.Context()), nil
+}
+
+func (c *Certificates) latest(ctx context.Context) *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := c.now(); now.Sub(c.checked) >= checkEvery {
 		c.checked = now
-		c.reload(hello)
+		c.reload(ctx)
 	}
-	return c.current, nil
+	return c.current
 }
 
-func (c *Certificates) reload(hello *tls.ClientHelloInfo) {
+func (c *Certificates) reload(ctx context.Context) {
 	seen, err := c.look()
 	if err == nil && seen == c.seen {
 		return
@@ -67,13 +77,13 @@ func (c *Certificates) reload(hello *tls.ClientHelloInfo) {
 	}
 	if err != nil {
 		if seen != c.seen { // said once for each state of the files
-			c.log.ErrorContext(hello.Context(), "certificate not reloaded, the old one goes on", slog.Any("error", err))
+			c.log.ErrorContext(ctx, "certificate not reloaded, the old one goes on", slog.Any("error", err))
 		}
 		c.seen = seen
 		return
 	}
 	c.seen, c.current = seen, fresh
-	c.log.InfoContext(hello.Context(), "certificate reloaded", slog.Time("not_after", fresh.Leaf.NotAfter))
+	c.log.InfoContext(ctx, "certificate reloaded", slog.Time("not_after", fresh.Leaf.NotAfter))
 }
 
 func (c *Certificates) look() (seen [2]fileState, err error) {

@@ -1,0 +1,98 @@
+package lb
+
+import (
+	"context"
+	"time"
+)
+
+// running is one pool of Pools with what it was made from. What changes is guarded by the mutex of Pools.
+type running struct {
+	identity  identity
+	pool      *Pool
+	transport *Transport
+
+	halt func() // ends the checks, or the wait for the end of requests
+}
+
+// identity is what makes two pools the same.
+type identity struct {
+	settings PoolSettings
+	ca       string // the content of the file, so that other authorities in the same file make another pool
+}
+
+// start begins the checks. The caller holds mu.
+func (p *Pools) start(r *running) {
+	ctx, halt := context.WithCancel(context.Background())
+	r.halt = halt
+	p.tasks.Go(func() { r.pool.Run(ctx) })
+}
+
+// retire ends the checks and closes the connections once no request is in flight. The caller holds mu.
+func (p *Pools) retire(r *running) {
+	r.halt()
+	ctx, halt := context.WithCancel(context.Background())
+	r.halt = halt
+	p.retired[r] = true
+	p.tasks.Go(func() {
+		if r.pool.idle(ctx, p.stopped) {
+			p.mu.Lock()
+			delete(p.retired, r)
+			p.mu.Unlock()
+		}
+		r.transport.CloseIdleConnections()
+	})
+}
+
+// revive takes retire back. The caller holds mu.
+func (p *Pools) revive(r *running) {
+	r.halt()
+	delete(p.retired, r)
+	p.start(r)
+}
+
+// idle waits until no request has been in flight for a moment, and reports whether that came before ctx or stopped.
+func (p *Pool) idle(ctx context.Context, stopped <-chan struct{}) bool {
+	const (
+		look   = 100 * time.Millisecond
+		enough = 10 // looks; who has just taken the pool from the old configuration has not sent its request yet
+	)
+	ticker := time.NewTicker(look)
+	defer ticker.Stop()
+	for quiet := 0; quiet < enough; quiet++ {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-stopped:
+			return false
+		case <-ticker.C:
+		}
+		if p.inFlight() > 0 {
+			quiet = 0
+		}
+	}
+	return true
+}
+
+func (p *Pool) inFlight() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, all := range [][]*Upstream{p.members, p.leaving} {
+		for _, u := range all {
+			n += u.InFlight()
+		}
+	}
+	return n
+}
+
+func (r *running) status() PoolStatus {
+	s := PoolStatus{
+		Name: r.pool.cfg.Name, Policy: r.identity.settings.Policy, Protocol: r.identity.settings.Protocol, Upstreams: r.pool.Upstreams(),
+	}
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	s.LookedUpAt = r.pool.lookedUp.at
+	if err := r.pool.lookedUp.err; err != nil {
+		s.LookUpError = err.Error()
+	}
+	return s
+}
