@@ -198,3 +198,47 @@ func TestOwnConfig(t *testing.T) {
 		}
 	}
 }
+
+// A command with a document of its own is told of it by --config, and has no file with settings.
+func TestADocument(t *testing.T) {
+	type documented struct {
+		Config string `name:"config" help:"YAML \x60file\x60 of the document" default:"lb.yaml"`
+		Level  string `name:"log-level" help:"verbosity" oneof:"debug|info"`
+		Check  bool   `name:"check-config" help:"only check" default:"false"`
+	}
+	for _, tt := range []struct {
+		name          string
+		args, environ []string
+		want          documented
+		err           string
+	}{
+		{name: "defaults", want: documented{Config: "lb.yaml"}},
+		{name: "flags", args: []string{"--config", "no such file", "--check-config", "--log-level=debug"}, want: documented{Config: "no such file", Check: true, Level: "debug"}},
+		{
+			name: "environment", environ: []string{"COUNTERSIGN_CONFIG=other.yaml", "COUNTERSIGN_CHECK_CONFIG=true", "COUNTERSIGN_LOG_LEVEL=info"},
+			want: documented{Config: "other.yaml", Check: true, Level: "info"},
+		},
+		{name: "flag over environment", args: []string{"--config=a"}, environ: []string{"COUNTERSIGN_CONFIG=b"}, want: documented{Config: "a"}},
+		{name: "not allowed", args: []string{"--log-level=loud"}, want: documented{Config: "lb.yaml"}, err: "allowed is debug, info"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got documented
+			flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+			config.Bind(flags, &got)
+			if err := flags.Parse(tt.args); err != nil {
+				t.Fatal(err)
+			}
+			err := config.Load(flags, tt.environ, &got)
+			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("got %v, want %q", err, tt.err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("settings (-want +got):\n%s", diff)
+			}
+			usage := flags.FlagUsages()
+			if strings.Contains(usage, "log_level") || !strings.Contains(usage, "--config file") {
+				t.Errorf("usage is\n%s", usage)
+			}
+		})
+	}
+}

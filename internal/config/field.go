@@ -15,7 +15,7 @@ type field struct {
 	help     string
 	fallback string
 	secret   bool
-	allowed  []string // if not empty, the only values
+	allowed  []string // if not empty, the only values besides the fallback
 	value    reflect.Value
 }
 
@@ -78,7 +78,7 @@ func (f field) set(raw any) error {
 	if raw == nil {
 		text = ""
 	}
-	if len(f.allowed) > 0 && !slices.Contains(f.allowed, text) {
+	if len(f.allowed) > 0 && text != f.fallback && !slices.Contains(f.allowed, text) {
 		return f.wrong(text, strings.Join(f.allowed, ", "))
 	}
 	switch target := f.value.Addr().Interface().(type) {
