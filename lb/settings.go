@@ -88,17 +88,7 @@ type RetrySettings struct {
 
 // overrides are how requests are sent as far as s says.
 func (s PoolSettings) overrides() Overrides {
-	none := func(n int64) int64 { // what the file calls 0 is what Overrides calls negative
-		if n == 0 {
-			return -1
-		}
-		return n
-	}
-	o := Overrides{
-		Attempts: int(none(int64(s.Retries.Attempts))), RetryUnsafe: s.Retries.Unsafe, RetryTimeouts: s.Retries.Timeouts,
-		RetryStatuses: s.Retries.Statuses, ReplayBytes: none(int64(s.Retries.Buffer)),
-		ResponseTimeout: time.Duration(none(int64(s.Timeouts.Response))),
-	}
+	o := s.Retries.Over(Overrides{ResponseTimeout: time.Duration(negated(int64(s.Timeouts.Response)))})
 	if s.Policy == policyConsistent {
 		o.Key = clientKey
 		if s.Hash != nil {
@@ -106,4 +96,19 @@ func (s PoolSettings) overrides() Overrides {
 		}
 	}
 	return o
+}
+
+// Over returns o with what s says of retries.
+func (s RetrySettings) Over(o Overrides) Overrides {
+	o.Attempts, o.RetryUnsafe, o.RetryTimeouts, o.RetryStatuses = int(negated(int64(s.Attempts))), s.Unsafe, s.Timeouts, s.Statuses
+	o.ReplayBytes = negated(int64(s.Buffer))
+	return o
+}
+
+// negated turns what a file calls 0 into what Overrides calls negative.
+func negated(n int64) int64 {
+	if n == 0 {
+		return -1
+	}
+	return n
 }

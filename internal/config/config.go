@@ -140,11 +140,6 @@ func (f field) layer(layers map[string]any, merged *koanf.Koanf, env map[string]
 	return nil
 }
 
-// hasDocument reports whether --config is a setting as others, which names a document.
-func hasDocument(known []field) bool {
-	return slices.ContainsFunc(known, func(f field) bool { return f.name == fileFlag })
-}
-
 func environment(environ []string) map[string]string {
 	env := map[string]string{}
 	for _, entry := range environ {

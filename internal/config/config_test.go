@@ -174,31 +174,6 @@ func TestHelpNamesAllThreeSpellings(t *testing.T) {
 	}
 }
 
-// A command whose --config names a document of another form does not read settings from it.
-func TestOwnConfig(t *testing.T) {
-	var s struct {
-		Config string `name:"config" help:"document"`
-		Level  string `name:"log-level" help:"verbosity" default:"info"`
-	}
-	document := write(t, "routes: []\n")
-	for _, tt := range []struct {
-		args, environ []string
-	}{
-		{args: []string{"--config", document}},
-		{environ: []string{"COUNTERSIGN_CONFIG=" + document}},
-		{args: []string{"--config", document}, environ: []string{"COUNTERSIGN_CONFIG=/elsewhere"}},
-	} {
-		flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
-		config.Bind(flags, &s)
-		if err := flags.Parse(tt.args); err != nil {
-			t.Fatal(err)
-		}
-		if err := config.Load(flags, tt.environ, &s); err != nil || s.Config != document || s.Level != "info" {
-			t.Errorf("%v: %+v, %v", tt, s, err)
-		}
-	}
-}
-
 // A command with a document of its own is told of it by --config, and has no file with settings.
 func TestADocument(t *testing.T) {
 	type documented struct {

@@ -5,8 +5,13 @@ import "github.com/countersign/countersign/internal/statuspage"
 // StatusSection shows listeners on a status page.
 func StatusSection(all []Status) statuspage.Section {
 	s := statuspage.Section{Key: "listeners", Title: "Listeners", Empty: "none", Columns: []statuspage.Column{
-		{Key: "name", Label: "Listener"}, {Key: "address", Label: "Address"}, {Key: "protocol", Label: "Protocol"},
-		{Key: "connections", Label: "Connections"}, {Key: "idle", Label: "Idle"}, {Key: "max_connections", Label: "At most"}, {Key: "accepted", Label: "Accepted"},
+		{Key: "name", Label: "Listener"},
+		{Key: "address", Label: "Address"},
+		{Key: "protocol", Label: "Protocol"},
+		{Key: "connections", Label: "Connections"},
+		{Key: "idle", Label: "Idle"},
+		{Key: "max_connections", Label: "At most"},
+		{Key: "accepted", Label: "Accepted"},
 	}}
 	for _, l := range all {
 		protocol := "http"

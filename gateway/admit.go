@@ -1,0 +1,145 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/gateway/ratelimit"
+	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/sdk"
+)
+
+// The kinds of authentication.
+const (
+	authJWT        = "jwt"
+	authIntrospect = "introspect"
+	authNone       = "none"
+)
+
+// errOpaque is the cause of refusing a token that does not prove itself.
+var errOpaque = errors.New("the token is not a JWT, and the route takes no others")
+
+// find returns the route of a request and its canonical path. method may be empty: then any route of that path will do.
+func (g *Gateway) find(method, authority, escaped string) (*route, string, *refusal) {
+	path, err := g.paths.canonical(escaped)
+	if err != nil {
+		return nil, "", badPath(err)
+	}
+	host := ""
+	if g.byHost {
+		host = hostname(authority)
+	}
+	choice, ambiguous := g.table.find(host, withoutParameters(path))
+	switch {
+	case ambiguous:
+		return nil, "", &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "the path differs from that of another route by capital letters only"}
+	case choice == nil:
+		return nil, "", noRoute()
+	}
+	route := choice.route(method)
+	if route == nil || method == http.MethodTrace {
+		return nil, "", noMethod(choice.allow())
+	}
+	return route, path, nil
+}
+
+// withoutParameters takes ;parameters off the segments of a path, as servers do that know them.
+func withoutParameters(path string) string {
+	if strings.IndexByte(path, ';') < 0 {
+		return path
+	}
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		segments[i], _, _ = strings.Cut(s, ";")
+	}
+	return strings.Join(segments, "/")
+}
+
+// admit decides whether the request may use the route. It returns the request with the caller's identity in its context, nil if there is
+// a refusal, and the identity as far as it is known.
+func (g *Gateway) admit(r *http.Request, route *route) (*http.Request, *sdk.Identity, *refusal) {
+	if len(r.Header["Authorization"]) > 1 {
+		return nil, nil, &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "more than one Authorization header"}
+	}
+	var identity *sdk.Identity
+	if route.verifier != nil {
+		verified, err := route.verify(r)
+		if err != nil {
+			return nil, known(err), ofToken(route.verifier, err)
+		}
+		r = verified
+		identity, _ = sdk.FromContext(r.Context())
+	}
+	if route.limit != nil {
+		if refused := g.withinLimit(r.Context(), route, identity); refused != nil {
+			return nil, identity, refused
+		}
+	}
+	return r, identity, nil
+}
+
+// known tells whose token it is that is good and not good enough.
+func known(err error) *sdk.Identity {
+	if e, ok := errors.AsType[*sdk.VerifyError](err); ok {
+		return e.Identity
+	}
+	return nil
+}
+
+// verify checks the token of a request.
+func (r *route) verify(request *http.Request) (*http.Request, error) {
+	if r.jwtOnly {
+		token, err := sdk.BearerToken(request.Header["Authorization"])
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it is the SDK's, for its Refusal
+		}
+		if strings.Count(token, ".") != 2 {
+			return nil, &sdk.VerifyError{Kind: sdk.ErrInvalidToken, Detail: "the token is not one that is accepted here", Err: errOpaque}
+		}
+	}
+	return r.verifier.VerifyRequest(request, r.policy) //nolint:wrapcheck // as above
+}
+
+// withinLimit counts the request.
+func (g *Gateway) withinLimit(ctx context.Context, route *route, identity *sdk.Identity) *refusal {
+	key := route.name
+	switch {
+	case route.limitBy == "client" && identity != nil:
+		key += " client " + identity.Issuer() + " " + identity.ClientID()
+	case route.limitBy != "route":
+		key += " address " + httpx.From(ctx).Address.String()
+	}
+	verdict := g.limiter.Allow(ctx, key, *route.limit)
+	if verdict.Allowed {
+		return nil
+	}
+	return &refusal{
+		status: http.StatusTooManyRequests, code: "too_many_requests", detail: "too many requests: " + whose(route, identity) + " may make " + limitText(*route.limit) + " here",
+		retryAfter: max(time.Second, verdict.RetryAfter),
+	}
+}
+
+func whose(route *route, identity *sdk.Identity) string {
+	switch {
+	case route.limitBy == "client" && identity != nil:
+		return "a client"
+	case route.limitBy != "route":
+		return "an address"
+	}
+	return "all together"
+}
+
+// limitText says a limit in words.
+func limitText(l ratelimit.Limit) string {
+	per := l.Per.String()
+	for _, empty := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(per, empty) {
+			per = per[:len(per)-2]
+		}
+	}
+	return fmt.Sprintf("%d per %s", l.Requests, per)
+}

@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+
+	"github.com/countersign/countersign/lb"
+)
+
+// newProxy returns what forwards the requests of a route.
+func (g *Gateway) newProxy(r *route, transport http.RoundTripper) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite:        func(pr *httputil.ProxyRequest) { g.rewrite(r, pr) },
+		Transport:      transport,
+		ModifyResponse: answered,
+		ErrorHandler:   g.unanswered,
+		ErrorLog:       slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug), // broken off midway: the client's doing, mostly
+		BufferPool:     g.buffers,
+	}
+}
+
+// rewrite makes the request that goes upstream. ReverseProxy has already removed hop-by-hop headers, so that nobody can have one removed
+// that is set here (Connection: X-Client-Id).
+func (g *Gateway) rewrite(route *route, pr *httputil.ProxyRequest) {
+	p := passageOf(pr.In.Context())
+	h := pr.Out.Header
+	for name := range h {
+		if impersonates(name) || lb.Vouches(name) {
+			delete(h, name)
+		}
+	}
+	g.forwarded(p, pr)
+	identify(h, p.identity)
+	if route.drop && route.verifier != nil {
+		delete(h, "Authorization")
+	}
+	h[headerRequestID] = []string{p.exchange.ID}
+	g.trace(p, pr)
+	g.unupgrade(pr)
+	pr.Out.Host = pr.In.Host
+	if route.rewrite.Host != "" {
+		pr.Out.Host = route.rewrite.Host
+	}
+	u := pr.Out.URL
+	setPath(u, route.upstreamPath(p.path))
+	// ReverseProxy drops parameters that it cannot parse, for proxies that decide by them.
+	u.RawQuery = pr.In.URL.RawQuery
+}
+
+// setPath sets the path to an escaped one.
+func setPath(u *url.URL, escaped string) {
+	if u.Path == escaped && u.RawPath == "" && strings.IndexByte(escaped, '%') < 0 {
+		return
+	}
+	plain, err := url.PathUnescape(escaped)
+	if err != nil { // canonical paths and those of the document can be unescaped
+		plain = escaped
+	}
+	u.Path, u.RawPath = plain, escaped
+}
+
+// forwarded tells the upstream who connected. What a trusted proxy before the gateway said goes on.
+func (g *Gateway) forwarded(p *passage, pr *httputil.ProxyRequest) {
+	const host, proto, chain = "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-For"
+	in := pr.In.Header
+	if !p.exchange.Trusted {
+		pr.SetXForwarded()
+		return
+	}
+	if before := in[chain]; len(before) > 0 {
+		pr.Out.Header[chain] = before
+	}
+	pr.SetXForwarded()
+	for _, name := range []string{host, proto} {
+		if given := in[name]; len(given) == 1 {
+			pr.Out.Header[name] = given
+		}
+	}
+}
+
+// trace passes the trace context on, or makes one.
+func (g *Gateway) trace(p *passage, pr *httputil.ProxyRequest) {
+	h := pr.Out.Header
+	if !p.exchange.Trusted {
+		delete(h, "Baggage") // anybody can write anything there, and services believe it
+	}
+	if parent, ok := g.cfg.Tracing.Parent(pr.In.Context()); ok {
+		p.parent = parent
+		h[headerTraceParent] = []string{parent}
+		return
+	}
+	parent, kept := traceParent(h)
+	if !kept {
+		delete(h, headerTraceState)
+		h[headerTraceParent] = []string{parent}
+	}
+	p.parent = parent
+}
+
+// unupgrade lets connections become WebSockets and nothing else: what an upstream would make of h2c, for one, nobody here could see. A
+// server may ignore an Upgrade (RFC 9110 §7.8), so the request goes on without.
+func (g *Gateway) unupgrade(pr *httputil.ProxyRequest) {
+	if wanted := pr.Out.Header.Get("Upgrade"); wanted != "" && !strings.EqualFold(wanted, "websocket") {
+		pr.Out.Header.Del("Upgrade")
+		pr.Out.Header.Del("Connection")
+	}
+}
+
+// answered makes an upstream's answer the gateway's.
+func answered(resp *http.Response) error {
+	h := resp.Header
+	delete(h, headerRequestID) // the gateway has set both already
+	delete(h, "X-Content-Type-Options")
+	delete(h, "Server") // which software in which version is nobody's business outside
+	delete(h, "X-Powered-By")
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		if p := passageOf(resp.Request.Context()); p != nil {
+			p.upgraded = true
+		}
+	}
+	return nil
+}

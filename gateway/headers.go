@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"strings"
+
+	"github.com/countersign/countersign/sdk"
+)
+
+// The headers by which an upstream learns who calls. Nobody but the gateway can set them.
+const (
+	HeaderClientID = "X-Client-Id"      // the client that the token was issued to (client_id)
+	HeaderSubject  = "X-Client-Subject" // on whose behalf it calls (sub)
+	HeaderScope    = "X-Client-Scope"   // the token's scopes, space-delimited
+	HeaderIssuer   = "X-Client-Issuer"  // who issued the token (iss)
+	HeaderTokenID  = "X-Token-Id"       // the token's id (jti); it is no credential
+)
+
+const (
+	headerRequestID   = "X-Request-Id"
+	headerTraceParent = "Traceparent"
+	headerTraceState  = "Tracestate"
+)
+
+// identify tells who calls. i may be nil: then nobody is told of.
+func identify(h http.Header, i *sdk.Identity) {
+	if i == nil {
+		return
+	}
+	h[HeaderClientID] = []string{i.ClientID()}
+	h[HeaderSubject] = []string{i.Subject()}
+	h[HeaderScope] = []string{strings.Join(i.Scopes(), " ")}
+	h[HeaderIssuer] = []string{i.Issuer()}
+	if id := i.TokenID(); id != "" {
+		h[HeaderTokenID] = []string{id}
+	}
+}
+
+// impersonates reports whether a header of this name could be taken for one of those above. Servers that make variables of headers
+// cannot tell a hyphen from an underscore, and some not from any other mark.
+func impersonates(name string) bool {
+	if name == "" || name[0] != 'X' && name[0] != 'x' {
+		return false
+	}
+	for _, ours := range []string{"x-client-id", "x-client-subject", "x-client-scope", "x-client-issuer", "x-token-id"} {
+		if sameVariable(name, ours) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameVariable compares name with a lower-case header name as a server does that turns both into variables.
+func sameVariable(name, lower string) bool {
+	if len(name) != len(lower) {
+		return false
+	}
+	for i := range len(name) {
+		c, want := name[i], lower[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case c < '0' || c > '9' && c < 'a' || c > 'z':
+			c = '-'
+		}
+		if c != want {
+			return false
+		}
+	}
+	return true
+}
+
+// traceParent returns the trace context that goes upstream (W3C Trace Context §3.2): the client's if it is well-formed, else a new one
+// that asks nobody to record. kept tells which.
+func traceParent(h http.Header) (parent string, kept bool) {
+	if given := h[headerTraceParent]; len(given) == 1 && isTraceParent(given[0]) {
+		return given[0], true
+	}
+	var random [24]byte
+	_, _ = rand.Read(random[:]) // never fails
+	text := make([]byte, 55)
+	copy(text, "00-")
+	hex.Encode(text[3:], random[:16])
+	text[35] = '-'
+	hex.Encode(text[36:], random[16:])
+	copy(text[52:], "-00")
+	return string(text), false
+}
+
+// isTraceParent accepts version 00, and later ones as far as they begin like it.
+func isTraceParent(text string) bool {
+	const length = 55
+	if len(text) < length || text[2] != '-' || text[35] != '-' || text[52] != '-' {
+		return false
+	}
+	version := text[:2]
+	if version == "ff" || version == "00" && len(text) != length || len(text) > length && text[length] != '-' {
+		return false
+	}
+	return isLowerHex(version) && isLowerHex(text[3:35]) && isLowerHex(text[36:52]) && isLowerHex(text[53:55]) &&
+		strings.Trim(text[3:35], "0") != "" && strings.Trim(text[36:52], "0") != ""
+}
+
+func isLowerHex(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; !isHex(c) || 'A' <= c && c <= 'F' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign/countersign/gateway/ratelimit"
+	"github.com/countersign/countersign/internal/redisconn"
+)
+
+// limiters are the limiter in force and what it counts with. One whose settings a new document leaves as they are goes on.
+type limiters struct {
+	log      *slog.Logger
+	registry *prometheus.Registry
+	held     *heldLimiter
+}
+
+// heldLimiter is a limiter with its connection.
+type heldLimiter struct {
+	*ratelimit.Limiter
+
+	set      *limiters
+	url      string
+	conn     *redisconn.Conn      // nil: in process
+	registry *prometheus.Registry // has its metrics, apart from those of its successor
+}
+
+// prepare makes the limiter of a document, or takes over the one that runs.
+func (s *limiters) prepare(store RateLimitStore) (*heldLimiter, error) {
+	url := store.Redis
+	if store.RedisFile != "" {
+		if url != "" {
+			return nil, errors.New("redis and redis_file are both set: allowed is one of them")
+		}
+		text, err := os.ReadFile(store.RedisFile)
+		if err != nil {
+			return nil, fmt.Errorf("redis_file: %w", err)
+		}
+		url = strings.TrimSpace(string(text))
+	}
+	if s.held != nil && s.held.url == url {
+		return s.held, nil
+	}
+	h := &heldLimiter{set: s, url: url, registry: prometheus.NewRegistry()}
+	var err error
+	if url != "" {
+		if h.conn, err = redisconn.Open(url, redisconn.Config{Logger: s.log, Registerer: h.registry}); err != nil {
+			return nil, err
+		}
+	}
+	if h.Limiter, err = ratelimit.New(ratelimit.Config{Redis: h.conn, Registerer: h.registry}); err != nil {
+		return nil, errors.Join(err, h.end())
+	}
+	return h, nil
+}
+
+// commit puts h into force. The function that it returns ends the one before, once nobody uses it.
+func (h *heldLimiter) commit() (former func()) {
+	old := h.set.held
+	if old == h {
+		return func() {}
+	}
+	if old != nil {
+		h.set.registry.Unregister(old.registry)
+	}
+	h.set.registry.MustRegister(h.registry)
+	h.set.held = h
+	return func() {
+		if old != nil {
+			_ = old.end() // there is nothing to be done about it
+		}
+	}
+}
+
+// discard ends a limiter that was made for nothing.
+func (h *heldLimiter) discard() {
+	if h != h.set.held {
+		_ = h.end() // there is nothing to be done about it
+	}
+}
+
+func (h *heldLimiter) end() error {
+	if h.Limiter != nil {
+		h.Close()
+	}
+	if h.conn == nil {
+		return nil
+	}
+	return h.conn.Close()
+}
+
+func (s *limiters) close() error {
+	if s.held == nil {
+		return nil
+	}
+	return s.held.end()
+}

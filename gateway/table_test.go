@@ -1,0 +1,105 @@
+package gateway_test
+
+import (
+	"testing"
+
+	"github.com/countersign/countersign/gateway"
+)
+
+// The most specific route decides, and no spelling of a path gets around it.
+func TestRoutesAreFound(t *testing.T) {
+	g := newGateway(t, `
+routes:
+  - {name: all, match: {prefix: /}, authentication: none, pool: echo}
+  - {name: admin, match: {prefix: /admin}, authentication: none, pool: echo}
+  - {name: admin-read, match: {prefix: /admin/audit, methods: [GET]}, authentication: none, pool: echo}
+  - {name: token, match: {path: /token, methods: [POST]}, authentication: none, pool: echo}
+  - {name: token-get, match: {path: /token, methods: [GET]}, authentication: none, pool: echo}
+  - {name: host, match: {hosts: [api.example.com], prefix: /v1}, authentication: none, pool: echo}
+  - {name: domain, match: {hosts: ["*.example.com"], prefix: /v1}, authentication: none, pool: echo}
+  - {name: domain-all, match: {hosts: ["*.example.com"], path: /only}, authentication: none, pool: echo}
+  - {name: Capital, match: {path: /Reports}, authentication: none, pool: echo}
+`)
+	for _, tt := range []struct{ method, host, path, want string }{
+		{"GET", "x", "/", "all"},
+		{"GET", "x", "/other", "all"},
+		{"GET", "x", "/admin", "admin"},
+		{"GET", "x", "/admin/", "admin"},
+		{"GET", "x", "/admin/x/y", "admin"},
+		{"GET", "x", "/administrator", "all"},
+		{"GET", "x", "//admin", "admin"},
+		{"GET", "x", "/%61dmin", "admin"},
+		{"GET", "x", "/a/../admin", "admin"},
+		{"GET", "x", "/ADMIN", "400"},
+		{"GET", "x", "/Admin/users", "400"},
+		{"GET", "x", "/admin/Users", "admin"},
+		{"GET", "x", "/Other", "all"},
+		{"GET", "x", "/Reports", "Capital"},
+		{"GET", "x", "/reports", "400"},
+		{"GET", "x", "/admin/audit/7", "admin-read"},
+		{"HEAD", "x", "/admin/audit/7", "admin-read"},
+		{"POST", "x", "/admin/audit/7", "405"},
+		{"POST", "x", "/token", "token"},
+		{"POST", "x", "/token/", "token"},
+		{"GET", "x", "/token", "token-get"},
+		{"HEAD", "x", "/token", "token-get"},
+		{"DELETE", "x", "/token", "405"},
+		{"TRACE", "x", "/", "405"},
+		{"GET", "x", "/token/x", "all"},
+		{"GET", "api.example.com", "/v1/x", "host"},
+		{"GET", "API.Example.com.:8080", "/v1/x", "host"},
+		{"GET", "www.example.com", "/v1/x", "domain"},
+		{"GET", "a.b.example.com", "/v1/x", "domain"},
+		{"GET", "example.com", "/v1/x", "all"},
+		{"GET", "notexample.com", "/v1/x", "all"},
+		{"GET", "api.example.com", "/admin", "admin"},
+		{"GET", "api.example.com", "/only", "domain-all"},
+		{"GET", "api.example.com", "/ONLY", "400"},
+	} {
+		if got := g.Find(tt.method, tt.host, tt.path); got != tt.want {
+			t.Errorf("%s %s%s: %s, want %s", tt.method, tt.host, tt.path, got, tt.want)
+		}
+	}
+}
+
+func TestWithoutACatchAllUnknownPathsAreNotFound(t *testing.T) {
+	g := newGateway(t, `
+routes:
+  - {name: one, match: {hosts: [a.test], prefix: /one}, authentication: none, pool: echo}
+`)
+	for _, tt := range []struct{ host, path, want string }{
+		{"a.test", "/one", "one"},
+		{"b.test", "/one", "404"},
+		{"a.test", "/", "404"},
+		{"a.test", "/ONE", "400"},
+		{"b.test", "/ONE", "404"},
+	} {
+		if got := g.Find("GET", tt.host, tt.path); got != tt.want {
+			t.Errorf("%s%s: %s, want %s", tt.host, tt.path, got, tt.want)
+		}
+	}
+}
+
+func TestHostname(t *testing.T) {
+	for authority, want := range map[string]string{
+		"a.test": "a.test", "A.Test:80": "a.test", "a.test.": "a.test", "a.test.:443": "a.test", "[::1]:80": "::1", "[::1]": "::1",
+		"[0:0:0:0:0:0:0:1]": "::1", "127.0.0.1:1": "127.0.0.1", "": "", ":80": "",
+	} {
+		if got := gateway.Hostname(authority); got != want {
+			t.Errorf("%q: %q, want %q", authority, got, want)
+		}
+	}
+}
+
+func BenchmarkFind(b *testing.B) {
+	g := newGateway(b, `
+routes:
+  - {name: all, match: {prefix: /}, authentication: none, pool: echo}
+  - {name: items, match: {hosts: [api.example.com], prefix: /inventory/items, methods: [GET]}, authentication: none, pool: echo}
+`)
+	for b.Loop() {
+		if g.Find("GET", "api.example.com:8080", "/inventory/items/4711/reservations") != "items" {
+			b.Fatal("wrong route")
+		}
+	}
+}
