@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"testing"
 	"time"
 )
@@ -67,8 +66,9 @@ func TestRequestIDThroughTheLoadBalancer(t *testing.T) {
 	s := startUp(t)
 	o := newOffice(t, s)
 	got := o.call(http.StatusCreated, http.MethodPost, "/clients", `{"name":"known"}`, "X-Request-Id", "mine-4711", "X-Forwarded-For", "192.0.2.7")
-	if ids := got.Header.Values("X-Request-Id"); !slices.Equal(ids, []string{"mine-4711"}) {
-		t.Errorf("the answer's request id is %q", ids)
+	ids := got.Header.Values("X-Request-Id")
+	if len(ids) != 1 || ids[0] == "" || ids[0] == "mine-4711" { // a client's own proves nothing
+		t.Fatalf("the answer's request id is %q", ids)
 	}
 	var page struct {
 		Items []struct {
@@ -83,7 +83,7 @@ func TestRequestIDThroughTheLoadBalancer(t *testing.T) {
 	if err := json.Unmarshal(found.Body, &page); err != nil || len(page.Items) != 1 {
 		t.Fatalf("%v: %s", err, found.Body)
 	}
-	if a := page.Items[0].Actor; a.Source != "127.0.0.1" || a.Request != "mine-4711" || a.Client != s.client("admin").ID {
+	if a := page.Items[0].Actor; a.Source != "127.0.0.1" || a.Request != ids[0] || a.Client != s.client("admin").ID {
 		t.Errorf("the record's actor is %+v", a)
 	}
 }

@@ -32,7 +32,7 @@ func (b *balancer) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(status)
 		return
 	}
-	p := problem{Status: status, Detail: detail, RequestID: b.requestID(r)}
+	p := problem{Status: status, Detail: detail, RequestID: r.Header.Get(headerRequestID)}
 	if p.Status >= http.StatusInternalServerError {
 		b.log.WarnContext(r.Context(), "request not answered by an upstream",
 			"request_id", p.RequestID, "method", r.Method, "status", p.Status, "err", err)

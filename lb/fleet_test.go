@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/lb"
 )
 
@@ -151,13 +152,19 @@ type front struct {
 
 func startFront(t testing.TB, cfg lb.TransportConfig, addrs ...string) *front {
 	t.Helper()
+	return startFrontBehind(t, nil, cfg, addrs...)
+}
+
+// startFrontBehind is a front that trusts proxies.
+func startFrontBehind(t testing.TB, proxies httpx.Proxies, cfg lb.TransportConfig, addrs ...string) *front {
+	t.Helper()
 	f := &front{log: new(logBook), done: make(chan struct{}, 1)}
 	logger := slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if cfg.Pool == nil {
 		cfg.Pool = newPool(t, lb.PoolConfig{Name: "test"}, addrs...)
 	}
 	f.pool = cfg.Pool
-	handler, err := lb.New(lb.Config{Transport: newTransport(t, cfg), Logger: logger})
+	handler, err := lb.New(lb.Config{Transport: newTransport(t, cfg), Logger: logger, Proxies: proxies})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,17 +12,28 @@ const headerRequestID = "X-Request-Id"
 
 // rewrite makes the request that goes upstream. ReverseProxy has already removed hop-by-hop headers.
 func (b *balancer) rewrite(pr *httputil.ProxyRequest) {
+	trusted := b.proxies.Trusts(pr.In)
 	for name := range pr.Out.Header {
-		if Vouches(name) {
+		if Vouches(name) && !(trusted && !strings.Contains(name, "_")) {
 			delete(pr.Out.Header, name)
 		}
 	}
+	if trusted {
+		pr.Out.Header["X-Forwarded-For"] = pr.In.Header["X-Forwarded-For"] // to which the peer is added
+	}
 	pr.SetXForwarded()
+	if trusted {
+		for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Proto"} {
+			if said := pr.In.Header[name]; len(said) > 0 {
+				pr.Out.Header[name] = said
+			}
+		}
+	}
 	pr.Out.Host = pr.In.Host
 	// ReverseProxy drops parameters that it cannot parse, for proxies that decide by them. This one
 	// does not look at the query, so it has no business to change it.
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
-	pr.Out.Header.Set(headerRequestID, b.requestID(pr.In))
+	pr.Out.Header[headerRequestID] = pr.In.Header[headerRequestID] // which is ours, see ServeHTTP
 }
 
 // stampRequestID puts the request's id on the answer, once, whatever the upstream did.
@@ -61,12 +72,12 @@ func samePrefix(name, lower string) bool {
 	return strings.EqualFold(strings.ReplaceAll(name[:len(lower)], "_", "-"), lower)
 }
 
-// requestID returns the id that the listener gave r, else the client's if it is acceptable, else a new one.
+// requestID returns the id that the listener gave r, else a trusted proxy's if it is acceptable, else a new one.
 func (b *balancer) requestID(r *http.Request) string {
 	if id := httpx.From(r.Context()).ID; id != "" {
 		return id
 	}
-	if ids := r.Header[headerRequestID]; len(ids) == 1 && validRequestID(ids[0]) {
+	if ids := r.Header[headerRequestID]; len(ids) == 1 && validRequestID(ids[0]) && b.proxies.Trusts(r) {
 		return ids[0]
 	}
 	return b.newID()

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
+
+	"github.com/countersign/countersign/internal/httpx"
 )
 
 // Config configures the load balancer's handler.
@@ -19,7 +21,9 @@ type Config struct {
 	Transport *Transport
 	// Logger gets a line for each request that an upstream did not answer. Nil discards them.
 	Logger *slog.Logger
-	// NewID makes ids for requests that bring none, or a bad one: 1 to 64 characters out of
+	// Proxies are those whose forwarding headers and request ids are believed. The zero value is nobody.
+	Proxies httpx.Proxies
+	// NewID makes ids for requests that bring none, or a bad one, or come from nobody who is trusted: 1 to 64 characters out of
 	// [A-Za-z0-9._-]. Nil means 130 random bits.
 	NewID func() string
 }
@@ -28,8 +32,9 @@ type Config struct {
 //
 // The request reaches the upstream with Host, path and query as the client sent them. Forwarding
 // headers that the client sent, and others by which proxies vouch for a client, are dropped in every
-// spelling; X-Forwarded-For, -Host and -Proto are made afresh. X-Request-Id is the one of an enclosing
-// httpx.Edge, else the client's if it is 1 to 64 characters out of [A-Za-z0-9._-], else a new one; the
+// spelling; X-Forwarded-For, -Host and -Proto are made afresh. Those of a request that comes straight from one of Proxies are passed
+// on, and the proxy is added to X-Forwarded-For. X-Request-Id is the one of an enclosing
+// httpx.Edge, else such a proxy's if it is 1 to 64 characters out of [A-Za-z0-9._-], else a new one; the
 // answer always bears it. Server-sent events
 // and other bodies of unknown length are flushed as they come; upgrades (WebSocket) pass through;
 // CONNECT is refused. A body that is buffered must not trickle in: it has 15 s, and a second more for each KiB. The connection
@@ -48,7 +53,7 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.NewID == nil {
 		cfg.NewID = rand.Text
 	}
-	b := &balancer{transport: cfg.Transport, log: cfg.Logger, newID: cfg.NewID}
+	b := &balancer{transport: cfg.Transport, log: cfg.Logger, proxies: cfg.Proxies, newID: cfg.NewID}
 	b.proxy = &httputil.ReverseProxy{
 		Rewrite:        b.rewrite,
 		Transport:      cfg.Transport,
@@ -64,13 +69,16 @@ type balancer struct {
 	transport *Transport
 	proxy     *httputil.ReverseProxy
 	log       *slog.Logger
+	proxies   httpx.Proxies
 	newID     func() string
 }
 
 // ServeHTTP implements http.Handler.
 func (b *balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := b.requestID(r)
+	r.Header[headerRequestID] = []string{id} // decided once: what goes upstream, the answer and the log agree
 	if r.Method == http.MethodConnect {
-		writeProblem(w, problem{Status: http.StatusMethodNotAllowed, Detail: "this is not a tunnel", RequestID: b.requestID(r)}, 0)
+		writeProblem(w, problem{Status: http.StatusMethodNotAllowed, Detail: "this is not a tunnel", RequestID: id}, 0)
 		return
 	}
 	// What a listener sets for handlers of its own would stand beside the upstream's.

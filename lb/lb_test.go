@@ -24,19 +24,29 @@ import (
 
 var goodID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// startMirror is a front whose upstream passes on each request as it arrived.
-func startMirror(t *testing.T) (*front, chan *http.Request) {
+// loopback is trusted by fronts whose clients are to be proxies.
+func loopback(t testing.TB) httpx.Proxies {
+	t.Helper()
+	proxies, err := httpx.ParseProxies([]string{"127.0.0.0/8"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proxies
+}
+
+// startMirror is a front that trusts proxies and whose upstream passes on each request as it arrived.
+func startMirror(t *testing.T, proxies httpx.Proxies) (*front, chan *http.Request) {
 	t.Helper()
 	seen := make(chan *http.Request, 1)
 	u := startUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		seen <- r.Clone(context.WithoutCancel(r.Context()))
 		w.Header().Set("X-Request-Id", "of-the-upstream")
 	})
-	return startFront(t, lb.TransportConfig{}, u.addr), seen
+	return startFrontBehind(t, proxies, lb.TransportConfig{}, u.addr), seen
 }
 
 func TestForwardingHeadersAreMadeAfresh(t *testing.T) {
-	f, seen := startMirror(t)
+	f, seen := startMirror(t, nil)
 	spoofed := http.Header{}
 	for _, name := range []string{
 		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Client-Cert",
@@ -62,7 +72,7 @@ func TestForwardingHeadersAreMadeAfresh(t *testing.T) {
 }
 
 func TestRequestArrivesAsSent(t *testing.T) {
-	f, seen := startMirror(t)
+	f, seen := startMirror(t, nil)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/a%2Fb//c?x=1;y=%zz&z", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +93,7 @@ func TestRequestArrivesAsSent(t *testing.T) {
 }
 
 func TestHopByHopHeadersEndHere(t *testing.T) {
-	f, seen := startMirror(t)
+	f, seen := startMirror(t, nil)
 	f.do(t, http.MethodGet, "/", nil, http.Header{
 		"Connection": {"X-Secret, X-Request-Id, X-Forwarded-For"}, "X-Secret": {"1"}, "Keep-Alive": {"5"},
 		"Proxy-Authorization": {"Basic x"}, "Proxy-Connection": {"keep-alive"}, "Te": {"gzip"},
@@ -101,22 +111,52 @@ func TestHopByHopHeadersEndHere(t *testing.T) {
 	}
 }
 
+// What a trusted proxy says of its client is passed on, and what it cannot have said is not.
+func TestTrustedProxiesAreBelieved(t *testing.T) {
+	f, seen := startMirror(t, loopback(t))
+	f.do(t, http.MethodGet, "/", nil, http.Header{
+		"X-Forwarded-For": {"192.0.2.1", "192.0.2.2"}, "X-Forwarded-Host": {"api.example"}, "X-Forwarded-Proto": {"https"}, "Client-Cert": {":YQ==:"},
+		"X_Forwarded_For": {"spoofed"}, "Client_Cert": {"spoofed"},
+	})
+	got := (<-seen).Header
+	for name, want := range map[string]string{
+		"X-Forwarded-For": "192.0.2.1, 192.0.2.2, 127.0.0.1", "X-Forwarded-Host": "api.example", "X-Forwarded-Proto": "https", "Client-Cert": ":YQ==:",
+	} {
+		if diff := cmp.Diff([]string{want}, got[name]); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	if got["X_Forwarded_For"] != nil || got["Client_Cert"] != nil {
+		t.Errorf("got %v", got)
+	}
+	host := strings.TrimPrefix(f.url, "http://")
+	f.do(t, http.MethodGet, "/", nil, http.Header{"Connection": {"X-Forwarded-For"}, "X-Forwarded-For": {"192.0.2.1"}})
+	got = (<-seen).Header
+	for name, want := range map[string]string{"X-Forwarded-For": "192.0.2.1, 127.0.0.1", "X-Forwarded-Host": host, "X-Forwarded-Proto": "http"} {
+		if diff := cmp.Diff([]string{want}, got[name]); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
 func TestRequestIDs(t *testing.T) {
-	f, seen := startMirror(t)
 	for _, tt := range []struct {
-		name string
-		sent []string
-		kept bool
+		name    string
+		proxies httpx.Proxies
+		sent    []string
+		kept    bool
 	}{
-		{"good", []string{"Abc.1_2-3"}, true},
-		{"longest", []string{strings.Repeat("a", 64)}, true},
-		{"too long", []string{strings.Repeat("a", 65)}, false},
-		{"other characters", []string{`a"b`}, false},
-		{"empty", []string{""}, false},
-		{"two", []string{"a", "b"}, false},
-		{"none", nil, false},
+		{"good", loopback(t), []string{"Abc.1_2-3"}, true},
+		{"longest", loopback(t), []string{strings.Repeat("a", 64)}, true},
+		{"too long", loopback(t), []string{strings.Repeat("a", 65)}, false},
+		{"other characters", loopback(t), []string{`a"b`}, false},
+		{"empty", loopback(t), []string{""}, false},
+		{"two", loopback(t), []string{"a", "b"}, false},
+		{"none", loopback(t), nil, false},
+		{"good, but nobody's who is trusted", nil, []string{"Abc.1_2-3"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			f, seen := startMirror(t, tt.proxies)
 			resp, _ := f.do(t, http.MethodGet, "/", nil, http.Header{"X-Request-Id": tt.sent})
 			got := (<-seen).Header["X-Request-Id"]
 			if len(got) != 1 || !goodID.MatchString(got[0]) || (tt.kept && got[0] != tt.sent[0]) || (!tt.kept && len(tt.sent) > 0 && got[0] == tt.sent[0]) {
@@ -167,7 +207,11 @@ func FuzzRequestID(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	handler, err := lb.New(lb.Config{Transport: tr})
+	proxies, err := httpx.ParseProxies([]string{"192.0.2.1"}) // the peer of httptest's requests
+	if err != nil {
+		f.Fatal(err)
+	}
+	handler, err := lb.New(lb.Config{Transport: tr, Proxies: proxies})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -274,7 +318,7 @@ func TestErrorAnswers(t *testing.T) {
 		{"too slow", []string{hanging.addr}, 504, `{"type":"about:blank","title":"Gateway Timeout","status":504,"detail":"the upstream did not answer in time","request_id":"id-1"}`, "1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := startFront(t, lb.TransportConfig{Overrides: lb.Overrides{ResponseTimeout: 20 * time.Millisecond}}, tt.addrs...)
+			f := startFrontBehind(t, loopback(t), lb.TransportConfig{Overrides: lb.Overrides{ResponseTimeout: 20 * time.Millisecond}}, tt.addrs...)
 			resp, body := f.do(t, http.MethodGet, "/", nil, http.Header{"X-Request-Id": {"id-1"}})
 			if diff := cmp.Diff(tt.body+"\n", body); diff != "" || resp.StatusCode != tt.status {
 				t.Errorf("status %d, body %s", resp.StatusCode, diff)

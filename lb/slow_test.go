@@ -83,7 +83,7 @@ func TestTricklingBodyEnds(t *testing.T) {
 
 // H01: where a length and chunks are both sent, whoever believed the length takes what follows for a request of its own.
 func TestConnectionOfChunkedRequestIsClosed(t *testing.T) {
-	f, _ := startMirror(t)
+	f, _ := startMirror(t, nil)
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(f.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
