@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // call is one request on its way through possibly several attempts. At most one of replay and held is
@@ -21,6 +22,7 @@ type call struct {
 	few     [2]*Upstream // where tried begins, so that most requests need no more memory for it
 	refused int          // of tried: nothing was sent to them, because they or the budget are exhausted
 	latest  *Upstream    // that was tried and not refused
+	took    time.Duration
 	// What has come of it so far. An answer may be one after which others are asked.
 	answer    *http.Response
 	broken    error // from an upstream that may have got the request

@@ -145,6 +145,7 @@ func (p *Pool) join(ctx context.Context, base string, first bool) *Upstream {
 			p.cfg.Logger.WarnContext(ctx, "upstream not added", "pool", p.cfg.Name, "upstream", base, "err", err)
 			return nil
 		}
+		u.metrics = p.cfg.Metrics.upstream(p.cfg.Name, u.address)
 	}
 	if !first {
 		p.startSlowly(u)
@@ -155,7 +156,25 @@ func (p *Pool) join(ctx context.Context, base string, first bool) *Upstream {
 
 // sweep forgets those that have left and have no requests in flight. The caller holds mu.
 func (p *Pool) sweep() {
-	p.leaving = slices.DeleteFunc(p.leaving, func(u *Upstream) bool { return u.InFlight() == 0 })
+	p.leaving = slices.DeleteFunc(p.leaving, func(u *Upstream) bool {
+		if u.InFlight() > 0 {
+			return false
+		}
+		p.cfg.Metrics.drop(series{p.cfg.Name, u.address})
+		return true
+	})
+}
+
+// forget takes the figures of p away. Nobody sends requests to it any more.
+func (p *Pool) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cfg.Metrics.drop(series{pool: p.cfg.Name})
+	for _, all := range [][]*Upstream{p.members, p.leaving} {
+		for _, u := range all {
+			p.cfg.Metrics.drop(series{p.cfg.Name, u.address})
+		}
+	}
 }
 
 // inherit makes the upstreams of old the members, if they were found by the same name.

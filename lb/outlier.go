@@ -76,6 +76,9 @@ func (p *Pool) eject(ctx context.Context, u *Upstream) {
 	}
 	u.ejections++
 	u.ejected = true
+	if u.metrics != nil {
+		u.metrics.ejections.Inc()
+	}
 	p.publish()
 	p.cfg.Logger.WarnContext(ctx, "upstream ejected", "pool", p.cfg.Name, "upstream", u.Address(), "failures", u.failures.Load(), "for", pause)
 	time.AfterFunc(pause, func() { p.readmit(u) })

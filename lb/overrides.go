@@ -57,6 +57,6 @@ type Trace struct {
 	Upstream string
 	// Attempts is how many upstreams were tried.
 	Attempts int
-	// Took is from the first attempt until the answer's headers, or until giving up. That a body is buffered first does not count.
+	// Took is how long the upstreams took, all that were tried, until an answer's headers or an error.
 	Took time.Duration
 }

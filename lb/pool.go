@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // PoolConfig configures a Pool.
@@ -28,6 +30,8 @@ type PoolConfig struct {
 	// SlowStart is how long an upstream that comes back takes to get its whole share: from nothing, more and more. Meanwhile Consistent
 	// sends some of its keys elsewhere. 0: it gets it at once.
 	SlowStart time.Duration
+	// Metrics counts what the upstreams do. Nil: nobody does.
+	Metrics *Metrics
 	// Logger gets one line whenever an upstream goes down or comes back. Nil discards them.
 	Logger *slog.Logger
 	// Now is the clock of Status. Nil means time.Now.
@@ -46,7 +50,8 @@ type PoolConfig struct {
 // So checks that fail for a reason of their own cannot make a working service unreachable, and the
 // price of being wrong is one refused connection.
 type Pool struct {
-	cfg PoolConfig
+	cfg     PoolConfig
+	retries prometheus.Counter // nil if nobody counts
 
 	mu       sync.Mutex // guards what follows and the state of the upstreams
 	members  []*Upstream
@@ -75,6 +80,10 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 			return nil, fmt.Errorf("pool %s: upstream %s is named twice", cfg.Name, u.Address())
 		}
 		p.members = append(p.members, u)
+	}
+	p.retries = cfg.Metrics.pool(cfg.Name)
+	for _, u := range p.members {
+		u.metrics = cfg.Metrics.upstream(cfg.Name, u.address)
 	}
 	p.publish()
 	return p, nil

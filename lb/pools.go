@@ -9,12 +9,16 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // PoolsConfig configures Pools. Its zero value is sensible.
 type PoolsConfig struct {
 	// Logger gets a line whenever an upstream goes down, comes back, joins or leaves. Nil discards them.
 	Logger *slog.Logger
+	// Registerer exports the figures of the pools. Nil: nobody does.
+	Registerer prometheus.Registerer
 	// Lookup asks for the addresses of a name. Nil means the host's resolver.
 	Lookup func(ctx context.Context, name string) ([]netip.Addr, error)
 	// Now is the clock. Nil means time.Now.
@@ -24,7 +28,8 @@ type PoolsConfig struct {
 // Pools are the pools of a configuration, by name, as the configuration changes. Its methods are safe for concurrent use, but only one
 // change may be under way at a time, from Prepare to Commit, Revert or Discard.
 type Pools struct {
-	cfg PoolsConfig
+	cfg     PoolsConfig
+	metrics *Metrics
 
 	mu      sync.Mutex
 	closed  bool
@@ -43,7 +48,10 @@ func NewPools(cfg PoolsConfig) *Pools {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Pools{cfg: cfg, current: map[string]*running{}, retired: map[*running]bool{}, stopped: make(chan struct{})}
+	return &Pools{
+		cfg: cfg, metrics: NewMetrics(cfg.Registerer),
+		current: map[string]*running{}, retired: map[*running]bool{}, stopped: make(chan struct{}),
+	}
 }
 
 // Close ends all checks, closes idle connections and waits for that. Requests in flight are not touched.

@@ -45,6 +45,7 @@ func (p *Pools) Prepare(settings map[string]PoolSettings, errorf func(path, form
 		}
 	}
 	if len(errs) > 0 {
+		prepared.Discard()
 		return nil, errors.Join(errs...)
 	}
 	prepared.lookUp(current)
@@ -71,7 +72,7 @@ func (p *Pools) prepare(name string, s PoolSettings, old *running, wrong func(pa
 	if !good {
 		return nil
 	}
-	pool, err := NewPool(s.poolConfig(name, p.cfg, secured))
+	pool, err := NewPool(s.poolConfig(name, p.cfg, p.metrics, secured))
 	if err != nil {
 		tell("targets", "%w", err)
 		return nil
@@ -81,6 +82,7 @@ func (p *Pools) prepare(name string, s PoolSettings, old *running, wrong func(pa
 		TLS: secured, HTTP2: s.Protocol == protocolHTTP2, Now: p.cfg.Now,
 	})
 	if err != nil {
+		pool.forget()
 		tell("timeouts", "%w", err)
 		return nil
 	}
@@ -132,10 +134,12 @@ func (n *PreparedPools) Discard() {
 	n.pools.mu.Lock()
 	defer n.pools.mu.Unlock()
 	for name, r := range n.next {
-		if n.pools.current[name] != r {
+		if n.pools.current[name] != r && r.halt == nil { // which else is retired, and ends by itself
 			r.transport.CloseIdleConnections()
+			r.pool.forget()
 		}
 	}
+	n.next = nil
 }
 
 // put replaces the current pools. The caller holds mu.

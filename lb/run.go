@@ -10,6 +10,7 @@ import (
 // have ended. Without it an upstream that is down stays down until no other is left. It may be called again after it has returned, but not
 // twice at once.
 func (p *Pool) Run(ctx context.Context) {
+	defer p.cfg.Metrics.show(p)()
 	var checks sync.WaitGroup
 	defer checks.Wait()
 	watched := map[*Upstream]context.CancelFunc{}

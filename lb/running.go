@@ -11,7 +11,7 @@ type running struct {
 	pool      *Pool
 	transport *Transport
 
-	halt func() // ends the checks, or the wait for the end of requests
+	halt func() // ends the checks, or the wait for the end of requests; nil before the first start
 }
 
 // identity is what makes two pools the same.
@@ -35,12 +35,20 @@ func (p *Pools) retire(r *running) {
 	p.retired[r] = true
 	p.tasks.Go(func() {
 		if r.pool.idle(ctx, p.stopped) {
-			p.mu.Lock()
-			delete(p.retired, r)
-			p.mu.Unlock()
+			p.forget(r)
 		}
 		r.transport.CloseIdleConnections()
 	})
+}
+
+// forget says that nothing is left of r, unless it has been revived meanwhile.
+func (p *Pools) forget(r *running) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.retired[r] {
+		delete(p.retired, r)
+		r.pool.forget()
+	}
 }
 
 // revive takes retire back. The caller holds mu.

@@ -19,10 +19,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.how.Trace != nil {
 		trace = t.how.Trace(req)
 	}
-	began := t.now()
 	resp, err := t.send(c)
 	if trace != nil {
-		trace.Attempts, trace.Took = len(c.tried)-c.refused, t.now().Sub(began)
+		trace.Attempts, trace.Took = len(c.tried)-c.refused, c.took
 		if c.latest != nil {
 			trace.Upstream = c.latest.address
 		}
@@ -65,14 +64,21 @@ func (t *Transport) send(c *call) (*http.Response, error) {
 			c.refused++
 			break
 		}
+		if c.latest != nil && t.pool.retries != nil {
+			t.pool.retries.Inc()
+		}
 		c.latest = u
+		began := t.now()
 		resp, err := t.attempt(u, c)
+		took := t.now().Sub(began)
+		c.took += took
 		if err != nil {
 			if !t.judge(u, c, err) {
 				break
 			}
 			continue
 		}
+		u.metrics.answered(resp.StatusCode, took)
 		t.pool.answered(c.req.Context(), u, resp.StatusCode < http.StatusInternalServerError)
 		c.discard()
 		c.answer = resp
@@ -98,6 +104,7 @@ func (t *Transport) judge(u *Upstream, c *call, err error) bool {
 	ctx := c.req.Context()
 	if ctx.Err() != nil {
 		c.broken = err // given up by the caller; says nothing of the upstream
+		u.metrics.broke(true)
 		return false
 	}
 	touched := false
@@ -105,9 +112,11 @@ func (t *Transport) judge(u *Upstream, c *call, err error) bool {
 		var clientErr error
 		if touched, clientErr = c.held.state(); clientErr != nil {
 			c.broken = err
+			u.metrics.broke(true)
 			return false
 		}
 	}
+	u.metrics.broke(false)
 	if ce, ok := errors.AsType[*connectError](err); ok {
 		if !ce.local() {
 			t.pool.unreachable(ctx, u, ce)

@@ -44,9 +44,9 @@ func headerKey(name string) func(*http.Request) string {
 }
 
 // poolConfig is what s says of the pool; secured is for health checks.
-func (s PoolSettings) poolConfig(name string, cfg PoolsConfig, secured *tls.Config) PoolConfig {
+func (s PoolSettings) poolConfig(name string, cfg PoolsConfig, metrics *Metrics, secured *tls.Config) PoolConfig {
 	pool := PoolConfig{
-		Name: name, Policy: s.newPolicy(), SlowStart: s.SlowStart, Logger: cfg.Logger, Now: cfg.Now,
+		Name: name, Policy: s.newPolicy(), SlowStart: s.SlowStart, Metrics: metrics, Logger: cfg.Logger, Now: cfg.Now,
 		Health: Health{
 			Disabled: s.Health.Disabled, Connect: s.Health.Mode == modeTCP, Path: s.Health.Path,
 			Interval: s.Health.Interval, Timeout: s.Health.Timeout, Rise: s.Health.Rise, Fall: s.Health.Fall,

@@ -37,7 +37,8 @@ type Upstream struct {
 	most    int64  // requests in flight; 0: any number
 	seed    uint64 // tells upstreams apart for Consistent, the same in every process
 
-	credit int // of Weighted, guarded by its mutex
+	metrics *upstreamMetrics // nil if nobody counts
+	credit  int              // of Weighted, guarded by its mutex
 
 	inFlight atomic.Int64
 	failures atomic.Int64 // requests in a row, if they are counted

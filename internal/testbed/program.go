@@ -8,6 +8,16 @@ import (
 // Program is a process of a test's own, such as a binary under test. Its methods may be called by any number of goroutines.
 type Program struct{ proc *process }
 
+// FindProgram returns the path of an executable, which may be where only root's PATH leads.
+func FindProgram(tb testing.TB, name string) string {
+	tb.Helper()
+	path, err := program(name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
 // StartProgram starts cmd, which must not have a SysProcAttr. It is killed when the test ends, or when the test's process does.
 func StartProgram(tb testing.TB, cmd *exec.Cmd) *Program {
 	tb.Helper()
