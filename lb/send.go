@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"slices"
+
+	"github.com/countersign/countersign/internal/httpx"
 )
 
 // RoundTrip implements http.RoundTripper. Its error wraps ErrUnreachable if no upstream could be
@@ -35,9 +37,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// ended makes sure that err tells if the request's context has ended.
+// ended makes sure that err tells if the request's context has ended. It may have ended because the body cannot be read on, though the
+// client is still there: then err tells that.
 func ended(req *http.Request, err error) error {
-	if cause := req.Context().Err(); cause != nil && !errors.Is(err, cause) {
+	cause := req.Context().Err()
+	if fault := httpx.ReadFault(req.Context()); cause != nil && fault != nil && hasBody(req) {
+		return &bodyError{fault}
+	}
+	if cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%w: %w", cause, err)
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -18,6 +19,7 @@ type guarded struct {
 	log     *slog.Logger
 	framing framing
 	refused error
+	fault   atomic.Pointer[error] // for whoever serves the request
 	linger  atomic.Bool
 }
 
@@ -27,6 +29,9 @@ func (c *guarded) Read(p []byte) (int, error) {
 		return c.readRefused(p)
 	}
 	n, err := c.Conn.Read(p)
+	if err != nil && len(p) > 1 && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.fault.Store(&err)
+	}
 	if n <= 0 || c.framing.at == beyond {
 		return n, err
 	}
@@ -35,6 +40,7 @@ func (c *guarded) Read(p []byte) (int, error) {
 		return n, err
 	}
 	c.refused = fault
+	c.fault.Store(&fault)
 	c.log.Debug("request refused", slog.Any("error", fault), slog.String("remote_addr", c.RemoteAddr().String()))
 	if good > 0 {
 		return good, nil
@@ -55,6 +61,27 @@ func (c *guarded) readRefused(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// connKey is where the context of a request has its connection.
+type connKey struct{}
+
+// ReadFault returns what is wrong with the request of ctx though its client is still there: ErrFraming, or os.ErrDeadlineExceeded if it
+// did not come in time. net/http cancels the context of a request that it cannot read on, just as if the client had gone, and that may be
+// known before the error of its body is. It returns nil if nothing is wrong, or ctx is not of an HTTP/1 request under [Serve].
+func ReadFault(ctx context.Context) error {
+	conn, ok := ctx.Value(connKey{}).(interface{ readFault() error })
+	if !ok {
+		return nil
+	}
+	return conn.readFault()
+}
+
+func (c *guarded) readFault() error {
+	if fault := c.fault.Load(); fault != nil {
+		return *fault
+	}
+	return nil
 }
 
 // Close lets a caller that was refused read why: closing on unread data would reset the connection, and the answer with it.
@@ -117,6 +144,9 @@ func watchHijacks(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnS
 // guard is a listener whose connections server serves guarded.
 func guard(ctx context.Context, listener net.Listener, server *http.Server, log *slog.Logger) net.Listener {
 	server.ConnState = watchHijacks(server.ConnState)
+	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, conn)
+	}
 	if server.TLSConfig == nil {
 		return guardListener{listener, log}
 	}
