@@ -16,7 +16,13 @@ const binaryVariable = "COUNTERSIGN_TEST_BINARY"
 // testVersion is the version that the binary under test is stamped with.
 const testVersion = "0.0.0-test"
 
-func TestMain(m *testing.M) { os.Exit(withBinary(m.Run)) }
+func TestMain(m *testing.M) {
+	if address := os.Getenv(upstreamVariable); address != "" {
+		fmt.Fprintln(os.Stderr, serveAsUpstream(address))
+		os.Exit(1)
+	}
+	os.Exit(withBinary(m.Run))
+}
 
 // withBinary builds the binary, runs run and removes the binary.
 func withBinary(run func() int) int {

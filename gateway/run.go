@@ -93,7 +93,7 @@ func newProcess(ctx context.Context, c RunConfig) (*process, error) {
 		set: listeners.New(listeners.Config{Logger: log, Now: c.Now}), issuers: &Issuers{Logger: log},
 		limiters: &limiters{log: log, registry: registry},
 	}
-	p.pools = lb.NewPools(lb.PoolsConfig{Logger: log, Now: c.Now})
+	p.pools = lb.NewPools(lb.PoolsConfig{Logger: log, Registerer: registry, Now: c.Now})
 	registry.MustRegister(p.set.Collector(), newVerifierCollector(p))
 	return p, nil
 }

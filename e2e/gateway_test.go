@@ -1,0 +1,213 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/countersign/countersign/internal/testbed"
+	"github.com/countersign/countersign/internal/up"
+)
+
+// upstreamVariable has the test binary be an upstream at the address that it holds, so that there is a process to kill.
+const upstreamVariable = "COUNTERSIGN_TEST_UPSTREAM"
+
+// serveAsUpstream answers every request with the id of its process and the path.
+func serveAsUpstream(address string) error {
+	server := &http.Server{Addr: address, ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = fmt.Fprintf(w, "%d %s %s", os.Getpid(), r.Header.Get("X-Client-Id"), r.URL.Path)
+	})}
+	return server.ListenAndServe()
+}
+
+// upstreamProcess is an upstream that can be killed.
+type upstreamProcess struct {
+	*program
+
+	Addr string
+}
+
+func startUpstreamProcess(t *testing.T) *upstreamProcess {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := up.Address(testbed.FreePort(t))
+	u := &upstreamProcess{startCommand(t, t.TempDir(), []string{upstreamVariable + "=" + address}, exec.Command(self)), address}
+	testbed.Wait(t, startWithin, func() error {
+		_, err := get(t.Context(), "http://"+address)
+		return err
+	})
+	return u
+}
+
+// gatewayProcess is a `countersign gateway`.
+type gatewayProcess struct {
+	*program
+
+	URL, AdminURL string
+	Config        string // its file
+}
+
+// startGateway runs a gateway with these parts of a document, to which listener and admin port are added, and returns when it is ready.
+func startGateway(t *testing.T, document string) *gatewayProcess {
+	t.Helper()
+	address, admin := up.Address(testbed.FreePort(t)), up.Address(testbed.FreePort(t))
+	g := &gatewayProcess{URL: "http://" + address, AdminURL: "http://" + admin, Config: filepath.Join(t.TempDir(), "gateway.yaml")}
+	g.Write(t, fmt.Sprintf("listeners: [{name: entry, address: %q}]\nadmin: {address: %q}\n%s", address, admin, document))
+	g.Start(t)
+	return g
+}
+
+// Write changes the configuration.
+func (g *gatewayProcess) Write(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(g.Config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Start runs the gateway, again after Stop, and waits until it is ready.
+func (g *gatewayProcess) Start(t *testing.T) {
+	t.Helper()
+	g.program = startProgram(t, filepath.Dir(g.Config), nil, "gateway", "--config", g.Config)
+	testbed.Wait(t, startWithin, func() error {
+		got, err := get(t.Context(), g.AdminURL+"/readyz")
+		if err == nil && got.Status != http.StatusOK {
+			err = fmt.Errorf("not ready: %d %s", got.Status, got.Body)
+		}
+		return err
+	})
+}
+
+// Stop ends the gateway as an operator does.
+func (g *gatewayProcess) Stop(t *testing.T) {
+	t.Helper()
+	g.Signal(t, syscall.SIGTERM)
+	if code := g.Exit(t, endWithin); code != 0 {
+		t.Errorf("the gateway ended with exit code %d", code)
+	}
+}
+
+// issuerPart is the part of a document that names the server as issuer.
+func issuerPart(s *serverProcess, c credential) string {
+	return fmt.Sprintf("issuers: {main: {url: %q, client_id: %s, client_secret: %s}}\n", s.Issuer, c.ID, c.Secret)
+}
+
+// call makes a request with a token.
+func call(ctx context.Context, method, address, token string) (answer, error) {
+	request, err := http.NewRequestWithContext(ctx, method, address, http.NoBody)
+	if err != nil {
+		return answer{}, err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	return do(request)
+}
+
+// Every auth server is down: known tokens go on by the mode of their route, and everything else gets the verdict that DESIGN and
+// docs/gateway.md promise.
+func TestGatewayWithoutAuthServers(t *testing.T) {
+	t.Parallel()
+	seeded := newSeeded(t, "sqlite")
+	server := startServer(t, seeded.Settings()...)
+	upstream := startUpstreamProcess(t)
+	const route = "  - {name: %s, match: {prefix: %q}, authentication: introspect, audience: %q, all_of: [read], mode: %s, pool: echo}\n"
+	gateway := startGateway(t, issuerPart(server, seeded.Operator)+
+		"pools: {echo: {targets: [{url: \""+upstream.Addr+"\"}], health: {mode: tcp}}}\nroutes:\n"+
+		fmt.Sprintf(route, "jwt", "/jwt", jwtAPI, "available")+fmt.Sprintf(route, "jwt-strict", "/strict/jwt", jwtAPI, "strict")+
+		fmt.Sprintf(route, "opaque", "/opaque", opaqueAPI, "available")+fmt.Sprintf(route, "opaque-strict", "/strict/opaque", opaqueAPI, "strict"))
+	jwt, opaque := token(t, server.URL, seeded.Caller, asking(jwtAPI, "read")), token(t, server.URL, seeded.Caller, asking(opaqueAPI, "read"))
+	unseenJWT, unseenOpaque := token(t, server.URL, seeded.Caller, asking(jwtAPI, "read")), token(t, server.URL, seeded.Caller, asking(opaqueAPI, "read"))
+	forged := unseenJWT[:strings.LastIndexByte(unseenJWT, '.')+1] + jwt[strings.LastIndexByte(jwt, '.')+1:]
+	expect := func(when, path, token string, want int) {
+		t.Helper()
+		got, err := call(t.Context(), http.MethodGet, gateway.URL+path, token)
+		if err != nil || got.Status != want || want == http.StatusServiceUnavailable && got.Header.Get("Retry-After") == "" ||
+			want == http.StatusUnauthorized && !strings.Contains(got.Header.Get("WWW-Authenticate"), `error="invalid_token"`) {
+			t.Errorf("%s, %s: %d %v %s %v, want %d", when, path, got.Status, got.Header, got.Body, err, want)
+		}
+	}
+	for path, token := range map[string]string{"/jwt": jwt, "/strict/jwt": jwt, "/opaque": opaque, "/strict/opaque": opaque} {
+		expect("before", path, token, http.StatusOK)
+	}
+	server.Kill(t)
+	for _, path := range []string{"/strict/jwt", "/strict/opaque"} { // until the lease ends
+		testbed.Wait(t, startWithin, func() error {
+			got, err := call(t.Context(), http.MethodGet, gateway.URL+path, map[bool]string{true: jwt, false: opaque}[path == "/strict/jwt"])
+			if err == nil && got.Status != http.StatusServiceUnavailable {
+				err = fmt.Errorf("%s: %d", path, got.Status)
+			}
+			return err
+		})
+	}
+	for _, tt := range []struct {
+		path, token string
+		want        int
+	}{
+		{"/jwt", jwt, 200},
+		{"/opaque", opaque, 200},
+		{"/jwt", unseenJWT, 200},
+		{"/strict/jwt", unseenJWT, 503},
+		{"/opaque", unseenOpaque, 503},
+		{"/strict/opaque", unseenOpaque, 503},
+		{"/jwt", forged, 401},
+		{"/opaque", jwt, 401}, // another audience
+		{"/strict/jwt", forged, 401},
+	} {
+		expect("while it is down", tt.path, tt.token, tt.want)
+	}
+	server.Start(t)
+	testbed.Wait(t, startWithin, func() error {
+		got, err := call(t.Context(), http.MethodGet, gateway.URL+"/strict/opaque", unseenOpaque)
+		if err == nil && got.Status != http.StatusOK {
+			err = fmt.Errorf("%d %s", got.Status, got.Body)
+		}
+		return err
+	})
+}
+
+// One of two upstreams is killed under load.
+func TestGatewayLosesAnUpstream(t *testing.T) {
+	t.Parallel()
+	doomed, other := startUpstreamProcess(t), startUpstreamProcess(t)
+	gateway := startGateway(t, fmt.Sprintf("pools: {echo: {targets: [{url: %q}, {url: %q}], health: {mode: tcp}}}\n"+
+		"routes: [{name: open, match: {prefix: /}, authentication: none, pool: echo}]\naccess_log: {disabled: true}\n", doomed.Addr, other.Addr))
+	load := startTraffic(t, gateway.URL+"/")
+	load.await(t, 500)
+	doomed.Signal(t, syscall.SIGKILL)
+	doomed.Exit(t, endWithin)
+	killed := time.Now()
+	load.await(t, load.count()+500)
+	testbed.Wait(t, 2*time.Second, func() error { return upstreamDown(t.Context(), gateway.AdminURL, doomed.Addr) })
+	t.Logf("out of use after %v", time.Since(killed).Round(time.Millisecond))
+	load.await(t, load.count()+500)
+	if failed := load.stop(); len(failed) > 0 {
+		t.Errorf("%d of %d requests failed, the first: %s", len(failed), load.count(), failed[0])
+	}
+}
+
+// upstreamDown returns nil if the metrics say that the upstream is not used.
+func upstreamDown(ctx context.Context, admin, address string) error {
+	got, err := get(ctx, admin+"/metrics")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(got.Body)) {
+		if strings.HasPrefix(line, "countersign_lb_upstream_up{") && strings.Contains(line, address) && strings.HasSuffix(strings.TrimSpace(line), " 0") {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is still in use", address)
+}
