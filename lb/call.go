@@ -19,9 +19,12 @@ type call struct {
 
 	key     string
 	tried   []*Upstream
-	few     [2]*Upstream // where tried begins, so that most requests need no more memory for it
-	refused int          // of tried: nothing was sent to them, because they or the budget are exhausted
-	latest  *Upstream    // that was tried and not refused
+	few     [2]*Upstream  // where tried begins, so that most requests need no more memory for it
+	refused int           // of tried: nothing was sent to them, because they or the budget are exhausted, or their breakers are open
+	busy    bool          // some of them are exhausted
+	spent   bool          // the budget is
+	after   time.Duration // until the first breaker lets requests try; 0: none is open
+	latest  *Upstream     // that was tried and not refused
 	took    time.Duration
 	// What has come of it so far. An answer may be one after which others are asked.
 	answer    *http.Response
@@ -51,13 +54,21 @@ func (t *Transport) newCall(req *http.Request) (*call, error) {
 	return c, nil
 }
 
-// touched reports whether an attempt has read from a body that cannot be sent again.
-func (c *call) touched() bool {
+// body reports whether an attempt has read from a body that cannot be sent again, and the error that reading met.
+func (c *call) body() (touched bool, err error) {
 	if c.held == nil {
-		return false
+		return false, nil
 	}
-	touched, err := c.held.state()
-	return touched || err != nil
+	return c.held.state()
+}
+
+// refusedBy notes that the breaker of u is open.
+func (c *call) refusedBy(u *Upstream) {
+	c.refused++
+	after := max(u.breaker.RemainingDelay(), time.Nanosecond) // others may be trying
+	if c.after == 0 || after < c.after {
+		c.after = after
+	}
 }
 
 // discard ends the answer that is not passed on.
@@ -75,8 +86,10 @@ func (c *call) outcome() (*http.Response, error) {
 		return c.answer, nil
 	case c.broken != nil:
 		return nil, c.broken
-	case c.refused > 0:
+	case c.busy:
 		return nil, ErrBusy
+	case c.unreached == nil && c.after > 0:
+		return nil, &openError{c.after}
 	case c.unreached == nil:
 		return nil, ErrUnreachable
 	}

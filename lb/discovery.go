@@ -145,7 +145,7 @@ func (p *Pool) join(ctx context.Context, base string, first bool) *Upstream {
 			p.cfg.Logger.WarnContext(ctx, "upstream not added", "pool", p.cfg.Name, "upstream", base, "err", err)
 			return nil
 		}
-		u.metrics = p.cfg.Metrics.upstream(p.cfg.Name, u.address)
+		p.equip(u)
 	}
 	if !first {
 		p.startSlowly(u)

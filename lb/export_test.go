@@ -25,3 +25,19 @@ func (p *Pool) Pick(key string) *Upstream { return p.pick(key, nil) }
 
 // SetInFlight says how many requests are in flight.
 func (u *Upstream) SetInFlight(n int) { u.inFlight.Store(int64(n)) }
+
+// Try asks the breaker of the i-th upstream, and tells it how the request went if it may be sent.
+func (p *Pool) Try(i int, well bool) (sent bool) {
+	if sent = p.members[i].permits(); sent {
+		p.members[i].recorded(well)
+	}
+	return sent
+}
+
+// Abandon asks the breaker of the i-th upstream, and tells it nothing of the request.
+func (p *Pool) Abandon(i int) (sent bool) {
+	if sent = p.members[i].permits(); sent {
+		p.members[i].abandoned()
+	}
+	return sent
+}

@@ -43,7 +43,7 @@ func (b *balancer) fail(w http.ResponseWriter, r *http.Request, err error) {
 // Classify maps what Transport.RoundTrip returns to what the client is told: a status, a sentence that holds no secret, and when to
 // try again if that is not 0, in whole seconds. If the client has gone nobody will read it; the status is then 499, which access logs show for that.
 func Classify(err error) (status int, detail string, retryAfter time.Duration, clientGone bool) {
-	const soon = time.Second
+	soon := time.Second
 	_, large := errors.AsType[*http.MaxBytesError](err)
 	_, unread := errors.AsType[*bodyError](err)
 	network, isNetwork := errors.AsType[net.Error](err)
@@ -56,6 +56,11 @@ func Classify(err error) (status int, detail string, retryAfter time.Duration, c
 		return http.StatusRequestEntityTooLarge, "the request body is too large", 0, false
 	case unread:
 		return http.StatusBadRequest, "the request body could not be read to its end", 0, false
+	case errors.Is(err, ErrOpen):
+		if open, ok := errors.AsType[*openError](err); ok {
+			soon = max(soon, (open.after + time.Second - 1).Truncate(time.Second))
+		}
+		return http.StatusServiceUnavailable, "the upstreams fail too often at the moment", soon, false
 	case errors.Is(err, ErrBusy):
 		return http.StatusServiceUnavailable, "the upstreams have as many requests as they may", soon, false
 	case errors.Is(err, ErrUnreachable):

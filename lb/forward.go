@@ -14,7 +14,7 @@ const headerRequestID = "X-Request-Id"
 func (b *balancer) rewrite(pr *httputil.ProxyRequest) {
 	trusted := b.proxies.Trusts(pr.In)
 	for name := range pr.Out.Header {
-		if Vouches(name) && !(trusted && !strings.Contains(name, "_")) {
+		if Vouches(name) && (!trusted || strings.Contains(name, "_")) {
 			delete(pr.Out.Header, name)
 		}
 	}

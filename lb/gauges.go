@@ -11,6 +11,7 @@ type gauges struct {
 	metrics  *Metrics
 	up       *prometheus.Desc
 	inFlight *prometheus.Desc
+	open     *prometheus.Desc
 }
 
 func newGauges(m *Metrics) *gauges {
@@ -19,14 +20,15 @@ func newGauges(m *Metrics) *gauges {
 	}
 	return &gauges{
 		metrics:  m,
-		up:       desc("upstream_up", "1 if the upstream gets requests: it is healthy, not ejected and not drained."),
+		up:       desc("upstream_up", "1 if the upstream gets requests: it is healthy, not ejected, not drained, and its breaker not open."),
+		open:     desc("breaker_open", "1 if the breaker of the upstream is open; without a breaker there is no such figure."),
 		inFlight: desc("in_flight", "Requests whose answer is not complete."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.up, g.inFlight} {
+	for _, d := range []*prometheus.Desc{g.up, g.inFlight, g.open} {
 		descs <- d
 	}
 }
@@ -47,8 +49,11 @@ func (g *gauges) Collect(metrics chan<- prometheus.Metric) {
 			show := func(desc *prometheus.Desc, value float64) {
 				metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, s.pool, s.upstream)
 			}
-			show(g.up, number(u.Healthy && !u.Ejected && !u.Drained && !u.Leaving))
+			show(g.up, number(u.Healthy && !u.Ejected && !u.Drained && !u.Leaving && u.Breaker != breakerOpen))
 			show(g.inFlight, float64(u.InFlight))
+			if u.Breaker != "" {
+				show(g.open, number(u.Breaker == breakerOpen))
+			}
 		}
 	}
 }

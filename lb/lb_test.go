@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,8 +127,10 @@ func TestTrustedProxiesAreBelieved(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	if got["X_Forwarded_For"] != nil || got["Client_Cert"] != nil {
-		t.Errorf("got %v", got)
+	for name, values := range got {
+		if slices.Contains(values, "spoofed") {
+			t.Errorf("%s: %q passed through", name, values)
+		}
 	}
 	host := strings.TrimPrefix(f.url, "http://")
 	f.do(t, http.MethodGet, "/", nil, http.Header{"Connection": {"X-Forwarded-For"}, "X-Forwarded-For": {"192.0.2.1"}})

@@ -39,7 +39,7 @@ func (o Outlier) withDefaults() (Outlier, error) {
 	return o, nil
 }
 
-// answered counts how a request to u went. What costs nothing as long as all goes well takes no lock.
+// answered counts how a request to u went, but for the breaker. What costs nothing as long as all goes well takes no lock.
 func (p *Pool) answered(ctx context.Context, u *Upstream, well bool) {
 	switch {
 	case p.cfg.Outlier.Failures == 0:

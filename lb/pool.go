@@ -27,6 +27,8 @@ type PoolConfig struct {
 	Health Health
 	// Outlier says when an upstream that passes its health checks but fails requests is left alone for a while; its zero value: never.
 	Outlier Outlier
+	// Breaker says when an upstream gets no requests because too many fail; nil: never.
+	Breaker *Breaker
 	// SlowStart is how long an upstream that comes back takes to get its whole share: from nothing, more and more. Meanwhile Consistent
 	// sends some of its keys elsewhere. 0: it gets it at once.
 	SlowStart time.Duration
@@ -61,7 +63,7 @@ type Pool struct {
 	slow atomic.Int64 // until when upstreams that came back do not get their whole share, in nanoseconds since 1970
 	// In the order of members; replaced, never changed.
 	all atomic.Pointer[[]*Upstream] // those that are not drained
-	up  atomic.Pointer[[]*Upstream] // of these, those that are up and not ejected
+	up  atomic.Pointer[[]*Upstream] // of these, those that are up, not ejected, and their breakers not open
 }
 
 // NewPool returns a pool whose upstreams are not checked, nor found by Discovery, before Run is called. It does no I/O.
@@ -83,10 +85,16 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	}
 	p.retries = cfg.Metrics.pool(cfg.Name)
 	for _, u := range p.members {
-		u.metrics = cfg.Metrics.upstream(cfg.Name, u.address)
+		p.equip(u)
 	}
 	p.publish()
 	return p, nil
+}
+
+// equip gives u what belongs to the pool.
+func (p *Pool) equip(u *Upstream) {
+	u.metrics = p.cfg.Metrics.upstream(p.cfg.Name, u.address)
+	u.breaker = p.newBreaker(u)
 }
 
 func (cfg PoolConfig) withDefaults() (PoolConfig, error) {
@@ -116,6 +124,13 @@ func (cfg PoolConfig) withDefaults() (PoolConfig, error) {
 	}
 	if cfg.Health, err = cfg.Health.withDefaults(); err != nil {
 		return cfg, err
+	}
+	if cfg.Breaker != nil {
+		with, err := cfg.Breaker.withDefaults()
+		if err != nil {
+			return cfg, fmt.Errorf("breaker: %w", err)
+		}
+		cfg.Breaker = &with
 	}
 	cfg.Outlier, err = cfg.Outlier.withDefaults()
 	return cfg, err
@@ -222,7 +237,7 @@ func (p *Pool) publish() {
 			continue
 		}
 		all = append(all, u)
-		if u.up && !u.ejected {
+		if u.up && !u.ejected && !u.open {
 			up = append(up, u)
 		}
 	}

@@ -34,6 +34,8 @@ func (s Status) state(retired bool) statuspage.State {
 		return statuspage.State{Text: "retired", Mood: statuspage.Dull}
 	case !s.Healthy:
 		return statuspage.State{Text: "down", Mood: statuspage.Bad}
+	case s.Breaker == breakerOpen:
+		return statuspage.State{Text: "breaker open", Mood: statuspage.Warn}
 	case s.Ejected:
 		return statuspage.State{Text: "ejected", Mood: statuspage.Warn}
 	case s.Drained:

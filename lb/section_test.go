@@ -13,13 +13,14 @@ func TestStatusSection(t *testing.T) {
 			{Address: "http://one", Healthy: true, Weight: 2},
 			{Address: "http://two", LastError: "refused"},
 			{Address: "http://three", Healthy: true, Ejected: true},
+			{Address: "http://spared", Healthy: true, Breaker: "open"},
 			{Address: "http://four", Healthy: true, Drained: true},
 			{Address: "http://five", Healthy: true, Leaving: true},
 		}},
 		{Name: "b", Retired: true, Upstreams: []lb.Status{{Address: "http://six", Healthy: true}}},
 		{Name: "c", LookUpError: "no such host"},
 	})
-	want := []string{"up", "down", "ejected", "drained", "leaving", "retired", "no upstreams"}
+	want := []string{"up", "down", "ejected", "breaker open", "drained", "leaving", "retired", "no upstreams"}
 	if len(s.Rows) != len(want) {
 		t.Fatalf("%v", s.Rows)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // RoundTrip implements http.RoundTripper. Its error wraps ErrUnreachable if no upstream could be
-// connected to, ErrBusy if those that could have no room, and the request's context's if that has ended; Classify tells what it means to the client.
+// connected to, ErrBusy if those that could have no room, ErrOpen if their breakers are open, and the request's context's if that has ended; Classify tells what it means to the client.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c, err := t.newCall(req)
 	if err != nil {
@@ -62,14 +62,8 @@ func (t *Transport) send(c *call) (*http.Response, error) {
 			break
 		}
 		c.tried = append(c.tried, u)
-		if !u.take() {
-			c.refused++
+		if !t.admit(u, c) {
 			continue
-		}
-		if (c.answer != nil || c.broken != nil) && !t.budget.spend() {
-			u.inFlight.Add(-1)
-			c.refused++
-			break
 		}
 		if c.latest != nil && t.pool.retries != nil {
 			t.pool.retries.Inc()
@@ -85,8 +79,10 @@ func (t *Transport) send(c *call) (*http.Response, error) {
 			}
 			continue
 		}
+		well := resp.StatusCode < http.StatusInternalServerError
+		t.pool.answered(c.req.Context(), u, well)
+		u.recorded(well)
 		u.metrics.answered(resp.StatusCode, took)
-		t.pool.answered(c.req.Context(), u, resp.StatusCode < http.StatusInternalServerError)
 		c.discard()
 		c.answer = resp
 		if !t.retryStatus(c, resp.StatusCode) {
@@ -96,43 +92,68 @@ func (t *Transport) send(c *call) (*http.Response, error) {
 	return c.outcome()
 }
 
+// admit counts a request at u, if u, its breaker and the budget let it pass.
+func (t *Transport) admit(u *Upstream, c *call) bool {
+	if !u.take() {
+		c.refused, c.busy = c.refused+1, true
+		return false
+	}
+	if !u.permits() {
+		u.inFlight.Add(-1)
+		c.refusedBy(u)
+		return false
+	}
+	if (c.answer != nil || c.broken != nil) && !t.budget.spend() {
+		u.inFlight.Add(-1)
+		u.abandoned()
+		c.refused, c.spent = c.refused+1, true
+		return false
+	}
+	return true
+}
+
+// mayGoOn reports whether a further upstream may be tried.
 func (t *Transport) mayGoOn(c *call) bool {
 	attempts := len(c.tried) - c.refused
+	if c.spent {
+		return false
+	}
 	return t.how.Attempts == 0 || attempts <= max(0, t.how.Attempts)
 }
 
 // retryStatus reports whether another upstream may be asked although this one answered.
 func (t *Transport) retryStatus(c *call, status int) bool {
-	return slices.Contains(t.how.RetryStatuses, status) && c.repeatable && !c.touched()
+	if !slices.Contains(t.how.RetryStatuses, status) || !c.repeatable {
+		return false
+	}
+	touched, clientErr := c.body()
+	return !touched && clientErr == nil
 }
 
 // judge decides what follows from a failed attempt: it notes what is the matter and reports whether another upstream may be tried.
 func (t *Transport) judge(u *Upstream, c *call, err error) bool {
 	ctx := c.req.Context()
-	if ctx.Err() != nil {
-		c.broken = err // given up by the caller; says nothing of the upstream
+	touched, clientErr := c.body()
+	if ctx.Err() != nil || clientErr != nil { // given up by the caller, or the client's doing: says nothing of the upstream
+		c.broken = err
 		u.metrics.broke(true)
+		u.abandoned()
 		return false
-	}
-	touched := false
-	if c.held != nil {
-		var clientErr error
-		if touched, clientErr = c.held.state(); clientErr != nil {
-			c.broken = err
-			u.metrics.broke(true)
-			return false
-		}
 	}
 	u.metrics.broke(false)
 	if ce, ok := errors.AsType[*connectError](err); ok {
-		if !ce.local() {
+		if ce.local() {
+			u.abandoned()
+		} else {
 			t.pool.unreachable(ctx, u, ce)
+			u.recorded(false)
 		}
 		c.unreached = err
 		return !touched
 	}
 	c.broken = err
 	t.pool.answered(ctx, u, false)
+	u.recorded(false)
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() && !t.how.RetryTimeouts {
 		return false
 	}

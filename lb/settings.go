@@ -17,6 +17,7 @@ type PoolSettings struct {
 	TLS       *TLSSettings     `yaml:"tls" help:"how https upstreams are connected to; without it the host's roots are trusted"`
 	Health    HealthSettings   `yaml:"health" help:"how the upstreams are checked"`
 	Outlier   OutlierSettings  `yaml:"outlier" help:"when an upstream that fails request after request is left alone for a while"`
+	Breaker   *BreakerSettings `yaml:"breaker" help:"when an upstream gets no requests because too many fail; without it never"`
 	SlowStart time.Duration    `yaml:"slow_start" default:"0s" min:"0s" help:"how long an upstream that comes back takes to get its whole share"`
 	Timeouts  TimeoutSettings  `yaml:"timeouts" help:"how long is waited for upstreams"`
 	Retries   RetrySettings    `yaml:"retries" help:"when a request goes to another upstream"`
@@ -68,6 +69,14 @@ type OutlierSettings struct {
 	For         time.Duration `yaml:"for" default:"10s" min:"1ms" help:"for how long, the first time; each further time twice as long"`
 	Longest     time.Duration `yaml:"longest" default:"5m" min:"1ms" help:"the bound of that"`
 	MostPercent int           `yaml:"most_percent" default:"50" min:"1" max:"100" help:"the share of upstreams that may be ejected at once"`
+}
+
+// BreakerSettings say when the breaker of an upstream opens.
+type BreakerSettings struct {
+	FailurePercent int           `yaml:"failure_percent" default:"50" min:"1" max:"100" help:"the share of requests that must fail"`
+	Requests       int           `yaml:"requests" default:"20" min:"1" help:"how many there must be in window"`
+	Window         time.Duration `yaml:"window" default:"10s" min:"100ms" help:"the time that is looked at"`
+	Delay          time.Duration `yaml:"delay" default:"5s" min:"1ms" help:"how long the upstream gets no requests; then some may try"`
 }
 
 // TimeoutSettings bound what upstreams take.

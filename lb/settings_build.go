@@ -54,6 +54,10 @@ func (s PoolSettings) poolConfig(name string, cfg PoolsConfig, metrics *Metrics,
 		},
 		Outlier: Outlier(s.Outlier),
 	}
+	if s.Breaker != nil {
+		b := Breaker(*s.Breaker)
+		pool.Breaker = &b
+	}
 	for _, t := range s.Targets {
 		pool.Targets = append(pool.Targets, Target(t))
 	}

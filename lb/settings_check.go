@@ -111,6 +111,11 @@ func (s PoolSettings) checkNumbers(wrong func(path, format string, args ...any))
 			wrong(path, "a number is negative")
 		}
 	}
+	if s.Breaker != nil {
+		if _, err := Breaker(*s.Breaker).withDefaults(); err != nil {
+			wrong("breaker", "%w", err)
+		}
+	}
 	if s.Outlier.MostPercent > 100 {
 		wrong("outlier.most_percent", "%d: want 1 to 100", s.Outlier.MostPercent)
 	}

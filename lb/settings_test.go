@@ -116,12 +116,12 @@ func TestPrepareJudgesWhatTagsWouldRefuse(t *testing.T) {
 	t.Cleanup(pools.Close)
 	_, err := pools.Prepare(map[string]lb.PoolSettings{"p": {
 		Targets: []lb.TargetSettings{{URL: "a:1", Weight: 1001, MaxRequests: -1}}, Timeouts: lb.TimeoutSettings{Idle: -1},
-		Outlier: lb.OutlierSettings{MostPercent: 101},
+		Outlier: lb.OutlierSettings{MostPercent: 101}, Breaker: &lb.BreakerSettings{FailurePercent: 101},
 	}}, nil)
 	for _, want := range []string{
 		`pools.p.policy: "" is not known`, `pools.p.protocol: "" is not known`, `pools.p.health.mode: "" is not known`,
 		"pools.p.targets[0].weight: 1001: want 1 to 1000", "pools.p.targets[0].max_requests: -1", "pools.p.timeouts: a number is negative",
-		"pools.p.outlier.most_percent: 101",
+		"pools.p.outlier.most_percent: 101", "pools.p.breaker: numbers and times must not be negative",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)

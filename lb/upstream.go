@@ -38,6 +38,7 @@ type Upstream struct {
 	seed    uint64 // tells upstreams apart for Consistent, the same in every process
 
 	metrics *upstreamMetrics // nil if nobody counts
+	breaker breaker          // nil if there is none
 	credit  int              // of Weighted, guarded by its mutex
 
 	inFlight atomic.Int64
@@ -53,6 +54,7 @@ type Upstream struct {
 	errAt   time.Time
 	ejected bool
 	drained bool
+	open    bool // the breaker is, and lets nobody try yet
 	// ejections are those since the upstream was last good for a long time; readmitted is when the last one ended.
 	ejections  int
 	readmitted time.Time
