@@ -75,6 +75,7 @@ type asker struct {
 	URL  string
 	Addr string
 	out  *output
+	work string // the folder that it runs in
 }
 
 // start runs the program with the files of deploy/ as they are, but for addresses and places.
@@ -89,14 +90,14 @@ func (k proxyKind) start(t *testing.T, gateway, service string) *asker {
 	entry, asking := up.Address(testbed.FreePort(t)), up.Address(testbed.FreePort(t))
 	changes := []string{deployedAsking, asking, deployedGateway, gateway, deployedService, service}
 	// All addresses of the machine are more than a test needs.
-	changes = append(changes, "bind "+deployedEntry, "bind "+entry, "listen 8080", "listen "+entry, "\n"+deployedEntry+" {", "\nhttp://"+entry+" {")
+	changes = append(changes, "bind "+deployedEntry, "bind "+entry, "listen 8080", "listen "+entry, "\n"+deployedEntry+" {", "\n"+strings.TrimPrefix(entry, "127.0.0.1")+" {\n\tbind 127.0.0.1")
 	for i := 0; i < len(k.changes); i += 2 {
 		changes = append(changes, k.changes[i], filepath.Join(folder, k.changes[i+1]))
 	}
 	changes = append(changes, "\nhttp {", "\nhttp {"+nginxTemporary(folder)) // where an ordinary user may write
 	k.copyFiles(t, folder, strings.NewReplacer(changes...))
 
-	a := &asker{proxyKind: k, URL: "http://" + entry, Addr: entry, out: &output{}}
+	a := &asker{proxyKind: k, URL: "http://" + entry, Addr: entry, out: &output{}, work: folder}
 	command := k.command(t, filepath.Join(folder, k.config))
 	command.Dir = folder
 	command.Env = append(outerEnvironment(folder), "XDG_DATA_HOME="+filepath.Join(folder, "temp"))

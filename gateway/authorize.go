@@ -46,6 +46,8 @@ func (g *Gateway) decide(r *http.Request, p *passage) *refusal {
 	if given := r.Header["X-Forwarded-Host"]; len(given) == 1 {
 		host = given[0]
 	}
+	// The text itself: net/url would read an unescaped # as a part of the path, which the upstream may cut off there.
+	spelled, _, _ := strings.Cut(r.Header[uriHeader][0], "?")
 	route, path, refused := g.find(method, host, address.EscapedPath())
 	switch {
 	case refused != nil && refused.status == http.StatusNotFound:
@@ -53,7 +55,7 @@ func (g *Gateway) decide(r *http.Request, p *passage) *refusal {
 		return &refusal{status: http.StatusForbidden, code: "forbidden", detail: refused.detail}
 	case refused != nil:
 		return refused
-	case path != address.EscapedPath():
+	case path != spelled:
 		return &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "the path has another spelling than the one by which it is judged"}
 	}
 	p.route, p.path = route, path
@@ -67,9 +69,13 @@ func (g *Gateway) decide(r *http.Request, p *passage) *refusal {
 	return refused
 }
 
+const (
+	methodHeader = "X-Forwarded-Method"
+	uriHeader    = "X-Forwarded-Uri"
+)
+
 // original returns method and address of the request that is asked about.
 func original(r *http.Request) (string, *url.URL, *refusal) {
-	const methodHeader, uriHeader = "X-Forwarded-Method", "X-Forwarded-Uri"
 	for _, name := range []string{methodHeader, uriHeader} {
 		if given := r.Header[name]; len(given) != 1 || given[0] == "" {
 			return "", nil, &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "want one header " + name + ", of the request that is asked about"}
