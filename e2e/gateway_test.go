@@ -211,3 +211,42 @@ func upstreamDown(ctx context.Context, admin, address string) error {
 	}
 	return fmt.Errorf("%s is still in use", address)
 }
+
+// Two gateways count together by Redis, and an opaque token is found in the token store before anybody is asked.
+func TestGatewaysShareRedis(t *testing.T) {
+	t.Parallel()
+	redis := testbed.Redis(t).URL()
+	seeded := newSeeded(t, "sqlite")
+	server := startServer(t, seeded.Settings("token-store="+redis, "token-store-direct=true")...)
+	upstream := startUpstreamProcess(t)
+	document := strings.Replace(issuerPart(server, seeded.Operator), "}}", fmt.Sprintf(", token_store: {redis: %q, apis: {%q: %s}}}}", redis, opaqueAPI, seeded.API(t, opaqueAPI).ID), 1) +
+		fmt.Sprintf("pools: {echo: {targets: [{url: %q}], health: {mode: tcp}}}\nrate_limit: {redis: %q}\nroutes:\n"+
+			"  - {name: limited, match: {prefix: /}, authentication: introspect, audience: %q, pool: echo, rate_limit: {requests: 1, per: 1h, burst: 5}}\n", upstream.Addr, redis, opaqueAPI)
+	gateways := []*gatewayProcess{startGateway(t, document), startGateway(t, document)}
+	bearer := token(t, server.URL, seeded.Caller, asking(opaqueAPI, "read"))
+	statuses := map[int]int{}
+	for n := range 20 {
+		got, err := call(t.Context(), http.MethodGet, gateways[n%2].URL, bearer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		statuses[got.Status]++
+		if got.Status == http.StatusTooManyRequests && got.Header.Get("Retry-After") == "" {
+			t.Error("429 without Retry-After")
+		}
+	}
+	if statuses[http.StatusOK] != 5 || statuses[http.StatusTooManyRequests] != 15 {
+		t.Errorf("%v, want five let in", statuses)
+	}
+	for _, g := range gateways {
+		got, err := get(t.Context(), g.AdminURL+"/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{`countersign_gateway_tokens_total{by="introspection",issuer="main"} 0`, `countersign_gateway_tokens_total{by="token_store",issuer="main"} 1`, "countersign_gateway_ratelimit_fallbacks_total 0"} {
+			if !strings.Contains(string(got.Body), line) {
+				t.Errorf("the metrics lack %s", line)
+			}
+		}
+	}
+}

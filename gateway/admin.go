@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/countersign/countersign/internal/statuspage"
 	"github.com/countersign/countersign/internal/telemetry"
@@ -68,43 +65,6 @@ func (r *route) judges(ctx context.Context) error {
 		return errNoKeys
 	}
 	return nil
-}
-
-// reloads are the figures of configurations.
-type reloads struct {
-	total *prometheus.CounterVec
-	good  prometheus.Gauge
-	last  prometheus.Gauge
-}
-
-func newReloads(registry prometheus.Registerer) *reloads {
-	r := &reloads{
-		total: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "countersign_config_reloads_total", Help: "Configurations that were read after the start, by what became of them.",
-		}, []string{"result"}),
-		good: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "countersign_config_last_reload_success", Help: "1 if the configuration that was read last is in force, 0 if it was refused.",
-		}),
-		last: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "countersign_config_last_reload_timestamp_seconds", Help: "When the configuration was last read after the start.",
-		}),
-	}
-	r.good.Set(1)
-	for _, result := range []string{"success", "failure"} {
-		r.total.WithLabelValues(result)
-	}
-	registry.MustRegister(r.total, r.good, r.last)
-	return r
-}
-
-func (r *reloads) done(err error, now time.Time) {
-	result, good := "success", 1.0
-	if err != nil {
-		result, good = "failure", 0
-	}
-	r.total.WithLabelValues(result).Inc()
-	r.good.Set(good)
-	r.last.Set(float64(now.Unix()))
 }
 
 // levelOf is from which level on lines are logged.

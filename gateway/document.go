@@ -3,7 +3,7 @@ package gateway
 import (
 	"time"
 
-	"github.com/countersign/countersign/internal/document"
+	"github.com/countersign/countersign/internal/listeners"
 	"github.com/countersign/countersign/lb"
 )
 
@@ -17,34 +17,15 @@ type Document struct {
 	Paths     Paths                      `yaml:"paths" help:"what is done with paths that servers read in different ways"`
 	RateLimit RateLimitStore             `yaml:"rate_limit" help:"where requests are counted for the limits of the routes"`
 	AccessLog AccessLog                  `yaml:"access_log" help:"one line of JSON for each request, on standard error"`
-	Drain     Drain                      `yaml:"drain" help:"how the gateway ends"`
+	Drain     listeners.DrainSettings    `yaml:"drain" help:"how the gateway ends"`
 	LogLevel  string                     `yaml:"log_level" default:"info" oneof:"debug|info|warn|error" help:"from which level on lines are logged"`
 }
 
 // Listener is an address at which the gateway accepts connections.
 type Listener struct {
-	Name           string           `yaml:"name" required:"true" help:"its name in logs, metrics and on the status page"`
-	Address        string           `yaml:"address" required:"true" help:"host:port; an empty host is every address of the machine"`
-	Serves         string           `yaml:"serves" default:"routes" oneof:"routes|authorization" help:"the routes, or decisions for other proxies under /authorize"`
-	TLS            *TLS             `yaml:"tls" help:"serve https; without it http"`
-	TrustedProxies []string         `yaml:"trusted_proxies" help:"addresses or networks in CIDR notation whose X-Forwarded-* and X-Request-Id are believed; none by default"`
-	MaxConnections int              `yaml:"max_connections" default:"0" min:"0" help:"connections at once; 0: any number"`
-	MaxHeader      document.Size    `yaml:"max_header" default:"32KiB" min:"1KiB" max:"1MiB" help:"size of a request's header section; more is 431"`
-	Timeouts       ListenerTimeouts `yaml:"timeouts" help:"how long clients may take"`
-}
+	listeners.Settings
 
-// ListenerTimeouts bound what clients may make the gateway wait for.
-type ListenerTimeouts struct {
-	Header time.Duration `yaml:"header" default:"5s" min:"100ms" max:"10m" help:"until the header section of a request is there"`
-	Body   time.Duration `yaml:"body" default:"1m" min:"100ms" max:"1h" help:"in which a client sends nothing of a body that is waited for"`
-	Write  time.Duration `yaml:"write" default:"30s" min:"100ms" max:"1h" help:"in which a client takes in nothing of its answer; a stream may last as long as it moves"`
-	Idle   time.Duration `yaml:"idle" default:"2m" min:"100ms" max:"24h" help:"between two requests of a connection"`
-}
-
-// TLS are the files of a listener's certificate, read again when they change.
-type TLS struct {
-	Certificate string `yaml:"certificate" required:"true" help:"PEM file with the certificate and its chain"`
-	Key         string `yaml:"key" required:"true" help:"PEM file with the private key"`
+	Serves string `yaml:"serves" default:"routes" oneof:"routes|authorization" help:"the routes, or decisions for other proxies under /authorize"`
 }
 
 // Admin is the listener for operators.
@@ -68,8 +49,16 @@ type Issuer struct {
 	CacheSize    int           `yaml:"cache_size" default:"16384" min:"8" max:"16777216" help:"how many tokens are remembered, of some 2 KiB each"`
 	Algorithms   []string      `yaml:"algorithms" help:"by which JWTs may be signed, such as ES256; by default every asymmetric one"`
 	StateFile    string        `yaml:"state_file" help:"where keys and revocations are kept, so that the gateway can restart while the issuer is down"`
+	TokenStore   *TokenStore   `yaml:"token_store" help:"look opaque tokens up in the issuer's Redis before it is asked (docs/token-store.md)"`
 	Revocation   string        `yaml:"revocation" default:"feed" oneof:"feed|none" help:"follow the issuer's revocation feed, or leave it alone"`
 	LegacyTokens bool          `yaml:"legacy_tokens" help:"accept JWTs of typ JWT or none (not RFC 9068), where the issuer leaves no choice"`
+}
+
+// TokenStore is the Redis in which an issuer lets services look up opaque tokens.
+type TokenStore struct {
+	Redis     string            `yaml:"redis" secret:"true" help:"redis://user:password@host:port/db; better in a file"`
+	RedisFile string            `yaml:"redis_file" help:"file with that URL"`
+	APIs      map[string]string `yaml:"apis" required:"true" help:"ids of APIs (api_…), by their identifiers, which are the audiences of routes"`
 }
 
 // RateLimitStore is where requests are counted.
@@ -81,10 +70,4 @@ type RateLimitStore struct {
 // AccessLog is the log of requests.
 type AccessLog struct {
 	Disabled bool `yaml:"disabled" help:"log no requests but those that fail on the gateway's side"`
-}
-
-// Drain is how the gateway ends.
-type Drain struct {
-	Delay   time.Duration `yaml:"delay" default:"0s" max:"10m" help:"how long requests are still accepted while /readyz says no, so that load balancers notice"`
-	Timeout time.Duration `yaml:"timeout" default:"10s" min:"0s" max:"1h" help:"how long requests in flight may take then"`
 }

@@ -5,15 +5,18 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/countersign/countersign/internal/document"
 	"github.com/countersign/countersign/sdk"
+	"github.com/countersign/countersign/sdk/sdkredis"
 )
 
 // Issuers are the verifiers of a document's issuers. Those whose settings a new document leaves as they are go on, with all that they
@@ -28,6 +31,14 @@ type Issuers struct {
 type issuer struct {
 	settings Issuer
 	verifier *sdk.Verifier
+	store    io.Closer // connections to the token store; nil: there is none
+}
+
+func (i issuer) close() {
+	_ = i.verifier.Close() // always nil
+	if i.store != nil {
+		_ = i.store.Close() // there is nothing to be done about it
+	}
 }
 
 // Prepared are the verifiers for a document that is not in force yet.
@@ -37,7 +48,7 @@ type Prepared struct {
 
 	issuers *Issuers
 	next    map[string]issuer
-	fresh   []*sdk.Verifier
+	fresh   []issuer
 }
 
 // Prepare makes the verifiers of a document, or takes over those that run. It does no I/O beyond reading files. Either Commit or
@@ -49,13 +60,12 @@ func (s *Issuers) Prepare(d *Document, source *document.Source) (*Prepared, erro
 		settings := d.Issuers[name]
 		one, ok := s.running[name]
 		if !ok || !reflect.DeepEqual(one.settings, settings) {
-			verifier, err := settings.verifier(d.audience(name), s.logger())
-			if err != nil {
+			var err error
+			if one, err = settings.open(d.audience(name), s.logger()); err != nil {
 				errs = append(errs, source.Errorf("issuers."+name, "%s", err))
 				continue
 			}
-			one = issuer{settings, verifier}
-			p.fresh = append(p.fresh, verifier)
+			p.fresh = append(p.fresh, one)
 		}
 		p.next[name], p.Verifiers[name] = one, one.verifier
 	}
@@ -74,30 +84,40 @@ func (s *Issuers) logger() *slog.Logger {
 }
 
 // Fresh are the verifiers that did not run before.
-func (p *Prepared) Fresh() []*sdk.Verifier { return p.fresh }
+func (p *Prepared) Fresh() (all []*sdk.Verifier) {
+	for _, one := range p.fresh {
+		all = append(all, one.verifier)
+	}
+	return all
+}
 
-// Commit puts the verifiers into force. It returns those that are in force no longer, to be closed once nobody uses them.
-func (p *Prepared) Commit() (gone []*sdk.Verifier) {
+// Commit puts the verifiers into force. What it returns closes those that are in force no longer, once nobody uses them.
+func (p *Prepared) Commit() (closeFormer func()) {
+	var gone []issuer
 	for name, one := range p.issuers.running {
 		if p.next[name].verifier != one.verifier {
-			gone = append(gone, one.verifier)
+			gone = append(gone, one)
 		}
 	}
 	p.issuers.running = p.next
-	return gone
+	return func() {
+		for _, one := range gone {
+			one.close()
+		}
+	}
 }
 
 // Discard closes what was made for nothing.
 func (p *Prepared) Discard() {
-	for _, v := range p.fresh {
-		_ = v.Close() // always nil
+	for _, one := range p.fresh {
+		one.close()
 	}
 }
 
 // Close ends all verifiers.
 func (s *Issuers) Close() {
 	for _, one := range s.running {
-		_ = one.verifier.Close() // always nil
+		one.close()
 	}
 	s.running = nil
 }
@@ -112,21 +132,21 @@ func (d *Document) audience(name string) string {
 	return "urn:countersign:none" // no route asks for one
 }
 
-// verifier makes one. It keeps what it learns to itself until it is used.
-func (i Issuer) verifier(audience string, log *slog.Logger) (*sdk.Verifier, error) {
+// open makes a verifier. It does no I/O until it is used.
+func (i Issuer) open(audience string, log *slog.Logger) (issuer, error) {
 	opts := []sdk.VerifierOption{
 		sdk.WithLogger(log), sdk.WithBound(i.Bound), sdk.WithGrace(i.Grace), sdk.WithLeeway(i.Leeway), sdk.WithKeysMaxAge(i.KeysMaxAge),
 		sdk.WithTimeout(i.Timeout), sdk.WithCacheSize(i.CacheSize),
 	}
 	credentials, err := i.credentials()
 	if err != nil {
-		return nil, err
+		return issuer{}, err
 	}
 	opts = append(opts, credentials...)
 	if i.CA != "" {
 		client, err := i.client()
 		if err != nil {
-			return nil, err
+			return issuer{}, err
 		}
 		opts = append(opts, sdk.WithHTTPClient(client))
 	}
@@ -145,11 +165,57 @@ func (i Issuer) verifier(audience string, log *slog.Logger) (*sdk.Verifier, erro
 	if i.LegacyTokens {
 		opts = append(opts, sdk.WithLegacyTokens())
 	}
-	v, err := sdk.NewVerifier(i.URL, audience, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", i.URL, err)
+	made := issuer{settings: i}
+	if i.TokenStore != nil {
+		store, more, err := i.TokenStore.open()
+		if err != nil {
+			return issuer{}, fmt.Errorf("token_store: %w", err)
+		}
+		made.store, opts = store, append(opts, more...)
 	}
-	return v, nil
+	if made.verifier, err = sdk.NewVerifier(i.URL, audience, opts...); err != nil {
+		err = fmt.Errorf("%s: %w", i.URL, err)
+		if made.store != nil {
+			err = errors.Join(err, made.store.Close())
+		}
+		return issuer{}, err
+	}
+	return made, nil
+}
+
+// open connects to the token store, and says for which APIs it is asked.
+func (s *TokenStore) open() (*sdkredis.Store, []sdk.VerifierOption, error) {
+	address, err := secretOf("redis", s.Redis, s.RedisFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	if address == "" {
+		return nil, nil, errors.New("redis_file is missing")
+	}
+	store, err := sdkredis.Open(address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("redis: %w", err)
+	}
+	var opts []sdk.VerifierOption
+	for audience, id := range s.APIs {
+		opts = append(opts, sdk.WithTokenStoreFor(audience, store, id))
+	}
+	return store, opts, nil
+}
+
+// secretOf returns the value of a member that may be given as a file.
+func secretOf(name, value, file string) (string, error) {
+	if file == "" {
+		return value, nil
+	}
+	if value != "" {
+		return "", fmt.Errorf("%s and %s_file are both set: allowed is one of them", name, name)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s_file: %w", name, err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // credentials are as whom the verifier asks.

@@ -2,10 +2,7 @@ package gateway
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -32,22 +29,14 @@ type heldLimiter struct {
 
 // prepare makes the limiter of a document, or takes over the one that runs.
 func (s *limiters) prepare(store RateLimitStore) (*heldLimiter, error) {
-	url := store.Redis
-	if store.RedisFile != "" {
-		if url != "" {
-			return nil, errors.New("redis and redis_file are both set: allowed is one of them")
-		}
-		text, err := os.ReadFile(store.RedisFile)
-		if err != nil {
-			return nil, fmt.Errorf("redis_file: %w", err)
-		}
-		url = strings.TrimSpace(string(text))
+	url, err := secretOf("redis", store.Redis, store.RedisFile)
+	if err != nil {
+		return nil, err
 	}
 	if s.held != nil && s.held.url == url {
 		return s.held, nil
 	}
 	h := &heldLimiter{set: s, url: url, registry: prometheus.NewRegistry()}
-	var err error
 	if url != "" {
 		if h.conn, err = redisconn.Open(url, redisconn.Config{Logger: s.log, Registerer: h.registry}); err != nil {
 			return nil, err

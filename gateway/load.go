@@ -91,7 +91,7 @@ func (p *process) load(ctx context.Context, text []byte) error {
 		return err
 	}
 	p.level.Set(p.levelOf(n.document))
-	gone := n.issuers.Commit()
+	closeFormer := n.issuers.Commit()
 	former := n.limiter.commit()
 	old := p.current.Swap(n.next)
 	p.metrics.keep(n.next.gateway.routes)
@@ -99,9 +99,7 @@ func (p *process) load(ctx context.Context, text []byte) error {
 		return nil
 	}
 	old.release = func() {
-		for _, v := range gone {
-			_ = v.Close() // always nil
-		}
+		closeFormer()
 		former()
 	}
 	old.leave()
@@ -139,14 +137,8 @@ func (p *process) specs(n *prepared, source *document.Source) ([]listeners.Spec,
 			serves = (*Gateway).Authorize
 		}
 		edge := &httpx.Edge{Log: p.accessLog(n.document), Proxies: proxies, Now: p.cfg.Now, Write: httpx.Problems(httpx.DefaultDocs)}
-		spec := listeners.Spec{
-			Name: l.Name, Address: l.Address, Handler: p.tracing.Middleware(edge.Wrap(p.serve(n.next, serves))), MaxConnections: l.MaxConnections,
-			Limits:     listeners.Limits{Header: l.Timeouts.Header, Body: l.Timeouts.Body, Write: l.Timeouts.Write, Idle: l.Timeouts.Idle, MaxHeaderBytes: int(l.MaxHeader)},
-			DrainDelay: n.document.Drain.Delay, DrainTimeout: n.document.Drain.Timeout,
-		}
-		if l.TLS != nil {
-			spec.TLS = listeners.TLS{Certificate: l.TLS.Certificate, Key: l.TLS.Key}
-		}
+		spec := l.Spec(n.document.Drain)
+		spec.Handler = p.tracing.Middleware(edge.Wrap(p.serve(n.next, serves)))
 		all = append(all, spec)
 	}
 	if address := n.document.Admin.Address; address != "" {

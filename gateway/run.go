@@ -42,7 +42,7 @@ type process struct {
 	level    *slog.LevelVar
 	registry *prometheus.Registry
 	metrics  *Metrics
-	reloads  *reloads
+	reloads  *telemetry.Reloads
 	tracing  *telemetry.Tracing
 	set      *listeners.Set
 	pools    *lb.Pools
@@ -89,7 +89,7 @@ func newProcess(ctx context.Context, c RunConfig) (*process, error) {
 		return nil, err
 	}
 	p := &process{
-		cfg: c, log: log, level: level, registry: registry, metrics: NewMetrics(registry), reloads: newReloads(registry), tracing: tracing,
+		cfg: c, log: log, level: level, registry: registry, metrics: NewMetrics(registry), reloads: telemetry.NewReloads(registry), tracing: tracing,
 		set: listeners.New(listeners.Config{Logger: log, Now: c.Now}), issuers: &Issuers{Logger: log},
 		limiters: &limiters{log: log, registry: registry},
 	}
@@ -104,7 +104,7 @@ func (p *process) watch(ctx context.Context, text []byte) {
 		Path: p.cfg.Path, Text: text, Signals: p.cfg.Reload,
 		Changed: func(ctx context.Context, text []byte) {
 			err := p.load(ctx, text)
-			p.reloads.done(err, p.cfg.Now())
+			p.reloads.Done(err, p.cfg.Now())
 			if err != nil {
 				p.log.ErrorContext(ctx, "the new configuration is refused, the old one goes on", "config", p.cfg.Path, "error", err)
 				return

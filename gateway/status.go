@@ -77,7 +77,7 @@ func aboutIssuers(verifiers map[string]*sdk.Verifier) statuspage.Section {
 		{Key: "name", Label: "Issuer"},
 		{Key: "url", Label: "URL"},
 		{Key: "feed", Label: "Revocations"},
-		{Key: "age", Label: "Known up to"},
+		{Key: "age", Label: "Age"},
 		{Key: "lease", Label: "Lease left"},
 		{Key: "keys", Label: "Keys"},
 		{Key: "tokens", Label: "Tokens remembered"},

@@ -108,8 +108,8 @@ func (v *Verifier) Describe() VerifierState {
 		Issuer: e.authority.identifier, Audience: v.audience,
 		Revocations: e.describeRevocations(), Keys: e.describeKeys(), Tokens: e.describeTokens(),
 	}
-	if e.records != nil {
-		store := e.records.describe()
+	if records := e.records[v.audience]; records != nil {
+		store := records.describe()
 		state.TokenStore = &store
 	}
 	if e.config.stateFile != "" {

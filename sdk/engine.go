@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ const (
 type engine struct {
 	config    *verifierConfig
 	authority *authority
-	records   *storeReader // nil: there is no token store
+	records   map[string]*storeReader // token stores, by audience
 	keys      *jwks.Cache
 	feed      *revocation.Follower
 	cache     *tokencache.Cache[known]
@@ -101,8 +102,10 @@ func newEngine(identifier, audience string, c *verifierConfig) (*engine, error) 
 		Permanent:  func(err error) bool { return errors.Is(err, errFeedRefused) },
 		RetryAfter: func(err error) time.Duration { return unavailable(err).RetryAfter },
 	})
-	if c.records != nil {
-		if e.records, err = newStoreReader(a, audience, c.records, c.apiID, c.tracer); err != nil {
+	e.records = map[string]*storeReader{}
+	for _, s := range c.stores {
+		s.audience = cmp.Or(s.audience, audience)
+		if e.records[s.audience], err = newStoreReader(a, s.audience, s.records, s.apiID, c.tracer); err != nil {
 			return nil, err
 		}
 	}
@@ -164,8 +167,8 @@ func (e *engine) close() {
 	e.lookups.Close()
 	e.asks.Close()
 	e.running.Wait()
-	if e.records != nil {
-		e.records.close()
+	for _, s := range e.records {
+		s.close()
 	}
 	e.feedState.Store(feedClosed) // nothing that is remembered stands any more
 	e.settle()

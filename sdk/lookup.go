@@ -35,8 +35,8 @@ func (e *engine) recognise(ctx context.Context, p *presented) (k *entry, live bo
 		return nil, false, err
 	}
 	err = errStoreMiss
-	if e.records != nil {
-		k, err = e.lookups.Do(ctx, p.hash, e.joinable(p), e.lookUp(*p))
+	if s := e.records[p.audience]; s != nil {
+		k, err = e.lookups.Do(ctx, p.hash, e.joinable(p), e.lookUp(s, *p))
 	}
 	if errors.Is(err, errStoreMiss) {
 		k, err = e.ask(ctx, p)
@@ -99,9 +99,9 @@ func (e *engine) admit(ctx context.Context, p *presented) (*entry, error) {
 }
 
 // lookUp reads the token store. A store that does not answer is a miss.
-func (e *engine) lookUp(p presented) flight.Call[*entry] {
+func (e *engine) lookUp(s *storeReader, p presented) flight.Call[*entry] {
 	return func(ctx context.Context) (*entry, error) {
-		f, err := e.records.look(ctx, p.hash)
+		f, err := s.look(ctx, p.hash)
 		if err != nil {
 			return nil, err
 		}

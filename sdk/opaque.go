@@ -42,7 +42,7 @@ func (e *engine) plausible(ctx context.Context, token string) error {
 	if token == "" || strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return invalidToken("the token is malformed")
 	}
-	known := e.config.auth != nil || e.records != nil // whom to ask
+	known := e.config.auth != nil || len(e.records) > 0 // whom to ask
 	if e.awaitStart(ctx); known && e.feedState.Load() == feedUnknown {
 		return unavailable(e.ignorance()) // whatever the server said, nothing could be made of it
 	}

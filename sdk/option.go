@@ -56,8 +56,7 @@ type verifierConfig struct {
 	auth     ClientAuth // nil: none
 
 	bound, grace, leeway time.Duration
-	records              RecordReader // nil: no token store
-	apiID                string
+	stores               []tokenStore
 	stateFile            string // empty: none
 	cacheSize            int
 	algorithms           []jose.Algorithm

@@ -70,11 +70,30 @@ func durationOption(name string, value, least, most time.Duration, set func(*ver
 // read it (docs/token-store.md). apiID is the id of the API that the verifier serves, "api_…". Records prove themselves: whoever can write
 // to the store can make tokens be forgotten, and nothing else.
 func WithTokenStore(records RecordReader, apiID string) VerifierOption {
+	return storeOption("WithTokenStore", tokenStore{records: records, apiID: apiID})
+}
+
+// WithTokenStoreFor is [WithTokenStore] for another audience of the same verifier, see [Verifier.ForAudience].
+func WithTokenStoreFor(audience string, records RecordReader, apiID string) VerifierOption {
+	if audience == "" {
+		return verifierOption(func(*verifierConfig) error { return errNoAudience })
+	}
+	return storeOption("WithTokenStoreFor", tokenStore{audience, records, apiID})
+}
+
+// tokenStore has the records for an audience; the empty one is the verifier's own.
+type tokenStore struct {
+	audience string
+	records  RecordReader
+	apiID    string
+}
+
+func storeOption(name string, s tokenStore) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
-		if records == nil || apiID == "" {
-			return errors.New("WithTokenStore: a reader and the id of the API are both needed")
+		if s.records == nil || s.apiID == "" {
+			return fmt.Errorf("%s: a reader and the id of the API are both needed", name)
 		}
-		c.records, c.apiID = records, apiID
+		c.stores = append(c.stores, s)
 		return nil
 	})
 }

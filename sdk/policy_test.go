@@ -44,8 +44,8 @@ func TestPolicy(t *testing.T) {
 						if !errors.Is(err, tt.want) {
 							t.Errorf("%s: %v, want %v", when, err, tt.want)
 						}
-						if e, ok := errors.AsType[*sdk.VerifyError](err); ok && (e.Identity == nil || e.Identity.ClientID() != "cl_orders") {
-							t.Errorf("%s: refused was %v", when, e.Identity)
+						if refused := new(sdk.VerifyError); errors.As(err, &refused) && (refused.Identity == nil || refused.Identity.ClientID() != "cl_orders") {
+							t.Errorf("%s: refused was %v", when, refused.Identity)
 						}
 					}
 					if tt.want != nil {

@@ -45,7 +45,7 @@ func NewVerifier(issuer, audience string, opts ...VerifierOption) (*Verifier, er
 }
 
 // ForAudience returns a verifier for another audience that shares everything else with v: what it remembers, follows and counts, and
-// its end. A token store ([WithTokenStore]) has records for the first audience only; tokens for others are introspected.
+// its end. Opaque tokens for it are introspected, unless [WithTokenStoreFor] names its API.
 func (v *Verifier) ForAudience(audience string) *Verifier {
 	return &Verifier{engine: v.engine, audience: audience}
 }

@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,6 +34,37 @@ func storeService(t *testing.T) (*service, *countingReader) {
 	issuer := sdktest.New(sdktest.WithTokenStore())
 	reader := &countingReader{RecordReader: issuer.Records()}
 	return serviceOf(t, issuer, sdk.WithTokenStore(reader, sdktest.APIID(api))), reader
+}
+
+// A second audience has records of its own, and nobody is asked about them who knows only the first's.
+func TestTokenStoreOfAnotherAudience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const other, third = "https://other.test", "https://third.test"
+		issuer := sdktest.New(sdktest.WithTokenStore())
+		reader := &countingReader{RecordReader: issuer.Records()}
+		s := serviceOf(t, issuer, sdk.WithTokenStore(reader, sdktest.APIID(api)), sdk.WithTokenStoreFor(other, reader, sdktest.APIID(other)))
+		for n, tt := range []struct {
+			audience       string
+			reads, queries int // in all
+		}{{api, 1, 0}, {other, 2, 0}, {third, 2, 1}} {
+			theirs := &service{Verifier: s.ForAudience(tt.audience), issuer: issuer}
+			theirs.expect(t, tt.audience, "ok", issuer.MintOpaque(sdktest.Claims{Audience: []string{tt.audience}}), sdk.Policy{})
+			if reads, queries := int(reader.reads.Load()), issuer.Requests(sdktest.IntrospectionEndpoint); reads != tt.reads || queries != tt.queries {
+				t.Errorf("%s: %d reads and %d introspections", tt.audience, reads, queries)
+			}
+			if state := theirs.Describe(); (state.TokenStore != nil) != (n < 2) {
+				t.Errorf("%s: %+v", tt.audience, state.TokenStore)
+			}
+		}
+	})
+	for want, option := range map[string]sdk.VerifierOption{
+		"the audience is empty":                             sdk.WithTokenStoreFor("", sdktest.New().Records(), "api_x"),
+		"WithTokenStoreFor: a reader and the id of the API": sdk.WithTokenStoreFor("https://other.test", nil, "api_x"),
+	} {
+		if _, err := sdk.NewVerifier("https://issuer.test", api, option); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 }
 
 // Memory, then the token store, then introspection (DESIGN.md, "Read path"), each once for all who wait.
