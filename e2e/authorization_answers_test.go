@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -176,5 +178,45 @@ func undecided(t *testing.T, proxy *asker, service *echo, token string, want int
 	service.none(t)
 	if got.Status != want || want == http.StatusServiceUnavailable && got.Header.Get("Retry-After") != "1" {
 		t.Errorf("answer %d %v, want %d", got.Status, got.Header, want)
+	}
+}
+
+// TestNginxRemembers counts questions. What differs in anything that a decision depends on is asked, and so is what was refused.
+func TestNginxRemembers(t *testing.T) {
+	t.Parallel()
+	gateway, service := startScript(t), startEcho(t)
+	var proxy *asker
+	for _, kind := range proxyKinds() {
+		if kind.delay > 0 {
+			proxy = kind.start(t, gateway.addr, service.addr)
+		}
+	}
+	began := time.Now()
+	for i := range 50 {
+		if got := proxy.send(t, http.MethodGet, "/orders?n="+strconv.Itoa(i), "Bearer known", ""); got.Status != http.StatusOK {
+			t.Fatalf("answer %d", got.Status)
+		}
+	}
+	asked, _ := gateway.take()
+	if most := int(time.Since(began)/time.Second) + 2; len(asked) > most {
+		t.Errorf("asked %d times for 50 requests, want at most %d", len(asked), most)
+	}
+	for _, seen := range service.take() {
+		_, header := scripted("known")
+		seen.expectIdentity(t, header)
+	}
+	for _, other := range []struct{ method, uri, token string }{
+		{http.MethodPost, "/orders", "known"},
+		{http.MethodGet, "/orders/", "known"},
+		{http.MethodGet, "/orders", "anybody"},
+		{http.MethodGet, "/orders", "invalid"},
+		{http.MethodGet, "/orders", "invalid"},
+		{http.MethodGet, "/orders", "narrow"},
+		{http.MethodGet, "/orders", "narrow"},
+	} {
+		proxy.send(t, other.method, other.uri, "Bearer "+other.token, "")
+		if asked, _ := gateway.take(); len(asked) != 1 {
+			t.Errorf("%+v: asked %d times", other, len(asked))
+		}
 	}
 }

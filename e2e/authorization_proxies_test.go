@@ -97,8 +97,15 @@ func (k proxyKind) start(t *testing.T, gateway, service string) *asker {
 	changes = append(changes, "\nhttp {", "\nhttp {"+nginxTemporary(folder)) // where an ordinary user may write
 	k.copyFiles(t, folder, strings.NewReplacer(changes...))
 
-	a := &asker{proxyKind: k, URL: "http://" + entry, Addr: entry, out: &output{}, work: folder}
-	command := k.command(t, filepath.Join(folder, k.config))
+	a := &asker{proxyKind: k, URL: "http://" + entry, Addr: entry}
+	a.run(t, k.command(t, filepath.Join(folder, k.config)), folder)
+	return a
+}
+
+// run starts the program in folder and waits until it accepts connections.
+func (a *asker) run(t *testing.T, command *exec.Cmd, folder string) {
+	t.Helper()
+	a.out, a.work = &output{}, folder
 	command.Dir = folder
 	command.Env = append(outerEnvironment(folder), "XDG_DATA_HOME="+filepath.Join(folder, "temp"))
 	command.Stdout, command.Stderr = a.out, a.out
@@ -106,18 +113,17 @@ func (k proxyKind) start(t *testing.T, gateway, service string) *asker {
 	t.Cleanup(func() {
 		if t.Failed() {
 			text := a.out.String()
-			t.Logf("%s printed:\n%s", k.name, text[max(0, len(text)-maxShown):])
+			t.Logf("%s printed:\n%s", command.Path, text[max(0, len(text)-maxShown):])
 		}
 	})
 	testbed.Wait(t, startWithin, func() error {
 		select {
 		case <-running.Gone():
-			return fmt.Errorf("%s ended", k.name)
+			return fmt.Errorf("%s ended", command.Path)
 		default:
-			return accepts(t.Context(), entry)
+			return accepts(t.Context(), a.Addr)
 		}
 	})
-	return a
 }
 
 // copyFiles copies the folder of deploy/ with changes, each of which must be in it.

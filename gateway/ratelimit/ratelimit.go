@@ -10,10 +10,7 @@
 // Redis is left alone. No failure reaches the caller.
 //
 // Accounts in Redis are keys that begin with "csr:"; each is gone once its burst would be there again. A Redis that drops keys
-// for lack of memory gives their owners a new burst. Redis 5 or later is needed, and a user that may do this, with +select
-// besides if the database is not 0:
-//
-//	ACL SETUSER gateway on >PASSWORD resetkeys ~csr:* resetchannels -@all +evalsha +eval +time +get +set +ping
+// for lack of memory gives their owners a new burst. docs/gateway.md has the rights that it takes.
 package ratelimit
 
 import (

@@ -63,9 +63,9 @@ func TestWhatRedisKeeps(t *testing.T) {
 	expectFallbacks(t, metrics, 0)
 }
 
-// TestDocumentedUser gives Redis the user that the package's documentation recommends.
+// TestDocumentedUser gives Redis the user that the document recommends.
 func TestDocumentedUser(t *testing.T) {
-	text, err := os.ReadFile("ratelimit.go")
+	text, err := os.ReadFile("../../docs/gateway.md")
 	if err != nil {
 		t.Fatal(err)
 	}
