@@ -1,6 +1,8 @@
 package gateway_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/countersign/countersign/gateway"
@@ -102,4 +104,74 @@ routes:
 			b.Fatal("wrong route")
 		}
 	}
+}
+
+// FuzzFind compares the table with a search through all routes, on whatever paths, hosts and methods.
+func FuzzFind(f *testing.F) {
+	type rule struct {
+		name, host, path string
+		exact            bool
+		methods          []string
+	}
+	rules := []rule{
+		{"all", "", "/", false, nil}, {"a", "", "/a", false, nil}, {"ab", "", "/a/b", false, []string{"GET"}}, {"ax", "", "/a/b", true, []string{"POST"}},
+		{"h", "h.test", "/a", false, []string{"GET"}}, {"hx", "h.test", "/c", true, nil}, {"d", "*.test", "/a/b/c", false, nil},
+	}
+	text := "routes:\n"
+	for _, r := range rules {
+		kind, hosts, methods := "prefix", "", ""
+		if r.exact {
+			kind = "path"
+		}
+		if r.host != "" {
+			hosts = ", hosts: [\"" + r.host + "\"]"
+		}
+		if len(r.methods) > 0 {
+			methods = ", methods: [" + strings.Join(r.methods, ", ") + "]"
+		}
+		text += "  - {name: " + r.name + ", match: {" + kind + ": " + r.path + hosts + methods + "}, authentication: none, pool: echo}\n"
+	}
+	g := newGateway(f, text)
+	for _, path := range []string{"/", "/a", "/a/b/", "/a/b/c", "/c", "/ab", "/A/b"} {
+		f.Add("GET", "h.test", path)
+		f.Add("POST", "x.test", path)
+	}
+	// rank orders the rules that a request could mean; the greatest decides.
+	rank := func(r rule, host, path string) int {
+		at := 0
+		switch {
+		case r.host == host:
+			at = 2_000_000
+		case strings.HasPrefix(r.host, "*") && strings.HasSuffix(host, r.host[1:]) && len(host) >= len(r.host):
+			at = 1_000_000
+		case r.host != "":
+			return -1
+		}
+		path, own := strings.TrimSuffix(path, "/"), strings.TrimSuffix(r.path, "/")
+		switch {
+		case r.exact && path == own:
+			return at + 500_000
+		case !r.exact && (path == own || strings.HasPrefix(path, own+"/")):
+			return at + len(own)
+		}
+		return -1
+	}
+	f.Fuzz(func(t *testing.T, method, host, path string) {
+		one, err := gateway.Canonical(gateway.Paths{}, path)
+		if err != nil || strings.ToLower(one) != one || method == "TRACE" || host != gateway.Hostname(host) || len(one) > 400_000 {
+			return
+		}
+		best, want := -1, "404"
+		for _, r := range rules {
+			if at := rank(r, host, one); at > best {
+				best, want = at, r.name
+				if len(r.methods) > 0 && !slices.Contains(r.methods, method) && (method != "HEAD" || r.methods[0] != "GET") {
+					want = "405"
+				}
+			}
+		}
+		if got := g.Find(method, host, path); got != want {
+			t.Errorf("%s %s%s: %s, want %s", method, host, one, got, want)
+		}
+	})
 }
