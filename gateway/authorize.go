@@ -29,7 +29,7 @@ func (g *Gateway) Authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	httpx.NoStore(w.Header())
-	identify(w.Header(), p.identity)
+	p.values.identify(w.Header(), p.identity)
 	w.WriteHeader(http.StatusOK)
 }
 

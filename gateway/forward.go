@@ -33,11 +33,11 @@ func (g *Gateway) rewrite(route *route, pr *httputil.ProxyRequest) {
 		}
 	}
 	g.forwarded(p, pr)
-	identify(h, p.identity)
+	p.values.identify(h, p.identity)
 	if route.drop && route.verifier != nil {
 		delete(h, "Authorization")
 	}
-	h[headerRequestID] = []string{p.exchange.ID}
+	p.values.set(h, headerRequestID, p.exchange.ID)
 	g.trace(p, pr)
 	g.unupgrade(pr)
 	pr.Out.Host = pr.In.Host
@@ -65,20 +65,28 @@ func setPath(u *url.URL, escaped string) {
 // forwarded tells the upstream who connected. What a trusted proxy before the gateway said goes on.
 func (g *Gateway) forwarded(p *passage, pr *httputil.ProxyRequest) {
 	const host, proto, chain = "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-For"
-	in := pr.In.Header
-	if !p.exchange.Trusted {
+	in, out := pr.In.Header, pr.Out.Header
+	if p.exchange.Trusted {
+		if before := in[chain]; len(before) > 0 {
+			out[chain] = before
+		}
 		pr.SetXForwarded()
+		for _, name := range []string{host, proto} {
+			if given := in[name]; len(given) == 1 {
+				out[name] = given
+			}
+		}
 		return
 	}
-	if before := in[chain]; len(before) > 0 {
-		pr.Out.Header[chain] = before
+	scheme := "http"
+	if pr.In.TLS != nil {
+		scheme = "https"
 	}
-	pr.SetXForwarded()
-	for _, name := range []string{host, proto} {
-		if given := in[name]; len(given) == 1 {
-			pr.Out.Header[name] = given
-		}
+	if address := p.exchange.Address; address.IsValid() { // nobody is trusted: it is who connected
+		p.values.set(out, chain, address.String())
 	}
+	p.values.set(out, host, pr.In.Host)
+	p.values.set(out, proto, scheme)
 }
 
 // trace passes the trace context on, or makes one.
@@ -89,13 +97,13 @@ func (g *Gateway) trace(p *passage, pr *httputil.ProxyRequest) {
 	}
 	if parent, ok := g.cfg.Tracing.Parent(pr.In.Context()); ok {
 		p.parent = parent
-		h[headerTraceParent] = []string{parent}
+		p.values.set(h, headerTraceParent, parent)
 		return
 	}
 	parent, kept := traceParent(h)
 	if !kept {
 		delete(h, headerTraceState)
-		h[headerTraceParent] = []string{parent}
+		p.values.set(h, headerTraceParent, parent)
 	}
 	p.parent = parent
 }

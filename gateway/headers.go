@@ -24,17 +24,30 @@ const (
 	headerTraceState  = "Tracestate"
 )
 
+// values holds the values of headers that are set, so that they cost no allocation each.
+type values struct {
+	texts [10]string
+	used  int
+}
+
+// set sets a header to one value.
+func (v *values) set(h http.Header, name, value string) {
+	v.texts[v.used] = value
+	v.used++
+	h[name] = v.texts[v.used-1 : v.used : v.used]
+}
+
 // identify tells who calls. i may be nil: then nobody is told of.
-func identify(h http.Header, i *sdk.Identity) {
+func (v *values) identify(h http.Header, i *sdk.Identity) {
 	if i == nil {
 		return
 	}
-	h[HeaderClientID] = []string{i.ClientID()}
-	h[HeaderSubject] = []string{i.Subject()}
-	h[HeaderScope] = []string{strings.Join(i.Scopes(), " ")}
-	h[HeaderIssuer] = []string{i.Issuer()}
+	v.set(h, HeaderClientID, i.ClientID())
+	v.set(h, HeaderSubject, i.Subject())
+	v.set(h, HeaderScope, strings.Join(i.Scopes(), " "))
+	v.set(h, HeaderIssuer, i.Issuer())
 	if id := i.TokenID(); id != "" {
-		h[HeaderTokenID] = []string{id}
+		v.set(h, HeaderTokenID, id)
 	}
 }
 

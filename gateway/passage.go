@@ -24,6 +24,7 @@ type passage struct {
 	parent    string        // the trace context that goes upstream
 	admitted  time.Duration // how long it took to decide
 	upgraded  bool
+	values    values
 }
 
 // passageOf returns the one that ctx belongs to.
