@@ -28,10 +28,10 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "countersign_lb_requests_total",
-			Help: "Requests sent to an upstream, by the class of the answer's status; error: it could not be reached, broke off or took too long; cancelled: the client did.",
+			Help: "Requests sent to an upstream, by the class of the answer's status; error: it could not be reached, broke off or took too long; cancelled: the client did; connected: not a request but a connection of mode tcp.",
 		}, append(upstream, "code")),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "countersign_lb_request_seconds", Help: "Time until the headers of an upstream's answer.",
+			Name: "countersign_lb_request_seconds", Help: "Time until the headers of an upstream's answer, or until it was connected to in mode tcp.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, upstream),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -53,6 +53,7 @@ type upstreamMetrics struct {
 	classes   [6]prometheus.Counter // by the first figure of the status
 	failed    prometheus.Counter
 	cancelled prometheus.Counter
+	streams   prometheus.Counter
 	seconds   prometheus.Observer
 	ejections prometheus.Counter
 }
@@ -66,6 +67,15 @@ func (m *upstreamMetrics) answered(status int, took time.Duration) {
 	if class := status / 100; class > 0 && class < len(m.classes) {
 		m.classes[class].Inc()
 	}
+}
+
+// connected counts a connection of a Stream.
+func (m *upstreamMetrics) connected(took time.Duration) {
+	if m == nil {
+		return
+	}
+	m.seconds.Observe(took.Seconds())
+	m.streams.Inc()
 }
 
 // broke counts a request without an answer.
@@ -88,6 +98,7 @@ func (m *Metrics) upstream(pool, upstream string) *upstreamMetrics {
 	u := &upstreamMetrics{
 		seconds: m.seconds.WithLabelValues(pool, upstream), ejections: m.ejections.WithLabelValues(pool, upstream),
 		failed: m.requests.WithLabelValues(pool, upstream, "error"), cancelled: m.requests.WithLabelValues(pool, upstream, "cancelled"),
+		streams: m.requests.WithLabelValues(pool, upstream, "connected"),
 	}
 	for i, class := range []string{1: "1xx", "2xx", "3xx", "4xx", "5xx"} {
 		if class != "" {
