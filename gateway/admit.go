@@ -31,7 +31,10 @@ func (g *Gateway) find(method, authority, escaped string) (*route, string, *refu
 	}
 	host := ""
 	if g.byHost {
-		host = hostname(authority)
+		var ok bool
+		if host, ok = hostname(authority); !ok {
+			return nil, "", &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "the host is neither a name nor an address"}
+		}
 	}
 	choice, ambiguous := g.table.find(host, withoutParameters(path))
 	switch {

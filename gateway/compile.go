@@ -109,7 +109,7 @@ func (c *compiler) hosts(at string, given []string) []string {
 	hosts := make([]string, 0, len(given))
 	for n, host := range given {
 		name := strings.TrimPrefix(host, "*.")
-		if name == "" || strings.ContainsAny(name, "*/ @") || hostname(name) != strings.ToLower(name) {
+		if plain, ok := hostname(name); name == "" || !ok || plain != strings.ToLower(name) {
 			c.wrong(fmt.Sprintf("%s.match.hosts[%d]", at, n), "%q: want a name without port, such as api.example.com or *.example.com", host)
 		}
 		hosts = append(hosts, strings.ToLower(host))

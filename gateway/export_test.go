@@ -14,8 +14,8 @@ func Impersonates(name string) bool { return impersonates(name) }
 // IsTraceParent reports whether a trace context is passed on.
 func IsTraceParent(text string) bool { return isTraceParent(text) }
 
-// Hostname returns the name in an authority.
-func Hostname(authority string) string { return hostname(authority) }
+// Hostname returns the name in an authority, and whether there is no other way to read it.
+func Hostname(authority string) (string, bool) { return hostname(authority) }
 
 // Find returns the name of the route that a request takes, or the status of the refusal.
 func (g *Gateway) Find(method, host, path string) string {

@@ -28,7 +28,7 @@ func (g *Gateway) rewrite(route *route, pr *httputil.ProxyRequest) {
 	p := passageOf(pr.In.Context())
 	h := pr.Out.Header
 	for name := range h {
-		if impersonates(name) || lb.Vouches(name) {
+		if impersonates(name) || misleads(name) || lb.Vouches(name) {
 			delete(h, name)
 		}
 	}

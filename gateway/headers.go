@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/countersign/countersign/sdk"
@@ -63,6 +64,24 @@ func impersonates(name string) bool {
 		}
 	}
 	return false
+}
+
+// misleads reports whether a header of this name could have an upstream serve another request than the one that was judged, or send its own
+// requests elsewhere (Proxy, which CGI takes for HTTP_PROXY), or is a token that only those inside may issue
+// (Txn-Token, draft-ietf-oauth-transaction-tokens).
+func misleads(name string) bool {
+	var ours []string
+	switch {
+	case name == "":
+		return false
+	case name[0] == 'X' || name[0] == 'x':
+		ours = []string{"x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"}
+	case name[0] == 'P' || name[0] == 'p':
+		ours = []string{"proxy"}
+	case name[0] == 'T' || name[0] == 't':
+		ours = []string{"txn-token"}
+	}
+	return slices.ContainsFunc(ours, func(lower string) bool { return sameVariable(name, lower) })
 }
 
 // sameVariable compares name with a lower-case header name as a server does that turns both into variables.

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 )
@@ -177,16 +176,3 @@ func (c *choice) allow() string {
 
 // trimmed is a path without its last slash: both spellings have one policy.
 func trimmed(path string) string { return strings.TrimSuffix(path, "/") }
-
-// hostname returns the name in an authority, in small letters, without port and final dot.
-func hostname(authority string) string {
-	host := authority
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		host = host[:i]
-	}
-	host = strings.TrimSuffix(strings.Trim(host, "[]"), ".")
-	if a, err := netip.ParseAddr(host); err == nil {
-		return a.String()
-	}
-	return strings.ToLower(host)
-}

@@ -52,11 +52,14 @@ func Vouches(name string) bool {
 	switch name[0] {
 	case 'X', 'x':
 		return samePrefix(name, "x-forwarded") || same(name, "x-real-ip") || same(name, "x-client-ip") ||
-			same(name, "x-cluster-client-ip") || same(name, "x-original-forwarded-for") || same(name, "x-request-id")
+			same(name, "x-cluster-client-ip") || same(name, "x-original-forwarded-for") || same(name, "x-request-id") ||
+			samePrefix(name, "x-client-cert") || samePrefix(name, "x-ssl-client")
 	case 'F', 'f':
 		return same(name, "forwarded") || same(name, "forwarded-for")
 	case 'C', 'c':
 		return same(name, "client-cert") || same(name, "client-cert-chain") || same(name, "client-ip") // RFC 9440
+	case 'S', 's':
+		return samePrefix(name, "ssl-client")
 	case 'T', 't':
 		return same(name, "true-client-ip")
 	}

@@ -52,7 +52,7 @@ func TestForwardingHeadersAreMadeAfresh(t *testing.T) {
 	for _, name := range []string{
 		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Client-Cert",
 		"x_forwarded_for", "X-Forwarded_Proto", "X-Real-Ip", "X_Real_IP", "Forwarded", "Client-Cert", "CLIENT_CERT",
-		"Client-Cert-Chain", "True-Client-Ip", "X_Request_Id", "X-Client-Ip",
+		"Client-Cert-Chain", "True-Client-Ip", "X_Request_Id", "X-Client-Ip", "X-Client-Cert", "X-Ssl-Client-S-Dn", "SSL_CLIENT_VERIFY",
 	} {
 		spoofed[name] = []string{"spoofed"}
 	}
