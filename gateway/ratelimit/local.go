@@ -35,7 +35,7 @@ func newLocal(keys int, now func() time.Time) (*local, error) {
 		ExpiryCalculator: otter.ExpiryAccessingFunc(func(e otter.Entry[name, *account]) time.Duration {
 			return e.Value.keep
 		}),
-		Clock: clock{now},
+		Clock: clock{now, now()},
 	})
 	if err != nil {
 		return nil, err
@@ -82,11 +82,14 @@ func missing(tokens float64, limit Limit) time.Duration {
 	return time.Duration(max(0, micros)) * time.Microsecond
 }
 
-// clock is the time as the cache asks for it.
-type clock struct{ now func() time.Time }
+// clock is the time as the cache asks for it, which does not go back when the machine's clock is set.
+type clock struct {
+	now   func() time.Time
+	began time.Time
+}
 
 // NowNano implements otter.Clock.
-func (c clock) NowNano() int64 { return c.now().UnixNano() }
+func (c clock) NowNano() int64 { return c.now().Sub(c.began).Nanoseconds() }
 
 // Tick implements otter.Clock.
 func (c clock) Tick(d time.Duration) <-chan time.Time { return time.Tick(d) }
