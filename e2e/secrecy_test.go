@@ -53,7 +53,7 @@ func (o *outputs) credentials() (found []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, p := range o.all {
-		if len(p.args) == 0 || !slices.Contains([]string{"server", "up", "part", "migrate", "key", "audit"}, p.args[0]) {
+		if len(p.args) == 0 || !slices.Contains([]string{"server", "up", "part", "migrate", "key", "audit", "gateway", "lb"}, p.args[0]) {
 			continue // its purpose may be to show one
 		}
 		for line := range strings.Lines(p.out.String()) {
