@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"maps"
@@ -19,6 +20,7 @@ import (
 	"github.com/countersign/countersign/gateway/ratelimit"
 	"github.com/countersign/countersign/internal/document"
 	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/lb"
 	"github.com/countersign/countersign/sdk/sdktest"
 )
@@ -202,16 +204,12 @@ func (l *logBook) String() string {
 // await polls until done holds, for what happens after an answer without an event of its own.
 func await(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
-	poll := time.NewTicker(time.Millisecond)
-	defer poll.Stop()
-	for !done() {
-		select {
-		case <-poll.C:
-		case <-deadline:
-			t.Fatalf("no %s within 10 s", what)
+	testbed.Wait(t, 10*time.Second, func() error {
+		if !done() {
+			return errors.New("no " + what)
 		}
-	}
+		return nil
+	})
 }
 
 func newLog(t testing.TB) *slog.Logger {
