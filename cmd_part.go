@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/internal/up"
+	"github.com/countersign/countersign/lb/balancer"
 	"github.com/countersign/countersign/server/instance"
 )
 
@@ -51,14 +53,10 @@ func runServerPart(ctx context.Context, env environment) error {
 }
 
 func runBalancerPart(ctx context.Context, env environment) error {
-	var settings balancerSettings
-	ctx, err := up.Leash(ctx, &settings)
+	var text json.RawMessage
+	ctx, err := up.Leash(ctx, &text)
 	if err != nil {
 		return err
 	}
-	logger, err := telemetry.NewLogger(env.stderr, settings.LogLevel)
-	if err != nil {
-		return err
-	}
-	return runBalancer(ctx, settings, env, logger)
+	return balancer.Run(ctx, balancer.Config{Text: text, Stderr: env.stderr, Environ: env.environ, Version: version, Now: time.Now})
 }

@@ -1,31 +1,38 @@
 package main
 
 import (
-	"log/slog"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/countersign/countersign/internal/document"
 	"github.com/countersign/countersign/internal/up"
 	"github.com/countersign/countersign/lb"
+	"github.com/countersign/countersign/lb/balancer"
 	"github.com/countersign/countersign/server/instance"
 )
 
-// listenerOf returns a listener of the load balancer of `up`.
-func listenerOf(t *testing.T, name string) balancerListener {
+// poolOf returns the pool behind a listener of the load balancer of `up`.
+func poolOf(t *testing.T, name string) lb.PoolSettings {
 	t.Helper()
-	for _, part := range topology(up.DefaultPorts(), instance.DefaultSettings()) {
-		settings, ok := part.Settings.(balancerSettings)
-		for _, listener := range settings.Listeners {
-			if ok && listener.Name == name {
-				return listener
-			}
+	text, err := json.Marshal(balancerDocument(up.DefaultPorts(), instance.DefaultSettings()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d balancer.Document
+	if _, err := document.Decode("up", text, &d); err != nil {
+		t.Fatal(err)
+	}
+	for _, listener := range d.Listeners {
+		if listener.Name == name {
+			return d.Pools[listener.Pool]
 		}
 	}
 	t.Fatalf("there is no listener %s", name)
-	return balancerListener{}
+	return lb.PoolSettings{}
 }
 
 // A server that breaks down with a request in its hands may have carried it out. At the issuer that does no harm, so another server is
@@ -51,15 +58,19 @@ func TestWhichRequestsAreRepeated(t *testing.T) {
 			defer breaks.Close()
 			answers := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { answered.Add(1) }))
 			defer answers.Close()
-			listener := listenerOf(t, tt.listener)
-			listener.Targets = []lb.Target{
-				{URL: strings.TrimPrefix(breaks.URL, "http://")}, {URL: strings.TrimPrefix(answers.URL, "http://")},
-			}
-			handler, transport, _, err := newBalancer(listener, slog.New(slog.DiscardHandler))
+			pool := poolOf(t, tt.listener)
+			pool.Targets = []lb.TargetSettings{{URL: breaks.URL}, {URL: answers.URL}}
+			pools := lb.NewPools(lb.PoolsConfig{})
+			defer pools.Close()
+			prepared, err := pools.Prepare(map[string]lb.PoolSettings{"pool": pool}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer transport.CloseIdleConnections()
+			defer prepared.Discard()
+			handler, err := lb.New(lb.Config{Transport: prepared.Transports["pool"]})
+			if err != nil {
+				t.Fatal(err)
+			}
 			for asked.Load() == 0 { // until the one that breaks has its turn
 				answered.Store(0)
 				request := httptest.NewRequestWithContext(t.Context(), tt.method, "/admin/v1/clients", strings.NewReader("{}"))
