@@ -23,7 +23,7 @@ lint: ## run the linters
 fmt: ## format the code
 	scripts/lint fmt
 
-bench: ## run the benchmarks beside their limits, 3 to 4 minutes; results are in bench/results
+bench: ## run the benchmarks beside their limits, 9 to 10 minutes; results are in bench/results
 	scripts/prerequisites
 	go test -run='^$$' -bench=. -benchtime=1x -timeout=1h ./bench
 

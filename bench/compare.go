@@ -55,21 +55,8 @@ type Rounds struct {
 func compare(ctx context.Context, work string, rounds Rounds, ours, limit Side) (Row, error) {
 	row := Row{Work: work, Ours: Figures{Name: ours.Name}, Limit: Figures{Name: limit.Name}}
 	mine, bare := &course{side: ours}, &course{side: limit}
-	for _, c := range []*course{mine, bare} {
-		if err := c.warmUp(ctx, rounds.WarmUp); err != nil {
-			return row, err
-		}
-	}
-	for n := range rounds.Count {
-		order := []*course{mine, bare}
-		if n%2 == 1 {
-			slices.Reverse(order)
-		}
-		for _, c := range order {
-			if err := c.round(ctx, rounds.Each); err != nil {
-				return row, err
-			}
-		}
+	if err := takeTurns(ctx, rounds, mine, bare); err != nil {
+		return row, err
 	}
 	row.Ours, row.Limit = mine.figures(), bare.figures()
 	for n := range rounds.Count {
@@ -79,15 +66,31 @@ func compare(ctx context.Context, work string, rounds Rounds, ours, limit Side) 
 	return row, nil
 }
 
+// takeTurns warms all courses up and takes them through their rounds, one after the other. Each round begins with another one.
+func takeTurns(ctx context.Context, rounds Rounds, all ...*course) error {
+	for _, c := range all {
+		if err := c.warmUp(ctx, rounds.WarmUp); err != nil {
+			return err
+		}
+	}
+	for n := range rounds.Count {
+		for k := range all {
+			if err := all[(n+k)%len(all)].round(ctx, rounds.Each); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // course is the way of one side through its rounds.
 type course struct {
 	side    Side
 	samples []Sample
-	cpu     map[string]time.Duration
+	spent   []map[string]time.Duration // processor time by process, of each sample
 }
 
 func (c *course) warmUp(ctx context.Context, d time.Duration) error {
-	c.cpu = map[string]time.Duration{}
 	load := c.side.Load
 	load.Duration = d
 	if _, err := load.Run(ctx); err != nil {
@@ -111,10 +114,11 @@ func (c *course) round(ctx context.Context, d time.Duration) error {
 	if err != nil {
 		return err
 	}
+	spent := make(map[string]time.Duration, len(before))
 	for name := range before {
-		c.cpu[name] += after[name] - before[name]
+		spent[name] = after[name] - before[name]
 	}
-	c.samples = append(c.samples, s)
+	c.samples, c.spent = append(c.samples, s), append(c.spent, spent)
 	return nil
 }
 
@@ -138,8 +142,10 @@ func (c *course) figures() Figures {
 		f.Requests += s.Answers
 	}
 	f.Rate, f.P50, f.P99 = median(f.Rates), median(p50), median(p99)
-	for name, spent := range c.cpu {
-		f.CPU[name] = spent.Seconds() * 1000 / float64(f.Requests)
+	for _, spent := range c.spent {
+		for name, d := range spent {
+			f.CPU[name] += d.Seconds() * 1000 / float64(f.Requests)
+		}
 	}
 	return f
 }

@@ -30,6 +30,8 @@ type Load struct {
 	Count int
 	// Requests are sent as they are, by each connection in turn, from a place of its own on. See Post.
 	Requests [][]byte
+	// Once, unless it is nil, counts the requests that were sent, over all runs: each is sent once. A load that finds none left fails.
+	Once *atomic.Int64
 	// Body checks the body of an answer; it is given one of 64, by several goroutines. The status of every answer must be 200.
 	Body func([]byte) error
 }
@@ -48,6 +50,11 @@ func (s Sample) Rate() float64 { return float64(s.Answers) / s.Took.Seconds() }
 func Post(path, host, authorization, form string) []byte {
 	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
 		path, host, authorization, len(form), form)
+}
+
+// Get returns the bytes of a request with a bearer token.
+func Get(path, host, token string) []byte {
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nAccept: */*\r\n\r\n", path, host, token)
 }
 
 // Run runs the load. The first answer that is not as it must be ends it with an error.
@@ -99,6 +106,11 @@ func (l Load) loop(ctx context.Context, i int, over *atomic.Bool) (took []time.D
 	next := i * len(l.Requests) / l.Connections
 	var body []byte
 	for n := 0; !over.Load() && (l.Count == 0 || n < l.Count); n++ {
+		if l.Once != nil {
+			if next = int(l.Once.Add(1)) - 1; next >= len(l.Requests) {
+				return took, errors.New("every request was sent")
+			}
+		}
 		began := time.Now()
 		if _, err := conn.Write(l.Requests[next]); err != nil {
 			return took, err

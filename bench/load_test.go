@@ -5,7 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,6 +50,42 @@ func TestLoad(t *testing.T) {
 	load.Count = 3
 	if _, err := load.Run(t.Context()); err != nil || served.Load() != 12 || checked.Load() != 12 {
 		t.Errorf("%d requests for 3 on each of 4 connections, %d answers checked, %v", served.Load(), checked.Load(), err)
+	}
+}
+
+// A request that is to be sent once is not sent again, by no connection and in no later run.
+func TestLoadSendsOnce(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	served := map[string]int{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		served[r.Header.Get("Authorization")]++
+		_, _ = io.WriteString(w, "good")
+	}))
+	defer s.Close()
+	load := Load{
+		Address: strings.TrimPrefix(s.URL, "http://"), Connections: 4, Count: 10, Once: new(atomic.Int64), Body: func([]byte) error { return nil },
+	}
+	for n := range 80 {
+		load.Requests = append(load.Requests, Get("/", "host", strconv.Itoa(n)))
+	}
+	for range 2 {
+		if _, err := load.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for token, times := range served {
+		if times != 1 {
+			t.Errorf("%s was sent %d times", token, times)
+		}
+	}
+	if len(served) != 80 {
+		t.Errorf("%d of 80 were sent", len(served))
+	}
+	if _, err := load.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "every request was sent") {
+		t.Errorf("a load without requests left: %v", err)
 	}
 }
 

@@ -3,10 +3,8 @@ package bench
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -72,7 +70,7 @@ func BenchmarkSDK(b *testing.B) {
 		}
 	}
 	c := &Cost{Work: "verify an ES256 JWT at first sight", Goroutines: 1, Limit: firstSightLimit, Most: 1.15}
-	public := benchKey(b, issuer)
+	public := publicKey(b, issuer.Client(), issuer.URL(), jwt)
 	var mine, bare int
 	add(c, func() error { mine++; return verifying(b.Context(), small, fresh[mine%len(fresh)])() },
 		func() error { bare++; return checkBare(public, fresh[bare%len(fresh)]) })
@@ -107,27 +105,6 @@ func verifying(ctx context.Context, v *sdk.Verifier, token string) func() error 
 		_, err := v.Verify(ctx, token, policy)
 		return err
 	}
-}
-
-// benchKey returns the issuer's public key.
-func benchKey(b *testing.B, issuer *sdktest.Issuer) *ecdsa.PublicKey {
-	b.Helper()
-	response, err := issuer.Client().Get(issuer.URL() + "/oauth2/jwks")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	var set struct{ Keys []struct{ X, Y string } }
-	if err := json.NewDecoder(response.Body).Decode(&set); err != nil || len(set.Keys) == 0 {
-		b.Fatal(err)
-	}
-	x, _ := base64.RawURLEncoding.DecodeString(set.Keys[0].X)
-	y, _ := base64.RawURLEncoding.DecodeString(set.Keys[0].Y)
-	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return public
 }
 
 // checkBare does what cannot be left out: it decodes the signature, hashes what is signed, and checks.

@@ -1,0 +1,123 @@
+package bench
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/internal/seal"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/seed"
+	"github.com/countersign/countersign/server/sqlstore"
+)
+
+const (
+	jwtAPI    = "https://jwt.bench"
+	opaqueAPI = "https://opaque.bench"
+)
+
+// issuer is our server with something to ask it about.
+type issuer struct {
+	*scene
+	server program
+	caller seed.Credential // has a grant for both APIs, and serves them
+}
+
+// startIssuer runs our server on a new database, with the settings that it has by default.
+func (s *scene) startIssuer(database string) *issuer {
+	s.Helper()
+	i := &issuer{scene: s}
+	key := filepath.Join(s.folder, "master.key")
+	i.seed(database, key)
+	address := s.loopback()
+	cmd := exec.Command(s.countersign(), "server", "--listen", address, "--admin-listen", "127.0.0.1:0", "--master-key-file", key)
+	cmd.Env = []string{"COUNTERSIGN_DATABASE=" + database} // and nothing that the caller has set
+	i.server = s.start("server", cmd, address)
+	return i
+}
+
+// seed makes what the server is asked about, by the same operations as an operator does.
+func (i *issuer) seed(database, keyFile string) {
+	i.Helper()
+	ctx := i.Context()
+	store, err := sqlstore.Open(ctx, sqlstore.Config{URL: database, Logger: slog.New(slog.DiscardHandler)})
+	i.check(err)
+	defer store.Close()
+	i.check(store.Migrate(ctx))
+	master, err := seal.CreateKeyFile(keyFile)
+	i.check(err)
+	registry, err := seed.System(ctx, store, master, time.Now)
+	i.check(err)
+	scopes := []auth.ScopeDefinition{{Name: "read"}, {Name: "write"}}
+	for identifier, format := range map[string]auth.Format{jwtAPI: auth.JWT, opaqueAPI: auth.Opaque} {
+		i.check(seed.API(ctx, registry, auth.API{Identifier: identifier, Name: identifier, Format: format, Scopes: scopes}))
+		i.caller, err = seed.Client(ctx, registry, seed.Role{Name: "bench", Calls: identifier, Serves: identifier})
+		i.check(err)
+	}
+}
+
+// post returns a request of the caller.
+func (i *issuer) post(p program, path string, form url.Values) []byte {
+	credentials := base64.StdEncoding.EncodeToString([]byte(i.caller.ID.String() + ":" + i.caller.Secret.Reveal()))
+	return Post(path, p.address, "Basic "+credentials, form.Encode())
+}
+
+// tokens asks for n tokens, one after the other.
+func (i *issuer) tokens(p program, request []byte, n int) []string {
+	i.Helper()
+	all := make([]string, 0, n)
+	one := Load{Address: p.address, Connections: 1, Requests: [][]byte{request}, Count: n, Body: func(body []byte) error {
+		var answer tokenAnswer
+		err := json.Unmarshal(body, &answer)
+		all = append(all, answer.AccessToken)
+		return err
+	}}
+	_, err := one.Run(i.Context())
+	i.check(err)
+	return all
+}
+
+// tokenAnswer is what RFC 6749 §5.1 promises.
+type tokenAnswer struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int    `json:"expires_in"`
+	Scope       string `json:"scope"`
+}
+
+// issued checks a token answer.
+func issued(jwt bool) func([]byte) error {
+	return func(body []byte) error {
+		var answer tokenAnswer
+		if err := json.Unmarshal(body, &answer); err != nil {
+			return err
+		}
+		if answer.AccessToken == "" || answer.TokenType != "Bearer" || answer.ExpiresIn != 3600 || answer.Scope != "read write" ||
+			jwt != (strings.Count(answer.AccessToken, ".") == 2) {
+			return errors.New("not the token that was asked for")
+		}
+		return nil
+	}
+}
+
+// active checks an introspection answer.
+func active(body []byte) error {
+	var answer struct {
+		Active   bool   `json:"active"`
+		Scope    string `json:"scope"`
+		ClientID string `json:"client_id"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return err
+	}
+	if !answer.Active || answer.Scope != "read write" || answer.ClientID == "" {
+		return errors.New("not the answer for an active token")
+	}
+	return nil
+}
