@@ -51,7 +51,7 @@ func TestWhoTakesNothingIsCut(t *testing.T) {
 }
 
 // h2 begins a request by HTTP/2 and does not read what is answered.
-func h2(t *testing.T, set *listeners.Set, body io.Reader) *http.Response {
+func h2(t *testing.T, set *listeners.Set, body io.Reader, contentType ...string) *http.Response {
 	t.Helper()
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
@@ -60,6 +60,7 @@ func h2(t *testing.T, set *listeners.Set, body io.Reader) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
+	request.Header["Content-Type"] = contentType
 	response, err := transport.RoundTrip(request)
 	if err != nil {
 		t.Fatal(err)
@@ -117,21 +118,20 @@ func TestABodyMustComeOn(t *testing.T) {
 	})}
 	set := newSet(t, spec)
 	for _, tt := range []struct {
-		name, header string
+		name         string
 		limit, pause time.Duration
 		bytes        int
 		cut          bool
 	}{
-		{"in time", "", patience, 0, 1, false},
-		{"too slow", "", patience, 0, 2, true},
-		{"slow, but a stream of gRPC", "Content-Type: application/grpc+proto\r\n", patience, 3 * patience / 2, 2, false},
-		{"slow in all, but never for long", "", 4 * patience, patience / 2, 10, false},
+		{"in time", patience, 0, 1, false},
+		{"too slow", patience, 0, 2, true},
+		{"slow in all, but never for long", 4 * patience, patience / 2, 10, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			spec.Limits.Body = tt.limit
 			apply(t, set, spec)
 			d := dial(t, address(t, set, "a"))
-			d.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + strconv.Itoa(tt.bytes) + "\r\n" + tt.header + "\r\n")
+			d.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + strconv.Itoa(tt.bytes) + "\r\n\r\n")
 			if tt.cut {
 				d.send("x")
 				if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -163,6 +163,62 @@ func TestABodyMustComeOn(t *testing.T) {
 		defer func() { _ = response.Body.Close() }()
 		if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("gRPC", func(t *testing.T) {
+		body, end := io.Pipe()
+		go func() {
+			<-time.After(3 * patience / 2)
+			_, _ = io.WriteString(end, "x")
+			_ = end.Close()
+		}()
+		response := h2(t, set, body, "application/grpc+proto")
+		defer func() { _ = response.Body.Close() }()
+		if err := <-read; err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A client whose request is refused before its body is there reads why, and cannot hold its connection by never sending the rest.
+func TestABodyThatNobodyWants(t *testing.T) {
+	set := newSet(t, listeners.Spec{
+		Name: "a", Address: anywhere, Limits: listeners.Limits{Body: patience},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/half" {
+				_, _ = r.Body.Read(make([]byte, 1))
+			}
+			w.WriteHeader(http.StatusUnauthorized)
+		}),
+	})
+	for name, head := range map[string]string{
+		"unread":    "POST / HTTP/1.1\r\nContent-Length: 10\r\n",
+		"half read": "POST /half HTTP/1.1\r\nContent-Length: 10\r\n",
+		"in chunks": "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n",
+		"like gRPC": "POST / HTTP/1.1\r\nContent-Length: 10\r\nContent-Type: application/grpc\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := dial(t, address(t, set, "a"))
+			d.send(head + "Host: a\r\n\r\n5\r\n")
+			response, err := http.ReadResponse(d.buf, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.ends(); err != nil || response.StatusCode != http.StatusUnauthorized {
+				t.Errorf("got %d, %v", response.StatusCode, err)
+			}
+		})
+	}
+	t.Run("the rest comes", func(t *testing.T) {
+		d := dial(t, address(t, set, "a"))
+		d.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234")
+		d.send("56789")
+		if got := d.answer(); got != "" { // and the connection goes on
+			t.Errorf("got %q", got)
+		}
+		d.send(get)
+		if got := d.answer(); got != "" {
+			t.Errorf("got %q", got)
 		}
 	})
 }

@@ -47,7 +47,7 @@ type TLS struct{ Certificate, Key string }
 type Limits struct {
 	Header time.Duration // to the end of a request's headers: 5 s
 	// Body is how long a client may send nothing while its request's body is waited for: 60 s. It does not hold for gRPC, whose
-	// streams may be quiet.
+	// streams of HTTP/2 may be quiet.
 	Body time.Duration
 	// Write is how long a client may take nothing of an answer that is ready: 30 s. Streams live on as long as they progress, and as long as there is nothing to send.
 	Write          time.Duration

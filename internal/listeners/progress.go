@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,10 +16,13 @@ func past() time.Time { return time.Unix(1, 0) }
 // pace has next answer a request whose body must keep coming, and whose answer must be taken. Over HTTP/1.1 the connection sees to
 // the second; a stream of HTTP/2 can stand still by itself, because its client grants it no window.
 func (l Limits) pace(next http.Handler, w http.ResponseWriter, r *http.Request) {
-	if r.Body != http.NoBody && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
-		r.Body = &pacedBody{ReadCloser: r.Body, control: http.NewResponseController(w), patience: l.Body}
-	}
 	const two = 2
+	quiet := r.ProtoMajor == two && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	if r.Body != http.NoBody && !quiet {
+		body := &pacedBody{ReadCloser: r.Body, control: http.NewResponseController(w), patience: l.Body}
+		r.Body = body
+		defer body.last(r)
+	}
 	if r.ProtoMajor != two {
 		next.ServeHTTP(w, r)
 		return
@@ -34,6 +38,7 @@ type pacedBody struct {
 	control  *http.ResponseController
 	patience time.Duration
 	timer    *time.Timer
+	ended    atomic.Bool
 }
 
 // Read implements io.Reader.
@@ -44,10 +49,18 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 		b.timer.Reset(b.patience)
 	}
 	n, err := b.ReadCloser.Read(p)
+	b.ended.Store(err != nil)
 	if !b.timer.Stop() && (err == nil || errors.Is(err, io.EOF)) {
 		err = os.ErrDeadlineExceeded // it came in the very moment
 	}
 	return n, err //nolint:wrapcheck // whoever reads compares with io.EOF
+}
+
+// last bounds the wait for a body of HTTP/1.1 that the handler did not want: net/http takes some of it in before it sends the answer.
+func (b *pacedBody) last(r *http.Request) {
+	if r.ProtoMajor == 1 && r.Header["Upgrade"] == nil && !b.ended.Load() {
+		_ = b.control.SetReadDeadline(time.Now().Add(b.patience)) // a connection that has ended needs none
+	}
 }
 
 // pacedWriter resets a stream of HTTP/2 whose client takes nothing for too long. It belongs to one goroutine.
