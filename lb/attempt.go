@@ -9,24 +9,28 @@ import (
 	"sync/atomic"
 )
 
-// attempt is what one try at one upstream needs, in one piece of memory.
+// attempt is what one try at one upstream needs, in one piece of memory with the call if it is the first.
 type attempt struct {
 	upstream *Upstream
 	url      url.URL
-	wait     patience
 	ctx      waiting
+	cancel   context.CancelCauseFunc // nil if nothing is limited
 	body     countedBody
 }
 
 // attempt sends c to u, at which it is counted already.
 func (t *Transport) attempt(u *Upstream, c *call) (*http.Response, error) {
-	a := &attempt{upstream: u, url: *c.req.URL}
+	a := &c.first
+	if a.upstream != nil {
+		a = new(attempt)
+	}
+	a.upstream, a.url = u, *c.req.URL
 	a.url.Scheme, a.url.Host = u.base.Scheme, u.base.Host
 	ctx := c.req.Context()
 	if limit := t.how.ResponseTimeout; limit > 0 {
-		ctx, a.wait.give = context.WithCancelCause(ctx)
-		a.wait.limit = limit
-		a.ctx = waiting{ctx, &a.wait}
+		limited, cancel := context.WithCancelCause(ctx)
+		a.cancel = cancel
+		a.ctx = waiting{limited, t.patiences.begin(limit, cancel, c.held != nil)}
 		ctx = &a.ctx
 	}
 	out := c.req.WithContext(ctx)
@@ -35,17 +39,16 @@ func (t *Transport) attempt(u *Upstream, c *call) (*http.Response, error) {
 	case c.replay != nil:
 		body, err := c.replay()
 		if err != nil {
+			_ = t.patiences.end(a.ctx.turn) // there is another error
 			a.end()
 			return nil, &bodyError{err}
 		}
 		out.Body, out.GetBody = body, c.replay
 	case c.held != nil:
-		a.wait.holds++
-		out.Body, out.GetBody = &lentBody{heldBody: c.held, wait: &a.wait}, nil
+		out.Body, out.GetBody = &lentBody{heldBody: c.held, turn: a.ctx.turn}, nil
 	}
-	a.wait.begin()
 	resp, err := t.base.RoundTrip(out)
-	if late := a.wait.end(); late != nil {
+	if late := t.patiences.end(a.ctx.turn); late != nil {
 		if err == nil {
 			_ = resp.Body.Close() // what is left of it cannot be read
 		}
@@ -63,8 +66,8 @@ func (t *Transport) attempt(u *Upstream, c *call) (*http.Response, error) {
 // end says that nothing of the attempt is left.
 func (a *attempt) end() {
 	a.upstream.inFlight.Add(-1)
-	if a.wait.give != nil {
-		a.wait.give(nil)
+	if a.cancel != nil {
+		a.cancel(nil)
 	}
 }
 

@@ -60,14 +60,14 @@ func (b *heldBody) Close() error {
 type lentBody struct {
 	*heldBody
 
-	wait *patience
+	turn turn
 	done atomic.Bool
 }
 
 // Close is called by the transport of the attempt when it has sent the body, or does not want it.
 func (b *lentBody) Close() error {
-	if b.wait.give != nil && !b.done.Swap(true) {
-		b.wait.release()
+	if !b.done.Swap(true) {
+		b.turn.release()
 	}
 	return b.heldBody.Close()
 }

@@ -17,6 +17,7 @@ type call struct {
 	replay     func() (io.ReadCloser, error)
 	held       *heldBody
 
+	first   attempt
 	key     string
 	tried   []*Upstream
 	few     [2]*Upstream  // where tried begins, so that most requests need no more memory for it

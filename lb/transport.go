@@ -44,11 +44,12 @@ type TransportConfig struct {
 // a fifth of the requests, and 10 a second beyond that. A timeout after sending is not repeated unless
 // Overrides.RetryTimeouts is set, and an answer is one, whatever its status, unless Overrides.RetryStatuses names it.
 type Transport struct {
-	pool   *Pool
-	base   *http.Transport
-	budget *budget
-	now    func() time.Time
-	how    Overrides
+	pool      *Pool
+	base      *http.Transport
+	budget    *budget
+	patiences *patiences
+	now       func() time.Time
+	how       Overrides
 }
 
 // NewTransport returns a Transport. It does no I/O.
@@ -69,7 +70,8 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 		cfg.Now = time.Now
 	}
 	return &Transport{
-		pool: cfg.Pool, base: newBase(cfg), budget: newBudget(cfg.Now), now: cfg.Now, how: cfg.Overrides.withDefaults(),
+		pool: cfg.Pool, base: newBase(cfg), budget: newBudget(cfg.Now), patiences: new(patiences),
+		now: cfg.Now, how: cfg.Overrides.withDefaults(),
 	}, nil
 }
 
