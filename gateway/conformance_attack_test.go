@@ -40,7 +40,7 @@ func TestConformanceOfIdentityHeaders(t *testing.T) {
 		}
 	}
 	for _, name := range names {
-		t.Run("attack 24 "+name, func(t *testing.T) { spoofed(t, name+": spoofed", name+": spoofed again") })
+		t.Run("S20 attack 24 "+name, func(t *testing.T) { spoofed(t, name+": spoofed", name+": spoofed again") })
 	}
 	for _, connection := range []string{"X-Client-Id", "x-client-id, close", "close, X-Client-Scope, X-Client-Subject, X-Client-Issuer, X-Token-Id", "X-Request-Id", "X-Forwarded-For", "Traceparent, Host"} {
 		t.Run("attack 25 Connection: "+connection, func(t *testing.T) {

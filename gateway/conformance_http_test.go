@@ -123,6 +123,25 @@ func TestConformanceOfAnswers(t *testing.T) {
 	})
 }
 
+// A client that waits for leave to send its body (RFC 9110 §10.1.1) is told at once, one way or the other.
+func TestConformanceOfExpectations(t *testing.T) {
+	w := startWire(t)
+	good := bearer(w.issuer.Token(api, "inventory:read"))
+	const expect = "Expect: 100-continue\r\nContent-Length: 4"
+	if got := w.say(t, request("POST", "/items", expect)); len(got) != 1 || got[0].status != 401 {
+		t.Errorf("without a token: %+v", got)
+	}
+	if got := w.say(t, request("POST", "/items", expect, good)+"body"); len(got) != 2 || got[0].status != 100 || got[1].status != 200 {
+		t.Errorf("with a token: %+v", got)
+	}
+	if seen := w.upstream.taken(); len(seen) != 1 || seen[0].Body != "body" {
+		t.Errorf("the upstream got %+v", seen)
+	}
+	if got := w.ask(t, "GET", "/open", "Expect: miracles"); got.status != http.StatusExpectationFailed {
+		t.Errorf("%+v", got)
+	}
+}
+
 // H12: while nothing can be said about tokens, that is what is said.
 func TestConformanceWhileNotReady(t *testing.T) {
 	w := startWire(t)

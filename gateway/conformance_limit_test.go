@@ -17,7 +17,7 @@ routes:
     authentication: jwt
     audience: https://inventory.test
     pool: echo
-    rate_limit: {requests: 2, per: 1s, by: client}
+    rate_limit: {requests: 2, per: 2s, by: client}
   - {name: open, match: {prefix: /open}, authentication: none, pool: echo, rate_limit: {requests: 3, per: 1h, by: address}}
   - {name: other, match: {prefix: /}, authentication: none, pool: echo}
 `, nil)

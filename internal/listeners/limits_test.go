@@ -209,6 +209,14 @@ func TestABodyThatNobodyWants(t *testing.T) {
 			}
 		})
 	}
+	t.Run("held back until it is wanted", func(t *testing.T) {
+		patient := newSet(t, listeners.Spec{Name: "a", Address: anywhere, Limits: listeners.Limits{Body: time.Hour}, Handler: http.NotFoundHandler()})
+		d := dial(t, address(t, patient, "a"))
+		d.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
+		if got := d.answer(); !strings.HasSuffix(got, "(last)") {
+			t.Errorf("got %q", got)
+		}
+	})
 	t.Run("the rest comes", func(t *testing.T) {
 		d := dial(t, address(t, set, "a"))
 		d.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234")

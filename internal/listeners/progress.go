@@ -20,7 +20,9 @@ func (l Limits) pace(next http.Handler, w http.ResponseWriter, r *http.Request) 
 	quiet := r.ProtoMajor == two && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 	if r.Body != http.NoBody && !quiet {
 		body := &pacedBody{ReadCloser: r.Body, control: http.NewResponseController(w), patience: l.Body}
-		r.Body = body
+		own := *r // net/http looks at its own body to see whether the client waits for a 100 (Continue), and what is left of it
+		own.Body = body
+		r = &own
 		defer body.last(r)
 	}
 	if r.ProtoMajor != two {
