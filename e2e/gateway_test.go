@@ -99,9 +99,9 @@ func (g *gatewayProcess) Stop(t *testing.T) {
 	}
 }
 
-// issuerPart is the part of a document that names the server as issuer.
-func issuerPart(s *serverProcess, c credential) string {
-	return fmt.Sprintf("issuers: {main: {url: %q, client_id: %s, client_secret: %s}}\n", s.Issuer, c.ID, c.Secret)
+// issuerPart is the part of a document that names an issuer, and as whom the gateway asks it.
+func issuerPart(issuer string, c credential) string {
+	return fmt.Sprintf("issuers: {main: {url: %q, client_id: %s, client_secret: %s}}\n", issuer, c.ID, c.Secret)
 }
 
 // call makes a request with a token.
@@ -124,7 +124,7 @@ func TestGatewayWithoutAuthServers(t *testing.T) {
 	server := startServer(t, seeded.Settings()...)
 	upstream := startUpstreamProcess(t)
 	const route = "  - {name: %s, match: {prefix: %q}, authentication: introspect, audience: %q, all_of: [read], mode: %s, pool: echo}\n"
-	gateway := startGateway(t, issuerPart(server, seeded.Operator)+
+	gateway := startGateway(t, issuerPart(server.Issuer, seeded.Operator)+
 		"pools: {echo: {targets: [{url: \""+upstream.Addr+"\"}], health: {mode: tcp}}}\nroutes:\n"+
 		fmt.Sprintf(route, "jwt", "/jwt", jwtAPI, "available")+fmt.Sprintf(route, "jwt-strict", "/strict/jwt", jwtAPI, "strict")+
 		fmt.Sprintf(route, "opaque", "/opaque", opaqueAPI, "available")+fmt.Sprintf(route, "opaque-strict", "/strict/opaque", opaqueAPI, "strict"))
@@ -219,7 +219,7 @@ func TestGatewaysShareRedis(t *testing.T) {
 	seeded := newSeeded(t, "sqlite")
 	server := startServer(t, seeded.Settings("token-store="+redis, "token-store-direct=true")...)
 	upstream := startUpstreamProcess(t)
-	document := strings.Replace(issuerPart(server, seeded.Operator), "}}", fmt.Sprintf(", token_store: {redis: %q, apis: {%q: %s}}}}", redis, opaqueAPI, seeded.API(t, opaqueAPI).ID), 1) +
+	document := strings.Replace(issuerPart(server.Issuer, seeded.Operator), "}}", fmt.Sprintf(", token_store: {redis: %q, apis: {%q: %s}}}}", redis, opaqueAPI, seeded.API(t, opaqueAPI).ID), 1) +
 		fmt.Sprintf("pools: {echo: {targets: [{url: %q}], health: {mode: tcp}}}\nrate_limit: {redis: %q}\nroutes:\n"+
 			"  - {name: limited, match: {prefix: /}, authentication: introspect, audience: %q, pool: echo, rate_limit: {requests: 1, per: 1h, burst: 5}}\n", upstream.Addr, redis, opaqueAPI)
 	gateways := []*gatewayProcess{startGateway(t, document), startGateway(t, document)}
@@ -246,6 +246,38 @@ func TestGatewaysShareRedis(t *testing.T) {
 		for _, line := range []string{`countersign_gateway_tokens_total{by="introspection",issuer="main"} 0`, `countersign_gateway_tokens_total{by="token_store",issuer="main"} 1`, "countersign_gateway_ratelimit_fallbacks_total 0"} {
 			if !strings.Contains(string(got.Body), line) {
 				t.Errorf("the metrics lack %s", line)
+			}
+		}
+	}
+}
+
+// The gateway takes tokens of an authorization server that knows nothing of Countersign.
+func TestGatewayWithForeignIssuer(t *testing.T) {
+	t.Parallel()
+	issuer, upstream := startGoOAuth2(t), startUpstreamProcess(t)
+	const route = "  - {name: %s-%s, match: {prefix: /%[1]s/%[2]s}, authentication: introspect, audience: %q, all_of: [read], mode: %[2]s, pool: echo}\n"
+	gateway := startGateway(t, issuerPart(issuer, foreignServer())+fmt.Sprintf("pools: {echo: {targets: [{url: %q}], health: {mode: tcp}}}\nroutes:\n", upstream.Addr)+
+		fmt.Sprintf(route, "jwt", "available", jwtAPI)+fmt.Sprintf(route, "jwt", "strict", jwtAPI)+
+		fmt.Sprintf(route, "opaque", "available", opaqueAPI)+fmt.Sprintf(route, "opaque", "strict", opaqueAPI))
+	client := newSDKClient(t, issuer, foreignCaller())
+	for kind, api := range map[string]string{"jwt": jwtAPI, "opaque": opaqueAPI} {
+		good, err := client.TokenSource(api, "read").Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := client.TokenSource(api, "write").Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, mode := range []string{"available", "strict"} {
+			for _, tt := range []struct {
+				token string
+				want  int
+			}{{good.AccessToken(), 200}, {good.AccessToken(), 200}, {other.AccessToken(), 403}, {"", 401}, {"x" + good.AccessToken(), 401}} {
+				got, err := call(t.Context(), http.MethodGet, gateway.URL+"/"+kind+"/"+mode, tt.token)
+				if err != nil || got.Status != tt.want || tt.want == http.StatusOK && !strings.Contains(string(got.Body), " "+foreignCaller().ID+" ") {
+					t.Errorf("%s, %s: %d %s %v, want %d", kind, mode, got.Status, got.Body, err, tt.want)
+				}
 			}
 		}
 	}
