@@ -218,17 +218,34 @@ func requestEnds(stream []byte) (ends []int) {
 	}
 }
 
-func BenchmarkFraming(b *testing.B) {
-	request := "GET /inventory/items?limit=20 HTTP/1.1\r\nHost: inventory.internal\r\nUser-Agent: benchmark/1.0\r\nAccept: application/json\r\n" +
+// ordinary is a request as services make them, on a connection that brings it again and again.
+func ordinary() (source *pieces, request []byte) {
+	text := "GET /inventory/items?limit=20 HTTP/1.1\r\nHost: inventory.internal\r\nUser-Agent: benchmark/1.0\r\nAccept: application/json\r\n" +
 		"Accept-Encoding: gzip\r\nX-Request-Id: 0198f0b2-8d43-7d2f-9f53-0f8a7d8b6c11\r\nTraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n" +
-		"Authorization: Bearer " + strings.Repeat("a", 130) + "\r\n\r\n"
-	source, whole := &pieces{size: func() int { return len(request) }}, []byte(request)
-	conn := httpx.Guard(source)
-	buffer := make([]byte, 4096)
+		"Content-Length: 4\r\nAuthorization: Bearer " + strings.Repeat("a", 130) + "\r\n\r\nbody"
+	return &pieces{size: func() int { return len(text) }}, []byte(text)
+}
+
+func TestGuardAllocatesNothing(t *testing.T) {
+	source, request := ordinary()
+	conn, buffer := httpx.Guard(source), make([]byte, 4096)
+	if n := testing.AllocsPerRun(100, func() {
+		source.rest = request
+		if n, err := conn.Read(buffer); n != len(request) || err != nil {
+			t.Error(n, err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations for a request", n)
+	}
+}
+
+func BenchmarkFraming(b *testing.B) {
+	source, request := ordinary()
+	conn, buffer := httpx.Guard(source), make([]byte, 4096)
 	b.SetBytes(int64(len(request)))
 	b.ReportAllocs()
 	for b.Loop() {
-		source.rest = whole
+		source.rest = request
 		if n, err := conn.Read(buffer); n != len(request) || err != nil {
 			b.Fatal(n, err)
 		}

@@ -30,7 +30,7 @@ func (c *guarded) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	if err != nil && len(p) > 1 && errors.Is(err, os.ErrDeadlineExceeded) {
-		c.fault.Store(&err)
+		c.note(err)
 	}
 	if n <= 0 || c.framing.at == beyond {
 		return n, err
@@ -40,13 +40,16 @@ func (c *guarded) Read(p []byte) (int, error) {
 		return n, err
 	}
 	c.refused = fault
-	c.fault.Store(&fault)
+	c.note(fault)
 	c.log.Debug("request refused", slog.Any("error", fault), slog.String("remote_addr", c.RemoteAddr().String()))
 	if good > 0 {
 		return good, nil
 	}
 	return c.readRefused(p)
 }
+
+// note is apart from Read, which would else allocate whatever happens.
+func (c *guarded) note(err error) { c.fault.Store(&err) }
 
 // readRefused ends the reading. A read of one byte is how net/http watches for the end of the connection while a handler runs: an
 // error would cancel the request that is being answered, which came before the fault.
