@@ -15,6 +15,8 @@ const (
 	idlePerUpstream = 1024             // kept connections; fewer would be closed and opened all the time under load
 	idleTimeout     = 60 * time.Second // below what servers usually grant, so that we close first
 	keepAlive       = 15 * time.Second
+	// An upstream that answers by more is broken, and its answer an error.
+	maxResponseHeader = 256 << 10
 	// An HTTP/2 connection that is silent for pingAfter is asked whether it still works, and given up after pingTimeout: its requests have
 	// no other way to notice.
 	pingAfter   = 10 * time.Second
@@ -59,8 +61,10 @@ func newBase(cfg TransportConfig) *http.Transport {
 		MaxIdleConnsPerHost:   idlePerUpstream,
 		IdleConnTimeout:       cfg.IdleTimeout,
 		ExpectContinueTimeout: time.Second,
-		Protocols:             protocols(cfg.HTTP2),
-		HTTP2:                 &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+
+		MaxResponseHeaderBytes: maxResponseHeader,
+		Protocols:              protocols(cfg.HTTP2),
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
 }
 

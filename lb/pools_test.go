@@ -91,6 +91,31 @@ func TestPoolsKeepWhatIsEqual(t *testing.T) {
 	await(t, "end of what was not wanted", func() bool { return states(pools) == "gone+ other+ same+-" })
 }
 
+// A pool that replaces another knows which upstreams are down or drained, unless it looks at other things.
+func TestPoolsPassOnWhatTheyKnow(t *testing.T) {
+	a, b, dead := startUpstream(t, nil), startUpstream(t, nil), deadAddr(t)
+	pools := newPools(t, lb.PoolsConfig{})
+	text := func(attempts int, path string) string {
+		return fmt.Sprintf(`pools: {p: {targets: [{url: %q}, {url: %q}, {url: %q}], health: {interval: 1h, path: %s}, retries: {attempts: %d}}}`,
+			dead, a.addr, b.addr, path, attempts)
+	}
+	first := prepare(t, pools, text(1, "/live"))
+	first.Commit()
+	if _, _, err := tryTransport(t, first.Transports["p"], http.MethodGet, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Transports["p"].Pool().Drain("http://" + a.addr); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ text, want string }{{text(2, "/live"), "p-++"}, {text(2, "/other"), "p+++"}} {
+		next := prepare(t, pools, tt.text)
+		next.Commit()
+		if got, _, _ := strings.Cut(states(pools), " "); got != tt.want || !pools.Status()[0].Upstreams[1].Drained {
+			t.Errorf("%s, want %s; %+v", got, tt.want, pools.Status()[0].Upstreams[1])
+		}
+	}
+}
+
 func TestPoolsStayWhenOneIsWrong(t *testing.T) {
 	pools := newPools(t, lb.PoolsConfig{})
 	prepare(t, pools, `pools: {a: {targets: [{url: "127.0.0.1:1"}], health: {disabled: true}}}`).Commit()

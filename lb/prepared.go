@@ -153,6 +153,9 @@ func (p *Pools) put(next map[string]*running) {
 		case p.retired[r]:
 			p.revive(r)
 		default:
+			if old := p.current[name]; old != nil {
+				r.pool.adopt(old.pool)
+			}
 			p.start(r)
 		}
 	}

@@ -2,6 +2,7 @@ package lb
 
 import (
 	"context"
+	"net/url"
 	"time"
 )
 
@@ -56,6 +57,42 @@ func (p *Pools) revive(r *running) {
 	r.halt()
 	delete(p.retired, r)
 	p.start(r)
+}
+
+// adopt takes over what old knows of upstreams at the same addresses: those that are down need not be found out by requests again, and
+// those that an operator has drained stay so.
+func (p *Pool) adopt(old *Pool) {
+	known := old.conditions()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, u := range p.members {
+		k, ok := known[u.address]
+		switch {
+		case !ok:
+		case p.cfg.Health.Disabled || *u.health != k.health: // what was down may be so by the check alone
+			u.drained = k.drained
+		default:
+			u.condition = k.condition
+		}
+	}
+	p.publish()
+}
+
+// checkedCondition is a condition with the check that found it out.
+type checkedCondition struct {
+	condition
+
+	health url.URL
+}
+
+func (p *Pool) conditions() map[string]checkedCondition {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := make(map[string]checkedCondition, len(p.members))
+	for _, u := range p.members {
+		known[u.address] = checkedCondition{u.condition, *u.health}
+	}
+	return known
 }
 
 // idle waits until no request has been in flight for a moment, and reports whether that came before ctx or stopped.

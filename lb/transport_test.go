@@ -359,6 +359,14 @@ func TestPolicyGetsTheKey(t *testing.T) {
 	}
 }
 
+func TestHugeHeadersAreAnError(t *testing.T) {
+	u := startUpstream(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Huge", strings.Repeat("x", 1<<20)) })
+	f := startFront(t, lb.TransportConfig{}, u.addr)
+	if resp, _ := f.do(t, http.MethodGet, "/", nil, nil); resp.StatusCode != http.StatusBadGateway {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
 func TestNewTransportRefuses(t *testing.T) {
 	pool := newPool(t, lb.PoolConfig{}, "a:1")
 	for name, cfg := range map[string]lb.TransportConfig{

@@ -46,18 +46,24 @@ type Upstream struct {
 	back     atomic.Int64 // when it last came back, in nanoseconds since 1970; 0: it has been there from the start
 
 	// Guarded by the pool's mutex.
-	up      bool
-	since   time.Time
+	condition
+
 	passes  int
 	fails   int
-	lastErr error
-	errAt   time.Time
 	ejected bool
-	drained bool
 	open    bool // the breaker is, and lets nobody try yet
 	// ejections are those since the upstream was last good for a long time; readmitted is when the last one ended.
 	ejections  int
 	readmitted time.Time
+}
+
+// condition is what outlasts a change of the configuration.
+type condition struct {
+	up      bool
+	since   time.Time // when up last changed
+	lastErr error
+	errAt   time.Time
+	drained bool
 }
 
 // Address returns the scheme, host and port that requests are sent to, such as "http://127.0.0.1:9001".
@@ -101,7 +107,7 @@ func newUpstream(t Target, healthPath string, now time.Time) (*Upstream, error) 
 	}
 	return &Upstream{
 		base: base, address: base.String(), health: check, weight: t.Weight, most: int64(t.MaxRequests),
-		seed: hashText(base.String()), up: true, since: now,
+		seed: hashText(base.String()), condition: condition{up: true, since: now},
 	}, nil
 }
 
