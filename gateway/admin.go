@@ -61,8 +61,9 @@ func (r *route) judges(ctx context.Context) error {
 	if err := r.verifier.Ready(ctx); err != nil {
 		return fmt.Errorf("judge tokens: %w", err)
 	}
-	if r.jwtOnly && len(r.verifier.Describe().Keys.Keys) == 0 {
-		return errNoKeys
+	keys := r.verifier.Describe().Keys
+	if asked := keys.Fetches+keys.Failures > 0; !asked || r.jwtOnly && len(keys.Keys) == 0 {
+		return errNoKeys // an issuer of opaque tokens alone may publish none, and then that was a failure
 	}
 	return nil
 }

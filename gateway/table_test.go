@@ -103,8 +103,13 @@ func FuzzFind(f *testing.F) {
 		methods          []string
 	}
 	rules := []rule{
-		{"all", "", "/", false, nil}, {"a", "", "/a", false, nil}, {"ab", "", "/a/b", false, []string{"GET"}}, {"ax", "", "/a/b", true, []string{"POST"}},
-		{"h", "h.test", "/a", false, []string{"GET"}}, {"hx", "h.test", "/c", true, nil}, {"d", "*.test", "/a/b/c", false, nil},
+		{"all", "", "/", false, nil},
+		{"a", "", "/a", false, nil},
+		{"ab", "", "/a/b", false, []string{"GET"}},
+		{"ax", "", "/a/b", true, []string{"POST"}},
+		{"h", "h.test", "/a", false, []string{"GET"}},
+		{"hx", "h.test", "/c", true, nil},
+		{"d", "*.test", "/a/b/c", false, nil},
 	}
 	text := "routes:\n"
 	for _, r := range rules {

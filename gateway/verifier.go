@@ -93,7 +93,7 @@ func secretOf(name, value, file string) (string, error) {
 	if value != "" {
 		return "", fmt.Errorf("%s and %s_file are both set: allowed is one of them", name, name)
 	}
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
 	if err != nil {
 		return "", fmt.Errorf("%s_file: %w", name, err)
 	}
