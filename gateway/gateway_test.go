@@ -37,7 +37,7 @@ routes:
 `
 
 func TestWhoIsLetIn(t *testing.T) {
-	w := start(t, inventory)
+	w := start(t)
 	read, opaque := w.issuer.Token(api, "inventory:read"), w.issuer.MintOpaque(sdktest.Claims{Audience: []string{api}, Scopes: []string{"inventory:read"}})
 	for _, tt := range []struct {
 		name, method, path string
@@ -94,7 +94,7 @@ func TestWhoIsLetIn(t *testing.T) {
 
 // What the upstream gets: the canonical path, who calls, and nothing of what the client says about that.
 func TestWhatTheUpstreamGets(t *testing.T) {
-	w := start(t, inventory)
+	w := start(t)
 	token := w.issuer.Mint(sdktest.Claims{ClientID: "cl_a", Subject: "alice", Audience: []string{api}, Scopes: []string{"inventory:read", "inventory:write"}})
 	spoofed := http.Header{
 		"X-Client-Id": {"cl_root"}, "X_Client_Id": {"cl_root"}, "x-client_subject": {"root"}, "X-Client-Scope": {"all"}, "X-Token-Id": {"1"},
@@ -150,7 +150,7 @@ func TestWhatTheUpstreamGets(t *testing.T) {
 
 // What a trusted proxy says of the client goes on.
 func TestBehindATrustedProxy(t *testing.T) {
-	w := start(t, inventory, "127.0.0.1")
+	w := start(t, "127.0.0.1")
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	got := w.send(t, "GET", "/open", "", http.Header{
 		"X-Forwarded-For": {"192.0.2.7"}, "X-Forwarded-Host": {"www.test"}, "X-Forwarded-Proto": {"https"}, "X-Request-Id": {"from-the-proxy"},
@@ -171,7 +171,7 @@ func TestBehindATrustedProxy(t *testing.T) {
 }
 
 func TestAccessLog(t *testing.T) {
-	w := start(t, inventory)
+	w := start(t)
 	token := w.issuer.Mint(sdktest.Claims{ClientID: "cl_a", Audience: []string{api}, Scopes: []string{"inventory:read"}})
 	for range 2 {
 		w.send(t, "GET", "/items/7?secret=planted", "", bearing(token)).told(t)

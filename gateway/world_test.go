@@ -97,14 +97,14 @@ type told struct {
 	Header                          http.Header
 }
 
-// start serves routes, a part of a document, to which issuer and pool are added. trusted are proxies to believe.
-func start(t testing.TB, routes string, trusted ...string) *world {
+// start serves the routes of inventory, with an issuer and a pool. trusted are proxies to believe.
+func start(t testing.TB, trusted ...string) *world {
 	t.Helper()
 	w := &world{issuer: sdktest.Start(t), log: new(logBook), metrics: prometheus.NewRegistry()}
 	upstream := httptest.NewServer(http.HandlerFunc(tell))
 	t.Cleanup(upstream.Close)
 	text := "issuers: {main: {url: " + w.issuer.URL() + ", client_id: " + w.issuer.ClientID() + ", client_secret: " + w.issuer.ClientSecret() + "}}\n" +
-		"pools: {echo: {targets: [{url: \"" + upstream.URL + "\"}]}}\n" + routes
+		"pools: {echo: {targets: [{url: \"" + upstream.URL + "\"}]}}\n" + inventory
 	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	g, err := assemble(t, text, func(c *gateway.Config) { c.Logger, c.Metrics = logger, gateway.NewMetrics(w.metrics) })
 	if err != nil {
