@@ -53,7 +53,7 @@ func newGatewayCmd(env environment) *cobra.Command {
 				_, err := fmt.Fprintf(env.stdout, "%s: ok\n", settings.Config)
 				return err //nolint:wrapcheck // standard output is gone
 			}
-			return runGateway(cmd.Context(), env, settings, nil)
+			return runGateway(cmd.Context(), env, settings)
 		},
 	}
 	config.Bind(cmd.Flags(), &settings)
@@ -71,12 +71,12 @@ func printSchema(out io.Writer, schema func() ([]byte, error)) error {
 	return err //nolint:wrapcheck // standard output is gone
 }
 
-func runGateway(ctx context.Context, env environment, settings gatewaySettings, adjust func(*gateway.Document)) error {
+func runGateway(ctx context.Context, env environment, settings gatewaySettings) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
 	return gateway.Run(ctx, gateway.RunConfig{
-		Path: settings.Config, Adjust: adjust, Reload: reload, Stderr: env.stderr, LogLevel: settings.LogLevel, Environ: env.environ,
+		Path: settings.Config, Reload: reload, Stderr: env.stderr, LogLevel: settings.LogLevel, Environ: env.environ,
 		Version: version, Now: time.Now,
 	})
 }

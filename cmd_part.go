@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/countersign/countersign/gateway"
 	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/internal/up"
 	"github.com/countersign/countersign/lb/balancer"
@@ -21,6 +22,7 @@ const partCommand = "part"
 const (
 	roleServer   = "server"
 	roleBalancer = "lb"
+	roleGateway  = "gateway"
 )
 
 func newPartCmd(env environment) *cobra.Command {
@@ -32,6 +34,8 @@ func newPartCmd(env environment) *cobra.Command {
 				return runServerPart(cmd.Context(), env)
 			case roleBalancer:
 				return runBalancerPart(cmd.Context(), env)
+			case roleGateway:
+				return runGatewayPart(cmd.Context(), env)
 			default:
 				return usageError{fmt.Errorf("unknown part %q: this command is for the parts of `up` alone", role)}
 			}
@@ -59,4 +63,13 @@ func runBalancerPart(ctx context.Context, env environment) error {
 		return err
 	}
 	return balancer.Run(ctx, balancer.Config{Text: text, Stderr: env.stderr, Environ: env.environ, Version: version, Now: time.Now})
+}
+
+func runGatewayPart(ctx context.Context, env environment) error {
+	var text json.RawMessage
+	ctx, err := up.Leash(ctx, &text)
+	if err != nil {
+		return err
+	}
+	return gateway.Run(ctx, gateway.RunConfig{Text: text, Stderr: env.stderr, Environ: env.environ, Version: version, Now: time.Now})
 }

@@ -42,8 +42,8 @@ func newUpCmd(env environment) *cobra.Command {
 		Use:   "up",
 		Short: "Run the whole system on this machine, nothing to install",
 		Long: "Run the whole system on this machine, each part a process of its own: two authorization servers on one\n" +
-			"database, and a load balancer in front of them. The database is SQLite in the data folder unless --mysql\n" +
-			"names another. It ends on SIGTERM or Ctrl-C, and the parts end with it however it dies.",
+			"database, two gateways, and a load balancer in front of both. The database is SQLite in the data folder unless\n" +
+			"--mysql names another. It ends on SIGTERM or Ctrl-C, and the parts end with it however it dies.",
 		Example: "  countersign up\n  countersign up --data-dir /tmp/try --port-base 24000",
 		Args:    subcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -93,7 +93,7 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 	}
 	const startWithin, stopWithin = 30 * time.Second, 15 * time.Second
 	system, err := up.Start(ctx, up.Config{
-		Folder: folder, Parts: topology(ports, parts), Program: program, Argument: partCommand, Logger: logger,
+		Folder: folder, Parts: topology(ports, parts, bootstrap.Clients["gateway"]), Program: program, Argument: partCommand, Logger: logger,
 		StartWithin: startWithin, StopWithin: stopWithin,
 	})
 	if err != nil {
@@ -170,7 +170,7 @@ func prepareSystem(ctx context.Context, folder *up.Folder, s instance.Settings, 
 	if b, err = folder.ReadBootstrap(); err != nil {
 		return b, err
 	}
-	b.Issuer, b.AdminURL = up.URL(ports.Issuer), up.URL(ports.Admin)
+	b.Issuer, b.AdminURL, b.EntryURL = up.URL(ports.Issuer), up.URL(ports.Admin), up.URL(ports.Entry)
 	api, roles := seed.Demo()
 	if err := seed.API(ctx, made, api); err != nil {
 		return b, err

@@ -83,6 +83,9 @@ func printScreen(out io.Writer, s screen) {
 	}
 	fmt.Fprintf(out, `Countersign runs on this machine.
 
+  entry          %s    load balancer, in front of
+  gateway 1      %s    health and metrics %s
+  gateway 2      %s    health and metrics %s
   issuer         %s    load balancer, in front of
   auth server 1  %s    health and metrics %s
   auth server 2  %s    health and metrics %s
@@ -103,7 +106,8 @@ Ask as service-b, which serves that API, what such a token is worth:
 In another terminal, `+"`%s`"+` shows the parts, and `+"`%s`"+`
 who may get tokens. Ctrl-C ends everything.
 
-`, s.bootstrap.Issuer, up.URL(s.ports.Auth[0]), up.URL(s.ports.AuthAdmin[0]), up.URL(s.ports.Auth[1]), up.URL(s.ports.AuthAdmin[1]),
+`, s.bootstrap.EntryURL, up.URL(s.ports.Gateways[0]), up.URL(s.ports.GatewayAdmin[0]), up.URL(s.ports.Gateways[1]), up.URL(s.ports.GatewayAdmin[1]),
+		s.bootstrap.Issuer, up.URL(s.ports.Auth[0]), up.URL(s.ports.AuthAdmin[0]), up.URL(s.ports.Auth[1]), up.URL(s.ports.AuthAdmin[1]),
 		s.bootstrap.AdminURL, database, store, s.folder.Path, s.folder.BootstrapPath(),
 		s.tokenLine(), s.introspectLine(), s.statusLine(), s.list)
 	fmt.Fprintln(out, "countersign: ready", s.bootstrap.Issuer)

@@ -38,11 +38,16 @@ type upstreamProcess struct {
 
 func startUpstreamProcess(t *testing.T) *upstreamProcess {
 	t.Helper()
+	return startUpstreamAt(t, up.Address(testbed.FreePort(t)))
+}
+
+// startUpstreamAt is startUpstreamProcess for a known address.
+func startUpstreamAt(t *testing.T, address string) *upstreamProcess {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := up.Address(testbed.FreePort(t))
 	u := &upstreamProcess{startCommand(t, t.TempDir(), []string{upstreamVariable + "=" + address}, exec.Command(self)), address}
 	testbed.Wait(t, startWithin, func() error {
 		_, err := get(t.Context(), "http://"+address)

@@ -1,13 +1,15 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 )
 
 // Both gateways behind a load balancer are restarted, one after the other, and the load balancer's configuration changes meanwhile: no
-// request is lost.
+// request is lost, of those that nobody may repeat.
 func TestRollingRestartOfGateways(t *testing.T) {
 	t.Parallel()
 	upstream := startUpstreamProcess(t)
@@ -20,7 +22,9 @@ func TestRollingRestartOfGateways(t *testing.T) {
 	}
 	pool := fmt.Sprintf("main: {targets: [%s], health: {interval: 200ms}}", strings.Join(targets, ", "))
 	balancer := startLB(t, "pool: main", pool)
-	load := startTraffic(t, "http://"+balancer.Address+"/")
+	load := startTrafficBy(t, func(ctx context.Context, address string) (answer, error) {
+		return call(ctx, http.MethodPost, address, "")
+	}, "http://"+balancer.Address+"/")
 	load.await(t, 300)
 	for round, g := range gateways {
 		g.Stop(t)

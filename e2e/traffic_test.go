@@ -24,13 +24,19 @@ type traffic struct {
 // startTraffic sends GET requests to one of the addresses after another.
 func startTraffic(t *testing.T, addresses ...string) *traffic {
 	t.Helper()
+	return startTrafficBy(t, get, addresses...)
+}
+
+// startTrafficBy is startTraffic for requests of another kind.
+func startTrafficBy(t *testing.T, ask func(ctx context.Context, address string) (answer, error), addresses ...string) *traffic {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &traffic{cancel: cancel}
 	const clients = 8
 	for range clients {
 		l.running.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				got, err := get(ctx, addresses[n%len(addresses)])
+				got, err := ask(ctx, addresses[n%len(addresses)])
 				if ctx.Err() != nil {
 					return
 				}

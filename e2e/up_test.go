@@ -341,8 +341,8 @@ func secretsStayInside(t *testing.T, s *system, more ...string) {
 		secrets = append(secrets, s.client(name).Secret)
 	}
 	paths, err := filepath.Glob(filepath.Join(s.Folder, "logs", "*"))
-	if err != nil || len(paths) != 3 {
-		t.Fatalf("%d logs, want 3: %v", len(paths), err)
+	if err != nil || len(paths) != 5 {
+		t.Fatalf("%d logs, want 5: %v", len(paths), err)
 	}
 	for _, pid := range append(childrenOf(t, s.PID()), s.PID()) {
 		paths = append(paths, fmt.Sprintf("/proc/%d/cmdline", pid))

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,12 +28,9 @@ type prepared struct {
 // prepare makes everything that a document needs. On an error nothing is left behind.
 func (p *process) prepare(text []byte) (*prepared, error) {
 	n := &prepared{document: new(Document)}
-	source, err := document.Decode(p.cfg.Path, text, n.document)
+	source, err := document.Decode(cmp.Or(p.cfg.Path, "configuration"), text, n.document)
 	if err != nil {
 		return nil, err
-	}
-	if p.cfg.Adjust != nil {
-		p.cfg.Adjust(n.document)
 	}
 	var errs []error
 	if n.issuers, err = p.issuers.Prepare(n.document, source); err != nil {

@@ -21,9 +21,10 @@ import (
 
 // RunConfig is what `countersign gateway` is made from.
 type RunConfig struct {
-	Path string // of the document's file
-	// Adjust changes each document before it is used. Nil: not at all.
-	Adjust func(*Document)
+	// Path is the document's file, which is followed. One of Path and Text.
+	Path string
+	// Text is a document that does not change.
+	Text []byte
 	// Reload has the file be read again though it may not have changed. Nil: only changes do.
 	Reload   <-chan os.Signal
 	Stderr   io.Writer // takes the log
@@ -61,7 +62,10 @@ func Run(ctx context.Context, c RunConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	text, err := document.Read(c.Path)
+	text := c.Text
+	if c.Path != "" {
+		text, err = document.Read(c.Path)
+	}
 	if err == nil {
 		err = p.load(ctx, text)
 	}
@@ -72,7 +76,11 @@ func Run(ctx context.Context, c RunConfig) (err error) {
 	if c.Listening != nil {
 		c.Listening(p.set.Status())
 	}
-	p.watch(ctx, text)
+	if c.Path != "" {
+		p.watch(ctx, text)
+	} else {
+		<-ctx.Done()
+	}
 	p.draining.Store(true)
 	p.log.InfoContext(ctx, "draining")
 	err = p.close(ctx)

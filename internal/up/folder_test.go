@@ -143,7 +143,10 @@ func TestPorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := up.Ports{Issuer: 20010, Auth: [2]int{20011, 20012}, Admin: 20020, AuthAdmin: [2]int{20021, 20022}, Balancer: 20040}
+	want := up.Ports{
+		Entry: 20000, Gateways: [2]int{20001, 20002}, Issuer: 20010, Auth: [2]int{20011, 20012}, Admin: 20020, AuthAdmin: [2]int{20021, 20022},
+		Services: [2]int{20030, 20031}, Balancer: 20040, GatewayAdmin: [2]int{20041, 20042},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -157,7 +160,10 @@ func TestTakenPorts(t *testing.T) {
 	defer func() { _ = listener.Close() }()
 	taken := listener.Addr().(*net.TCPAddr).Port
 	free := func() int { return testbed.FreePort(t) }
-	ports := up.Ports{Issuer: free(), Auth: [2]int{free(), taken}, Admin: taken, AuthAdmin: [2]int{free(), free()}, Balancer: free()}
+	ports := up.Ports{
+		Entry: free(), Gateways: [2]int{free(), free()}, Issuer: free(), Auth: [2]int{free(), taken}, Admin: taken,
+		AuthAdmin: [2]int{free(), free()}, Balancer: free(), GatewayAdmin: [2]int{free(), free()},
+	}
 	err = ports.Free(t.Context())
 	want := fmt.Sprintf("taken by another program: ports %d (auth server 2), %d (the admin address); end that program, or move all ports with --port-base N", taken, taken)
 	if err == nil || err.Error() != want {

@@ -11,16 +11,23 @@ import (
 
 // Ports are where the parts listen, all on 127.0.0.1.
 type Ports struct {
-	Issuer    int // the load balancer's listener in front of the auth servers
-	Auth      [2]int
-	Admin     int // the load balancer's listener in front of the admin ports
-	AuthAdmin [2]int
-	Balancer  int // the load balancer's own health and metrics
+	Entry        int // the load balancer's listener in front of the gateways
+	Gateways     [2]int
+	Issuer       int // the load balancer's listener in front of the auth servers
+	Auth         [2]int
+	Admin        int // the load balancer's listener in front of the admin ports
+	AuthAdmin    [2]int
+	Services     [2]int // where the gateways look for services; not parts themselves
+	Balancer     int    // the load balancer's own health and metrics
+	GatewayAdmin [2]int // health and metrics of the gateways
 }
 
 // DefaultPorts are those of the documentation.
 func DefaultPorts() Ports {
-	return Ports{Issuer: 9000, Auth: [2]int{9001, 9002}, Admin: 9090, AuthAdmin: [2]int{9091, 9092}, Balancer: 9093}
+	return Ports{
+		Entry: 8080, Gateways: [2]int{8081, 8082}, Issuer: 9000, Auth: [2]int{9001, 9002}, Admin: 9090, AuthAdmin: [2]int{9091, 9092},
+		Services: [2]int{7001, 7002}, Balancer: 9093, GatewayAdmin: [2]int{8091, 8092},
+	}
 }
 
 // PortsFrom returns a set that begins at base: entry base, gateways +1 and +2, issuer +10 to +12, admin +20 to +22, services +30
@@ -30,8 +37,9 @@ func PortsFrom(base int) (Ports, error) {
 		return Ports{}, fmt.Errorf("--port-base is %d: allowed is 1 to %d", base, 65535-50)
 	}
 	return Ports{
-		Issuer: base + 10, Auth: [2]int{base + 11, base + 12},
-		Admin: base + 20, AuthAdmin: [2]int{base + 21, base + 22}, Balancer: base + 40,
+		Entry: base, Gateways: [2]int{base + 1, base + 2}, Issuer: base + 10, Auth: [2]int{base + 11, base + 12},
+		Admin: base + 20, AuthAdmin: [2]int{base + 21, base + 22}, Services: [2]int{base + 30, base + 31},
+		Balancer: base + 40, GatewayAdmin: [2]int{base + 41, base + 42},
 	}, nil
 }
 
@@ -49,6 +57,9 @@ func (p Ports) Free(ctx context.Context) error {
 		what string
 		port int
 	}{
+		{"the entry", p.Entry},
+		{"gateway 1", p.Gateways[0]},
+		{"gateway 2", p.Gateways[1]},
 		{"the issuer", p.Issuer},
 		{"auth server 1", p.Auth[0]},
 		{"auth server 2", p.Auth[1]},
@@ -56,6 +67,8 @@ func (p Ports) Free(ctx context.Context) error {
 		{"auth server 1's admin port", p.AuthAdmin[0]},
 		{"auth server 2's admin port", p.AuthAdmin[1]},
 		{"the load balancer's health port", p.Balancer},
+		{"gateway 1's health port", p.GatewayAdmin[0]},
+		{"gateway 2's health port", p.GatewayAdmin[1]},
 	} {
 		listener, err := listen.Listen(ctx, "tcp", Address(one.port))
 		if err != nil {

@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,17 +34,9 @@ type prepared struct {
 	specs    []listeners.Spec
 }
 
-// name is what the document is called in errors.
-func (p *process) name() string {
-	if p.cfg.Path == "" {
-		return "configuration"
-	}
-	return p.cfg.Path
-}
-
 // prepare makes everything that a document needs. On an error nothing is left behind.
 func (p *process) prepare(text []byte) (*prepared, error) {
-	d, source, wrong := read(p.name(), text)
+	d, source, wrong := read(cmp.Or(p.cfg.Path, "configuration"), text)
 	if d == nil {
 		return nil, wrong
 	}

@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/countersign/countersign/internal/testbed"
+	"github.com/countersign/countersign/internal/up"
+)
+
+// A request of a service goes through load balancer and gateway to another service, and no other does. Either gateway may be killed.
+func TestEntry(t *testing.T) {
+	t.Parallel()
+	s := startUp(t)
+	ports, err := up.PortsFrom(s.PortBase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	startUpstreamAt(t, up.Address(ports.Services[1]))
+	reader := token(t, s.Issuer, s.client("service-a"), nil)
+	entry := s.Bootstrap.EntryURL
+	testbed.Wait(t, startWithin, func() error { // until the service is found
+		got, err := call(t.Context(), http.MethodGet, entry+"/inventory/items", reader)
+		if err == nil && got.Status != http.StatusOK {
+			err = fmt.Errorf("%d %s", got.Status, got.Body)
+		}
+		return err
+	})
+	for _, tt := range []struct {
+		method, path, token string
+		status              int
+		says                string
+	}{
+		{http.MethodGet, "/inventory/items/7", reader, 200, s.client("service-a").ID + " /inventory/items/7"},
+		{http.MethodPost, "/inventory/reservations", reader, 200, s.client("service-a").ID + " /inventory/reservations"},
+		{http.MethodGet, "/inventory/items", "", 401, "no_token"},
+		{http.MethodGet, "/inventory/items", token(t, s.Issuer, s.client("admin"), nil), 401, "invalid_token"},
+		{http.MethodDelete, "/inventory/items", reader, 405, ""},
+		{http.MethodGet, "/elsewhere", reader, 404, ""},
+		{http.MethodGet, "/orders", "", 503, "no upstream"},
+	} {
+		got, err := call(t.Context(), tt.method, entry+tt.path, tt.token)
+		if err != nil || got.Status != tt.status || !strings.Contains(string(got.Body), tt.says) {
+			t.Errorf("%s %s: %d %s %v, want %d %s", tt.method, tt.path, got.Status, got.Body, err, tt.status, tt.says)
+		}
+	}
+	load := startTrafficBy(t, func(ctx context.Context, address string) (answer, error) {
+		return call(ctx, http.MethodGet, address, reader)
+	}, entry+"/inventory/items")
+	for _, gateway := range []string{"gateway-1", "gateway-2"} {
+		load.await(t, load.count()+50)
+		s.Tell(t, "kill", gateway)
+		load.await(t, load.count()+50)
+		s.Tell(t, "start", gateway)
+	}
+	if failed := load.stop(); len(failed) > 0 {
+		t.Errorf("%d of %d requests failed, the first: %s", len(failed), load.count(), failed[0])
+	}
+}
