@@ -23,7 +23,7 @@ func StatusSection(all []Status) statuspage.Section {
 		}
 		most := any(l.Most)
 		if l.Most == 0 {
-			most = "any number"
+			most = statuspage.Said{Value: 0, Text: "any number"}
 		}
 		s.Rows = append(s.Rows, []any{l.Name, l.Address, protocol, l.Connections, l.Idle, most, l.Accepted})
 	}

@@ -27,7 +27,7 @@ type Section struct {
 type Fact struct {
 	Key   string // its name in JSON
 	Label string // for people
-	Value any    // see Text
+	Value any    // a State, a Said, or a plain value
 }
 
 // Column is one of a table.
@@ -55,6 +55,12 @@ type State struct {
 
 // MarshalText implements encoding.TextMarshaler.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.Text), nil }
+
+// Said is a value that people read in words of its own.
+type Said struct {
+	Value any // for programs
+	Text  string
+}
 
 // MarshalJSON makes an object of it, with a member for each section: an object of its facts, or an array of its rows.
 func (p Page) MarshalJSON() ([]byte, error) {
@@ -95,6 +101,8 @@ func forJSON(value any) any {
 		return v.UTC().Format(time.RFC3339Nano)
 	case time.Duration:
 		return v.Seconds()
+	case Said:
+		return forJSON(v.Value)
 	}
 	return value
 }

@@ -28,6 +28,7 @@ func page() statuspage.Page {
 			{"last_refused", "Last refused", time.Time{}},
 			{"refused", "Refused because", ""},
 			{"draining", "Draining", false},
+			{"most", "At most", statuspage.Said{Value: 0, Text: "any number"}},
 			{"state", "State", statuspage.State{Text: "in force", Mood: statuspage.Good}},
 		}},
 		{

@@ -20,6 +20,8 @@ func show(value any, now time.Time) shown {
 	switch v := value.(type) {
 	case State:
 		return shown{Text: v.Text, Mood: v.Mood}
+	case Said:
+		return shown{Text: v.Text, Number: show(v.Value, now).Number}
 	case time.Time:
 		if v.IsZero() {
 			return shown{Text: none}
