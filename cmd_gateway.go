@@ -75,9 +75,10 @@ func runGateway(ctx context.Context, env environment, settings gatewaySettings) 
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	return gateway.Run(ctx, gateway.RunConfig{
-		Path: settings.Config, Reload: reload, Stderr: env.stderr, LogLevel: settings.LogLevel, Environ: env.environ,
-		Version: version, Now: time.Now,
+	return withSpareHeap(env.environ, func() error {
+		return gateway.Run(ctx, gateway.RunConfig{
+			Path: settings.Config, Reload: reload, Stderr: env.stderr, LogLevel: settings.LogLevel, Environ: env.environ, Version: version, Now: time.Now,
+		})
 	})
 }
 

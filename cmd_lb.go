@@ -58,7 +58,9 @@ func runLB(ctx context.Context, env environment, settings lbSettings) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	return balancer.Run(ctx, balancer.Config{
-		Path: settings.Config, Reload: reload, Stderr: env.stderr, LogLevel: settings.LogLevel, Environ: env.environ, Version: version, Now: time.Now,
+	return withSpareHeap(env.environ, func() error {
+		return balancer.Run(ctx, balancer.Config{
+			Path: settings.Config, Reload: reload, Stderr: env.stderr, LogLevel: settings.LogLevel, Environ: env.environ, Version: version, Now: time.Now,
+		})
 	})
 }

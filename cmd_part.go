@@ -62,7 +62,9 @@ func runBalancerPart(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
-	return balancer.Run(ctx, balancer.Config{Text: text, Stderr: env.stderr, Environ: env.environ, Version: version, Now: time.Now})
+	return withSpareHeap(env.environ, func() error {
+		return balancer.Run(ctx, balancer.Config{Text: text, Stderr: env.stderr, Environ: env.environ, Version: version, Now: time.Now})
+	})
 }
 
 func runGatewayPart(ctx context.Context, env environment) error {
@@ -71,5 +73,7 @@ func runGatewayPart(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
-	return gateway.Run(ctx, gateway.RunConfig{Text: text, Stderr: env.stderr, Environ: env.environ, Version: version, Now: time.Now})
+	return withSpareHeap(env.environ, func() error {
+		return gateway.Run(ctx, gateway.RunConfig{Text: text, Stderr: env.stderr, Environ: env.environ, Version: version, Now: time.Now})
+	})
 }

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"runtime"
+	"strings"
+)
+
+// spareHeap is how much garbage a proxy may leave besides what Go allows anyway.
+const spareHeap = 32 << 20
+
+// withSpareHeap runs a proxy. What it keeps alive is little, so Go would look for garbage some fifty times a second under load, through the
+// stacks of all connections each time: an eighth of its processor time. Memory that is never touched counts as alive and costs nothing
+// but addresses. Whoever sets GOGC or GOMEMLIMIT has decided otherwise.
+func withSpareHeap(environ []string, run func() error) error {
+	for _, variable := range environ {
+		if strings.HasPrefix(variable, "GOGC=") || strings.HasPrefix(variable, "GOMEMLIMIT=") {
+			return run()
+		}
+	}
+	spare := make([]byte, spareHeap)
+	defer runtime.KeepAlive(spare)
+	return run()
+}
