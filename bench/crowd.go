@@ -26,7 +26,7 @@ func idlers(host, token string) []idler {
 	return []idler{
 		{name: "headers", count: 500, request: fmt.Sprintf(head, "GET /", host, token, ""), drip: "X-More: 1\r\n", every: time.Second},
 		{name: "answers", count: 200, request: fmt.Sprintf(head, "GET /large", host, token, "\r\n"), every: time.Second, reads: true},
-		{name: "bodies", count: 100, request: fmt.Sprintf(head, "POST /", host, token, "Content-Length: 1000000\r\n\r\n"), drip: "x", every: time.Second},
+		{name: "bodies", count: 100, request: fmt.Sprintf(head, "POST /", host, token, "Content-Length: 1000000\r\n\r\n"), drip: "x", every: 10 * time.Second},
 	}
 }
 

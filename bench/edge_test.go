@@ -11,6 +11,7 @@ import (
 // The names of the rows.
 const (
 	nothing       = "nothing"
+	ourBalancer   = "lb"
 	ourGateway    = "gateway"
 	ourSilent     = "gateway, no access log"
 	ourFirstSight = "gateway, every token at first sight"
@@ -39,13 +40,11 @@ func BenchmarkEdge(b *testing.B) {
 			"bears an ES256 JWT of a Countersign server and is answered by %d bytes.", edgeConnections, len(w.answer)),
 	}
 	w.versions["Countersign"], w.versions["Go"] = revision(b.Context()), runtime.Version()
-	bare := w.startLimit("proxy", w.upstream.address)
 	gateway := w.gateway("gateway", false)
-	limit := w.side(bareProxy, bare.address, map[string]int{"proxy": bare.PID()})
-	ours := []Side{w.side(ourGateway, gateway.at["Plain"], processes(gateway))}
+	ours := append(w.balanced(""), w.side(ourGateway, gateway.at["Plain"], processes(gateway)))
 	b.Run("requests", func(b *testing.B) {
 		rounds := Rounds{Count: 9, Each: 1500 * time.Millisecond, WarmUp: time.Second}
-		sides := append([]Side{w.side(nothing, w.upstream.address, nil), limit}, ours...)
+		sides := append([]Side{w.side(nothing, w.upstream.address, nil)}, ours...)
 		silent := w.gateway("gateway-silent", true)
 		sides = append(sides,
 			w.side(ourSilent, silent.at["Plain"], processes(silent)),
@@ -57,6 +56,7 @@ func BenchmarkEdge(b *testing.B) {
 		}
 		b.ReportMetric(0, "ns/op") // one operation is the whole comparison
 		for _, bound := range []Bound{
+			{Row: ourBalancer, Beside: bareProxy, Most: 1.1},
 			{Row: ourGateway, Beside: bareProxy, Most: 1.6},
 			{Row: ourSilent, Beside: bareProxy, Most: 1.35},
 			{Row: ourGateway, Beside: caddyAsking, Most: 1},
@@ -70,11 +70,8 @@ func BenchmarkEdge(b *testing.B) {
 	})
 	b.Run("idle", func(b *testing.B) {
 		// New processes: what garbage an earlier load has left would be used again.
-		bare, gateway := w.startLimit("proxy", w.upstream.address), w.gateway("gateway-idle", false)
-		for _, side := range []Side{
-			w.side(bareProxy, bare.address, map[string]int{"proxy": bare.PID()}),
-			w.side(ourGateway, gateway.at["Plain"], processes(gateway)),
-		} {
+		gateway := w.gateway("gateway-idle", false)
+		for _, side := range append(w.balanced("-idle"), w.side(ourGateway, gateway.at["Plain"], processes(gateway))) {
 			result, err := idle(b.Context(), side, side.only(), idleConnections)
 			if err != nil {
 				b.Fatal(err)
@@ -84,7 +81,7 @@ func BenchmarkEdge(b *testing.B) {
 		b.ReportMetric(0, "ns/op")
 	})
 	b.Run("slow", func(b *testing.B) {
-		for _, side := range ours {
+		for _, side := range ours[1:] {
 			result, err := w.disturbed(b, side)
 			if err != nil {
 				b.Fatal(err)
@@ -97,6 +94,19 @@ func BenchmarkEdge(b *testing.B) {
 		return // some were not asked for, or failed
 	}
 	w.check(report.write("results"))
+}
+
+// balanced starts the bare proxy and our load balancer, whose processes are called so.
+func (w *edgeWorld) balanced(suffix string) []Side {
+	w.Helper()
+	bare := w.startLimit("proxy", w.upstream.address)
+	balancer := w.run(proxy{
+		name: "lb" + suffix, binary: w.countersign(), config: "lb.yaml", args: []string{"lb", "--config"}, ways: []string{"Plain"},
+		more: map[string]string{"Upstream": w.upstream.address},
+	})
+	return []Side{
+		w.side(bareProxy, bare.address, map[string]int{"proxy": bare.PID()}), w.side(ourBalancer, balancer.at["Plain"], processes(balancer)),
+	}
 }
 
 // others starts other people's proxies.
