@@ -49,7 +49,7 @@ func gather(ctx context.Context, address string, kinds []idler, again bool) (*cr
 		there.Add(kind.count)
 		for n := range kind.count {
 			// They do not all do something at the same moment.
-			pause := kind.every * time.Duration(n) / time.Duration(kind.count)
+			pause := kind.every * time.Duration(n+1) / time.Duration(kind.count)
 			arrived := sync.OnceFunc(there.Done)
 			c.all.Go(func() {
 				defer arrived()
