@@ -75,9 +75,9 @@ func runGateway(ctx context.Context, env environment, settings gatewaySettings) 
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	return withSpareHeap(env.environ, func() error {
+	return runProxy(env, func(log io.Writer) error {
 		return gateway.Run(ctx, gateway.RunConfig{
-			Path: settings.Config, Reload: reload, Stderr: env.stderr, LogLevel: settings.LogLevel, Environ: env.environ, Version: version, Now: time.Now,
+			Path: settings.Config, Reload: reload, Stderr: log, LogLevel: settings.LogLevel, Environ: env.environ, Version: version, Now: time.Now,
 		})
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -58,9 +59,9 @@ func runLB(ctx context.Context, env environment, settings lbSettings) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	return withSpareHeap(env.environ, func() error {
+	return runProxy(env, func(log io.Writer) error {
 		return balancer.Run(ctx, balancer.Config{
-			Path: settings.Config, Reload: reload, Stderr: env.stderr, LogLevel: settings.LogLevel, Environ: env.environ, Version: version, Now: time.Now,
+			Path: settings.Config, Reload: reload, Stderr: log, LogLevel: settings.LogLevel, Environ: env.environ, Version: version, Now: time.Now,
 		})
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,8 +63,8 @@ func runBalancerPart(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
-	return withSpareHeap(env.environ, func() error {
-		return balancer.Run(ctx, balancer.Config{Text: text, Stderr: env.stderr, Environ: env.environ, Version: version, Now: time.Now})
+	return runProxy(env, func(log io.Writer) error {
+		return balancer.Run(ctx, balancer.Config{Text: text, Stderr: log, Environ: env.environ, Version: version, Now: time.Now})
 	})
 }
 
@@ -73,7 +74,7 @@ func runGatewayPart(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
-	return withSpareHeap(env.environ, func() error {
-		return gateway.Run(ctx, gateway.RunConfig{Text: text, Stderr: env.stderr, Environ: env.environ, Version: version, Now: time.Now})
+	return runProxy(env, func(log io.Writer) error {
+		return gateway.Run(ctx, gateway.RunConfig{Text: text, Stderr: log, Environ: env.environ, Version: version, Now: time.Now})
 	})
 }
