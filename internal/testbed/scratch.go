@@ -68,5 +68,6 @@ func program(name string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%w: scripts/prerequisites says which Debian packages the tests need; as root on Debian, make test installs them", err)
+	return "", fmt.Errorf("%w: tests need the Debian packages mariadb-server, redis-server, nginx, haproxy and caddy, and more that scripts/prerequisites names; "+
+		"as root on Debian, make test installs them", err)
 }
