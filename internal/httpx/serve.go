@@ -52,7 +52,7 @@ const (
 // closes the listener. It returns nil after a complete drain, and an error if requests had to be cut off.
 //
 // HTTP/1 requests whose end can be understood in two ways are answered by 400 and the end of the connection; within a body they are
-// ErrFraming to who reads it.
+// ErrFraming to who reads it. Requests of HTTP/2 that HTTP/1.1 has no words for are 400 too.
 func Serve(ctx context.Context, c ServeConfig) error {
 	server := newServer(ctx, c)
 	failed := make(chan error, 1)
@@ -72,7 +72,7 @@ func Serve(ctx context.Context, c ServeConfig) error {
 
 func newServer(ctx context.Context, c ServeConfig) *http.Server {
 	server := &http.Server{
-		Handler:           c.Handler,
+		Handler:           inLines(c.Handler),
 		ReadHeaderTimeout: cmp.Or(c.ReadHeaderTimeout, defaultReadHeaderTimeout),
 		ReadTimeout:       cmp.Or(c.ReadTimeout, defaultReadTimeout),
 		WriteTimeout:      cmp.Or(c.WriteTimeout, defaultWriteTimeout),

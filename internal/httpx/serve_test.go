@@ -328,3 +328,29 @@ func TestStreamsCanBeFlushedThroughTheEdge(t *testing.T) {
 		t.Errorf("got %q, %v", lines.Text(), lines.Err())
 	}
 }
+
+// HTTP/2 has room for a blank in a path; a request line that is made of it has not.
+func TestHTTP2ThatHTTP1CouldNotSay(t *testing.T) {
+	s := serve(t, httpx.ServeConfig{Handler: http.HandlerFunc(hello)})
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	t.Cleanup(transport.CloseIdleConnections)
+	for _, row := range []struct {
+		query string
+		want  int
+	}{{"a=b%20c|\"<>", 200}, {"a HTTP/1.0", 400}, {" ", 400}} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.addr+"/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.RawQuery = row.query
+		resp, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != row.want {
+			t.Errorf("%q: %d, want %d", row.query, resp.StatusCode, row.want)
+		}
+	}
+}
