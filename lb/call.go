@@ -39,6 +39,9 @@ func (t *Transport) newCall(req *http.Request) (*call, error) {
 	if !c.repeatable {
 		c.header = withoutReplayHint(c.header)
 	}
+	if t.http2 {
+		c.header = withoutUpgrade(c.header)
+	}
 	if !hasBody(req) {
 		return c, nil
 	}
@@ -113,6 +116,18 @@ func idempotent(method string) bool {
 		return true
 	}
 	return false
+}
+
+// withoutUpgrade returns h as it can be sent by HTTP/2, which has no upgrades: a server may ignore one (RFC 9110 §7.8). http.Transport
+// would refuse the request, which must not count against an upstream that never saw it.
+func withoutUpgrade(h http.Header) http.Header {
+	if h["Upgrade"] == nil {
+		return h
+	}
+	h = h.Clone()
+	delete(h, "Upgrade")
+	delete(h, "Connection")
+	return h
 }
 
 // withoutReplayHint returns h such that http.Transport does not take an Idempotency-Key for leave to

@@ -229,3 +229,23 @@ func TestHealthByHTTP2(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A client that wants another protocol gets HTTP, and does no harm to upstreams that know no other.
+func TestHTTP2HasNoUpgrades(t *testing.T) {
+	up := startHTTP2(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header["Upgrade"] != nil || r.Header["Connection"] != nil {
+			t.Errorf("got %v", r.Header)
+		}
+	})
+	handler, err := lb.New(lb.Config{Transport: newTransport(t, lb.TransportConfig{Pool: newPool(t, lb.PoolConfig{}, up.addr), HTTP2: true})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, r)
+	if recorder.Code != http.StatusOK {
+		t.Errorf("%d %s", recorder.Code, recorder.Body)
+	}
+}

@@ -46,6 +46,7 @@ type TransportConfig struct {
 type Transport struct {
 	pool      *Pool
 	base      *http.Transport
+	http2     bool
 	budget    *budget
 	patiences *patiences
 	now       func() time.Time
@@ -70,7 +71,7 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 		cfg.Now = time.Now
 	}
 	return &Transport{
-		pool: cfg.Pool, base: newBase(cfg), budget: newBudget(cfg.Now), patiences: new(patiences),
+		pool: cfg.Pool, base: newBase(cfg), http2: cfg.HTTP2, budget: newBudget(cfg.Now), patiences: new(patiences),
 		now: cfg.Now, how: cfg.Overrides.withDefaults(),
 	}, nil
 }
