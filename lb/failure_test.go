@@ -61,7 +61,7 @@ func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestVouches(t *testing.T) {
 	for name, want := range map[string]bool{
-		"X-Forwarded-For": true, "x_forwarded_anything": true, "Forwarded": true, "CLIENT-CERT": true, "True_Client_IP": true,
+		"X-Forwarded-For": true, "X.Forwarded.For": true, "X!Real~Ip": true, "x_forwarded_anything": true, "Forwarded": true, "CLIENT-CERT": true, "True_Client_IP": true,
 		"X-Forward": false, "Accept": false, "": false, "Client-Certificate": false,
 	} {
 		if got := lb.Vouches(name); got != want {

@@ -14,7 +14,7 @@ const headerRequestID = "X-Request-Id"
 func (b *balancer) rewrite(pr *httputil.ProxyRequest) {
 	trusted := b.proxies.Trusts(pr.In)
 	for name := range pr.Out.Header {
-		if Vouches(name) && (!trusted || strings.Contains(name, "_")) {
+		if Vouches(name) && (!trusted || misspelled(name)) {
 			delete(pr.Out.Header, name)
 		}
 	}
@@ -43,8 +43,8 @@ func stampRequestID(resp *http.Response) error {
 }
 
 // Vouches reports whether a header of this name, in any case, is one by which a proxy tells an upstream who the
-// client is, so that nobody outside may send it. An underscore counts as a hyphen, because upstreams
-// that map headers to variables cannot tell them apart.
+// client is, so that nobody outside may send it. An underscore or another mark counts as a
+// hyphen, because upstreams that map headers to variables cannot tell them apart.
 func Vouches(name string) bool {
 	if name == "" {
 		return false
@@ -68,11 +68,33 @@ func Vouches(name string) bool {
 
 func same(name, lower string) bool { return len(name) == len(lower) && samePrefix(name, lower) }
 
+// samePrefix compares as a server does that makes variables of headers: some keep no mark but one.
 func samePrefix(name, lower string) bool {
 	if len(name) < len(lower) {
 		return false
 	}
-	return strings.EqualFold(strings.ReplaceAll(name[:len(lower)], "_", "-"), lower)
+	for i := range len(lower) {
+		c := name[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case isMark(rune(c)):
+			c = '-'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func isMark(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9')
+}
+
+// misspelled tells whether a name has other marks than hyphens.
+func misspelled(name string) bool {
+	return strings.ContainsFunc(name, func(c rune) bool { return c != '-' && isMark(c) })
 }
 
 // requestID returns the id that the listener gave r, else a trusted proxy's if it is acceptable, else a new one.
