@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -23,8 +24,11 @@ const (
 // errOpaque is the cause of refusing a token that does not prove itself.
 var errOpaque = errors.New("the token is not a JWT, and the route takes no others")
 
-// find returns the route of a request and its canonical path. method may be empty: then any route of that path will do.
+// find returns the route of a request and its canonical path.
 func (g *Gateway) find(method, authority, escaped string) (*route, string, *refusal) {
+	if !plainMethod(method) {
+		return nil, "", &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "a method has no small letters"}
+	}
 	path, err := g.paths.canonical(escaped)
 	if err != nil {
 		return nil, "", badPath(err)
@@ -36,18 +40,49 @@ func (g *Gateway) find(method, authority, escaped string) (*route, string, *refu
 			return nil, "", &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "the host is neither a name nor an address"}
 		}
 	}
-	choice, ambiguous := g.table.find(host, withoutParameters(path))
-	switch {
-	case ambiguous:
-		return nil, "", &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "the path differs from that of another route by capital letters only"}
-	case choice == nil:
-		return nil, "", noRoute()
+	choice, refused := g.choose(host, path)
+	if refused != nil {
+		return nil, "", refused
 	}
 	route := choice.route(method)
-	if route == nil || method == http.MethodTrace {
+	if route == nil || method == http.MethodTrace || method == http.MethodConnect {
 		return nil, "", noMethod(choice.allow())
 	}
 	return route, path, nil
+}
+
+// choose returns the routes of a canonical path. Whether an encoded slash is one, the upstream decides: both ways must lead to the same.
+func (g *Gateway) choose(host, path string) (*choice, *refusal) {
+	found, ambiguous := g.table.find(host, withoutParameters(path))
+	switch {
+	case ambiguous:
+		return nil, &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "the path differs from that of another route by capital letters only"}
+	case strings.Contains(path, "%2F"):
+		plain, err := g.paths.canonical(strings.ReplaceAll(path, "%2F", "/"))
+		if err != nil {
+			return nil, badPath(err)
+		}
+		if other, ambiguous := g.table.find(host, withoutParameters(plain)); ambiguous || other != found {
+			return nil, &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "the path is another route's if its encoded slash is taken for a slash"}
+		}
+	}
+	if found == nil {
+		return nil, noRoute()
+	}
+	return found, nil
+}
+
+// plainMethod tells whether servers agree on the method. It is the same in capitals to some of them (WSGI's), so that post would be judged by the
+// route for any method and served as POST. What a proxy asks about was not looked at by net/http.
+func plainMethod(method string) bool {
+	for i := range len(method) {
+		switch c := method[i]; {
+		case 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return method != ""
 }
 
 // withoutParameters takes ;parameters off the segments of a path, as servers do that know them.
@@ -75,7 +110,9 @@ func (g *Gateway) admit(r *http.Request, route *route) (*http.Request, *sdk.Iden
 			return nil, known(err), ofToken(route.verifier, err)
 		}
 		r = verified
-		identity, _ = sdk.FromContext(r.Context())
+		if identity, _ = sdk.FromContext(r.Context()); !canBeTold(identity) {
+			return nil, identity, &refusal{status: http.StatusForbidden, code: "forbidden", detail: "the token names whom it is for in a way that no header can hold"}
+		}
 	}
 	if route.limit != nil {
 		if refused := g.withinLimit(r.Context(), route, identity); refused != nil {
@@ -114,7 +151,7 @@ func (g *Gateway) withinLimit(ctx context.Context, route *route, identity *sdk.I
 	case route.limitBy == "client" && identity != nil:
 		key += " client " + identity.Issuer() + " " + identity.ClientID()
 	case route.limitBy != "route":
-		key += " address " + httpx.From(ctx).Address.String()
+		key += " address " + network(httpx.From(ctx).Address).String()
 	}
 	verdict := g.limiter.Allow(ctx, key, *route.limit)
 	if verdict.Allowed {
@@ -124,6 +161,15 @@ func (g *Gateway) withinLimit(ctx context.Context, route *route, identity *sdk.I
 		status: http.StatusTooManyRequests, code: "too_many_requests", detail: "too many requests: " + whose(route, identity) + " may make " + limitText(*route.limit) + " here",
 		retryAfter: max(time.Second, verdict.RetryAfter),
 	}
+}
+
+// network is what one caller has at least: of IPv6 a /64, in which it can take any address.
+func network(a netip.Addr) netip.Addr {
+	const shared = 64
+	if p, err := a.Prefix(shared); err == nil && a.Is6() {
+		return p.Addr()
+	}
+	return a
 }
 
 func whose(route *route, identity *sdk.Identity) string {

@@ -43,8 +43,11 @@ func (g *Gateway) decide(r *http.Request, p *passage) *refusal {
 		return refused
 	}
 	host := r.Host
-	if given := r.Header["X-Forwarded-Host"]; len(given) == 1 {
+	switch given := r.Header["X-Forwarded-Host"]; {
+	case len(given) == 1 && given[0] != "":
 		host = given[0]
+	case len(given) > 0: // the proxy's own name, say, would lead to the routes for any host
+		return &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "want at most one header X-Forwarded-Host, that is not empty"}
 	}
 	// The text itself: net/url would read an unescaped # as a part of the path, which the upstream may cut off there.
 	spelled, _, _ := strings.Cut(r.Header[uriHeader][0], "?")

@@ -94,8 +94,11 @@ func (c *compiler) canonical(member, path string) {
 }
 
 func (c *compiler) methods(at string, given []string) []string {
+	if given != nil && len(given) == 0 {
+		c.wrong(at+".match.methods", "is empty: name a method, or leave it out for any")
+	}
 	for n, method := range given {
-		if method == "" || strings.ToUpper(method) != method || strings.ContainsAny(method, " \t,") {
+		if !plainMethod(method) {
 			c.wrong(fmt.Sprintf("%s.match.methods[%d]", at, n), "%q is no method: they are in capitals, such as GET", method)
 		}
 		if method == http.MethodTrace || method == http.MethodConnect {
@@ -107,6 +110,9 @@ func (c *compiler) methods(at string, given []string) []string {
 
 func (c *compiler) hosts(at string, given []string) []string {
 	hosts := make([]string, 0, len(given))
+	if given != nil && len(given) == 0 {
+		c.wrong(at+".match.hosts", "is empty: name a host, or leave it out for any")
+	}
 	for n, host := range given {
 		name := strings.TrimPrefix(host, "*.")
 		if plain, ok := hostname(name); name == "" || !ok || plain != strings.ToLower(name) {

@@ -18,7 +18,7 @@ func TestConformanceOfIdentityHeaders(t *testing.T) {
 		"X-Client-Scope", "X-Client-Issuer", "X-Token-Id", "x_token_id", "X-Forwarded-For", "X_Forwarded_For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port",
 		"X-Forwarded-Client-Cert", "X-Forwarded-User", "X-Forwarded-Prefix", "X-Forwarded_Proto", "Forwarded", "forwarded", "X-Original-Forwarded-For", "X-Real-Ip", "x_real_ip",
 		"X-Client-Ip", "X-Cluster-Client-Ip", "True-Client-Ip", "Client-Ip", "Client-Cert", "client_cert", "Client-Cert-Chain", "Client_Cert-Chain", "X-Request-Id", "Baggage",
-		"X-Forwarded", "X-Ssl-Client-Cert", "Ssl_Client_Verify", "X-Client-Cert", "Proxy", "Proxy-Authorization", "Txn-Token", "txn_token", "X-Original-Url", "X-Original_Url",
+		"X-Forwarded", "X-Ssl-Client-Cert", "Ssl_Client_Verify", "X-Client-Cert", "Proxy", "Proxy-Authorization", "Txn-Token", "txn_token", "X-Original-Url", "X-Original_Url", "X-Original-Uri", "X.Forwarded.For", "X.Real-Ip", "X!Forwarded~Host",
 		"X-Rewrite-Url", "X-Http-Method-Override", "X_HTTP_Method_Override", "X-Http-Method", "X-Method-Override", "Upgrade", "Keep-Alive", "Te",
 	}
 	spoofed := func(t *testing.T, lines ...string) {

@@ -38,6 +38,8 @@ func TestMistakesInRoutes(t *testing.T) {
 		{"relative", `routes: [{name: r, match: {prefix: a}, authentication: none, pool: echo}]`, []string{"does not begin with a slash"}},
 		{"host with port", `routes: [{name: r, match: {prefix: /, hosts: ["a.test:80"]}, authentication: none, pool: echo}]`, []string{`routes[0].match.hosts[0]: "a.test:80": want a name without port`}},
 		{"small method", `routes: [{name: r, match: {prefix: /, methods: [get]}, authentication: none, pool: echo}]`, []string{`"get" is no method`}},
+		{"no host", `routes: [{name: r, match: {prefix: /, hosts: []}, authentication: none, pool: echo}]`, []string{"routes[0].match.hosts: is empty"}},
+		{"no method", `routes: [{name: r, match: {prefix: /, methods: []}, authentication: none, pool: echo}]`, []string{"routes[0].match.methods: is empty"}},
 		{"TRACE", `routes: [{name: r, match: {prefix: /, methods: [TRACE]}, authentication: none, pool: echo}]`, []string{"TRACE is never passed on"}},
 		{"twice the same", "routes:\n  - {name: r, match: {prefix: /}, authentication: none, pool: echo}\n  - {name: s, match: {prefix: /, methods: [GET]}, authentication: none, pool: echo}\n  - {name: t, match: {prefix: /, methods: [GET, PUT]}, authentication: none, pool: echo}", []string{`gateway.yaml:5: routes[2].match: the route "s" is for the same host, path and method`}},
 		{"twice the name", "routes:\n  - {name: r, match: {prefix: /}, authentication: none, pool: echo}\n  - {name: r, match: {prefix: /a}, authentication: none, pool: echo}", []string{`routes[1].name: "r" is the name of another route too`}},

@@ -32,6 +32,9 @@ func (g *Gateway) rewrite(route *route, pr *httputil.ProxyRequest) {
 			delete(h, name)
 		}
 	}
+	// Servers that merge trailers into headers would believe them. What comes behind a body gets here only if the body was searched for a
+	// token, so nobody can count on them.
+	pr.Out.Trailer = nil
 	g.forwarded(p, pr)
 	p.values.identify(h, p.identity)
 	if route.drop && route.verifier != nil {

@@ -52,6 +52,16 @@ func (v *values) identify(h http.Header, i *sdk.Identity) {
 	}
 }
 
+// canBeTold tells whether headers can hold who calls. They lose blanks at both ends, so that " root" would become root, and cannot have
+// control characters.
+func canBeTold(i *sdk.Identity) bool {
+	return !slices.ContainsFunc([]string{i.ClientID(), i.Subject(), i.Issuer(), i.TokenID()}, changesInHeader) && !slices.ContainsFunc(i.Scopes(), changesInHeader)
+}
+
+func changesInHeader(text string) bool {
+	return strings.TrimSpace(text) != text || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f })
+}
+
 // impersonates reports whether a header of this name could be taken for one of those above. Servers that make variables of headers
 // cannot tell a hyphen from an underscore, and some not from any other mark.
 func impersonates(name string) bool {
@@ -75,7 +85,7 @@ func misleads(name string) bool {
 	case name == "":
 		return false
 	case name[0] == 'X' || name[0] == 'x':
-		ours = []string{"x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"}
+		ours = []string{"x-original-url", "x-original-uri", "x-original-method", "x-original-host", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"}
 	case name[0] == 'P' || name[0] == 'p':
 		ours = []string{"proxy"}
 	case name[0] == 'T' || name[0] == 't':

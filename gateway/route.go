@@ -1,9 +1,7 @@
 package gateway
 
 import (
-	"net/http"
 	"net/http/httputil"
-	"slices"
 	"strings"
 	"time"
 
@@ -36,11 +34,6 @@ type route struct {
 	proxy       *httputil.ReverseProxy // nil: for decisions only
 
 	counts *routeCounts
-}
-
-// serves reports whether the route names the method.
-func (r *route) serves(method string) bool {
-	return slices.Contains(r.methods, method) || method == http.MethodHead && slices.Contains(r.methods, http.MethodGet)
 }
 
 // upstreamPath is what becomes of a canonical path.

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"iter"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -83,10 +85,7 @@ func (p *paths) add(r *route) (taken *route) {
 func (t *table) find(host, path string) (found *choice, ambiguous bool) {
 	key := trimmed(path)
 	fold := t.capital || hasUpper(path)
-	for _, p := range t.candidates(host) {
-		if p == nil {
-			continue
-		}
+	for p := range t.candidates(host) {
 		found := p.find(key)
 		if fold && !p.agrees(strings.ToLower(key), found) {
 			return nil, true
@@ -98,20 +97,22 @@ func (t *table) find(host, path string) (found *choice, ambiguous bool) {
 	return nil, false
 }
 
-// candidates are where to look, in order.
-func (t *table) candidates(host string) [3]*paths {
-	var all [3]*paths
-	if host != "" {
-		all[0] = t.hosts[host]
+// candidates are where to look, in order. Every domain above the host is one: what *.example.com guards must not be open below another domain
+// of it, for the paths that this has no routes for.
+func (t *table) candidates(host string) iter.Seq[*paths] {
+	return func(yield func(*paths) bool) {
+		if p := t.hosts[host]; p != nil && host != "" && !yield(p) {
+			return
+		}
 		for _, domain := range t.domains {
-			if len(host) > len(domain) && strings.HasSuffix(host, domain) {
-				all[1] = t.hosts["*"+domain]
-				break
+			if len(host) > len(domain) && strings.HasSuffix(host, domain) && !yield(t.hosts["*"+domain]) {
+				return
 			}
 		}
+		if p := t.hosts[""]; p != nil {
+			yield(p)
+		}
 	}
-	all[2] = t.hosts[""]
-	return all
 }
 
 func (p *paths) find(key string) *choice {
@@ -148,15 +149,21 @@ func (p *paths) agrees(folded string, found *choice) bool {
 	}
 }
 
-// route returns the one for a method, or nil. A route for GET serves HEAD.
+// route returns the one for a method, or nil. A route for GET serves HEAD, unless another names that.
 func (c *choice) route(method string) *route {
-	var whatever *route
+	var read, whatever *route
 	for _, r := range c.routes {
-		if len(r.methods) == 0 {
+		switch {
+		case len(r.methods) == 0:
 			whatever = r
-		} else if r.serves(method) {
+		case slices.Contains(r.methods, method):
 			return r
+		case method == http.MethodHead && slices.Contains(r.methods, http.MethodGet):
+			read = r
 		}
+	}
+	if read != nil {
+		return read
 	}
 	return whatever
 }
