@@ -138,7 +138,7 @@ func failureCode(status int) string {
 		return "invalid_request"
 	case http.StatusRequestTimeout:
 		return "too_slow"
-	case http.StatusRequestEntityTooLarge:
+	case http.StatusRequestEntityTooLarge, http.StatusRequestHeaderFieldsTooLarge:
 		return "too_large"
 	case http.StatusBadGateway:
 		return "bad_gateway"

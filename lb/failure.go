@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -54,6 +55,8 @@ func Classify(err error) (status int, detail string, retryAfter time.Duration, c
 		return statusClientGone, "the client has gone", 0, true
 	case large:
 		return http.StatusRequestEntityTooLarge, "the request body is too large", 0, false
+	case isHeadersTooLarge(err):
+		return http.StatusRequestHeaderFieldsTooLarge, "the request has larger headers than the upstream takes", 0, false
 	case unread:
 		return http.StatusBadRequest, "the request body could not be read to its end", 0, false
 	case errors.Is(err, ErrOpen):
@@ -82,6 +85,12 @@ func writeProblem(w http.ResponseWriter, p problem, retryAfter time.Duration) {
 	}
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // a client that has gone needs no answer
+}
+
+// isHeadersTooLarge tells whether an upstream has said by HTTP/2 that it takes no headers of that size (RFC 9113 §6.5.2). The error of
+// http.Transport has no name outside.
+func isHeadersTooLarge(err error) bool {
+	return strings.Contains(err.Error(), "request header list larger than peer's advertised limit")
 }
 
 func tooSlow(err error) bool {

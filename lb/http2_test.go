@@ -249,3 +249,38 @@ func TestHTTP2HasNoUpgrades(t *testing.T) {
 		t.Errorf("%d %s", recorder.Code, recorder.Body)
 	}
 }
+
+// Headers that an upstream has said it does not take are no failure of it.
+func TestHTTP2UpstreamWithSmallHeaders(t *testing.T) {
+	up := startHTTP2(t, func(http.ResponseWriter, *http.Request) {})
+	up.server.MaxHeaderBytes = 4 << 10
+	pool := newPool(t, lb.PoolConfig{Outlier: lb.Outlier{Failures: 2, MostPercent: 100}}, up.addr)
+	tr := newTransport(t, lb.TransportConfig{Pool: pool, HTTP2: true})
+	send := func(header string) error {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://pool/", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-A", header)
+		resp, err := tr.RoundTrip(r)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err
+	}
+	if err := send("small"); err != nil { // from now on the limit is known
+		t.Fatal(err)
+	}
+	for range 3 {
+		err := send(strings.Repeat("a", 16<<10))
+		if err == nil {
+			t.Fatal("sent")
+		}
+		if status, _, _, _ := lb.Classify(err); status != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("%v is %d", err, status)
+		}
+	}
+	if got := ejected(pool); got != "." {
+		t.Error("the upstream was ejected")
+	}
+}

@@ -140,6 +140,12 @@ func (t *Transport) judge(u *Upstream, c *call, err error) bool {
 		u.abandoned()
 		return false
 	}
+	if isHeadersTooLarge(err) { // for the upstream, which has seen nothing of it
+		c.broken = err
+		u.metrics.broke(true)
+		u.abandoned()
+		return false
+	}
 	u.metrics.broke(false)
 	if ce, ok := errors.AsType[*connectError](err); ok {
 		if ce.local() {
