@@ -21,6 +21,13 @@ const (
 	authNone       = "none"
 )
 
+// Whose requests a limit counts together.
+const (
+	limitByClient  = "client"
+	limitByAddress = "address"
+	limitByRoute   = "route"
+)
+
 // errOpaque is the cause of refusing a token that does not prove itself.
 var errOpaque = errors.New("the token is not a JWT, and the route takes no others")
 
@@ -51,25 +58,39 @@ func (g *Gateway) find(method, authority, escaped string) (*route, string, *refu
 	return route, path, nil
 }
 
-// choose returns the routes of a canonical path. Whether an encoded slash is one, the upstream decides: both ways must lead to the same.
+// choose returns the routes of a canonical path. Whether an encoded slash or semicolon is one, the upstream decides: all ways to read it
+// must lead to the same.
 func (g *Gateway) choose(host, path string) (*choice, *refusal) {
 	found, ambiguous := g.table.find(host, withoutParameters(path))
-	switch {
-	case ambiguous:
+	if ambiguous {
 		return nil, &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "the path differs from that of another route by capital letters only"}
-	case strings.Contains(path, "%2F"):
-		plain, err := g.paths.canonical(strings.ReplaceAll(path, "%2F", "/"))
+	}
+	for _, reading := range readings(path) {
+		plain, err := g.paths.canonical(reading)
 		if err != nil {
 			return nil, badPath(err)
 		}
 		if other, ambiguous := g.table.find(host, withoutParameters(plain)); ambiguous || other != found {
-			return nil, &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "the path is another route's if its encoded slash is taken for a slash"}
+			return nil, &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "the path is another route's if its encoded slash or semicolon is taken for one"}
 		}
 	}
 	if found == nil {
 		return nil, noRoute()
 	}
 	return found, nil
+}
+
+// readings are the other ways to read a canonical path.
+func readings(path string) (all []string) {
+	if strings.IndexByte(path, '%') < 0 {
+		return nil
+	}
+	for _, decoded := range [][]string{{"%2F", "/"}, {"%3B", ";"}, {"%2F", "/", "%3B", ";"}} {
+		if reading := strings.NewReplacer(decoded...).Replace(path); reading != path {
+			all = append(all, reading)
+		}
+	}
+	return all
 }
 
 // plainMethod tells whether servers agree on the method. It is the same in capitals to some of them (WSGI's), so that post would be judged by the
@@ -103,6 +124,12 @@ func (g *Gateway) admit(r *http.Request, route *route) (*http.Request, *sdk.Iden
 	if len(r.Header["Authorization"]) > 1 {
 		return nil, nil, &refusal{status: http.StatusBadRequest, code: "invalid_request", detail: "more than one Authorization header"}
 	}
+	byAddress := route.limit != nil && route.limitBy == limitByAddress
+	if byAddress { // before the token is looked at, so that it limits guessing too
+		if refused := g.withinLimit(r.Context(), route, nil); refused != nil {
+			return nil, nil, refused
+		}
+	}
 	var identity *sdk.Identity
 	if route.verifier != nil {
 		verified, err := route.verify(r)
@@ -114,7 +141,7 @@ func (g *Gateway) admit(r *http.Request, route *route) (*http.Request, *sdk.Iden
 			return nil, identity, &refusal{status: http.StatusForbidden, code: "forbidden", detail: "the token names whom it is for in a way that no header can hold"}
 		}
 	}
-	if route.limit != nil {
+	if route.limit != nil && !byAddress {
 		if refused := g.withinLimit(r.Context(), route, identity); refused != nil {
 			return nil, identity, refused
 		}
@@ -148,9 +175,9 @@ func (r *route) verify(request *http.Request) (*http.Request, error) {
 func (g *Gateway) withinLimit(ctx context.Context, route *route, identity *sdk.Identity) *refusal {
 	key := route.name
 	switch {
-	case route.limitBy == "client" && identity != nil:
+	case route.limitBy == limitByClient && identity != nil:
 		key += " client " + identity.Issuer() + " " + identity.ClientID()
-	case route.limitBy != "route":
+	case route.limitBy != limitByRoute:
 		key += " address " + network(httpx.From(ctx).Address).String()
 	}
 	verdict := g.limiter.Allow(ctx, key, *route.limit)
@@ -174,9 +201,9 @@ func network(a netip.Addr) netip.Addr {
 
 func whose(route *route, identity *sdk.Identity) string {
 	switch {
-	case route.limitBy == "client" && identity != nil:
+	case route.limitBy == limitByClient && identity != nil:
 		return "a client"
-	case route.limitBy != "route":
+	case route.limitBy != limitByRoute:
 		return "an address"
 	}
 	return "all together"

@@ -102,6 +102,7 @@ routes:
 		"/public/a%2Fb": "public", "/x/a%2fb%2Fc": "all", "/admin/a%2f..%2fb": "admin", "/public;v=1/a%2Fb": "public",
 		"/public/..%2Fadmin": "400", "/public/%2e%2e%2fadmin": "400", "/%2fadmin": "400", "/admin%2Fx": "400", "/x/..%2f..%2fadmin": "400",
 		"/x%2F..%2Fadmin;x": "400", "/public/..;%2fadmin": "400", "/%2FADMIN": "400",
+		"/admin%3bx": "400", "/public%3B/x": "400", "/public%3b%2f..%2Fadmin": "400", "/public/a%3Bb": "public", "/x%3By": "all",
 	} {
 		if got := g.Find("GET", "x", path); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)

@@ -33,6 +33,7 @@ routes:
     audience: https://inventory.test
     clients: [cl_few]
     pool: echo
+  - {name: guessed, match: {path: /guessed}, authentication: jwt, audience: "https://inventory.test", pool: echo, rate_limit: {requests: 2, per: 1h, by: address}}
   - {name: open, match: {prefix: /open}, authentication: none, pool: echo, rewrite: {path: /fixed%20path}}
 `
 
@@ -210,4 +211,14 @@ func (w *world) lines(t testing.TB, message string, n int) (found []map[string]a
 		return len(found) >= n
 	})
 	return found
+}
+
+// A limit by address counts before the token is looked at, so that guessing ends.
+func TestGuessingIsLimited(t *testing.T) {
+	w := start(t)
+	for _, want := range []int{401, 401, 429, 429} {
+		if got := w.send(t, "GET", "/guessed", "", bearing("x.y.z")); got.status != want || (want == 429) != (got.header.Get("Retry-After") != "") {
+			t.Errorf("%d %s, want %d", got.status, got.body, want)
+		}
+	}
 }

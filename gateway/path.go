@@ -9,7 +9,7 @@ import (
 
 // Paths says what is done with paths that servers read in different ways.
 type Paths struct {
-	Parameters     string `yaml:"parameters" default:"refuse" oneof:"refuse|pass" help:"paths with ;parameters: refused with 400, or matched and passed on as they are"`
+	Parameters     string `yaml:"parameters" default:"refuse" oneof:"refuse|pass" help:"paths with ;parameters, or %3B: refused with 400, or matched and passed on as they are"`
 	EncodedSlashes string `yaml:"encoded_slashes" default:"refuse" oneof:"refuse|pass" help:"paths with %2F: refused with 400, or matched and passed on as they are"`
 }
 
@@ -144,7 +144,7 @@ func (p Paths) allowed(c byte, encoded bool) error {
 		return errPathBackslash
 	case c == '/' && encoded && p.EncodedSlashes != "pass":
 		return errPathSlash
-	case c == ';' && !encoded && p.Parameters != "pass":
+	case c == ';' && p.Parameters != "pass": // encoded too: some servers decode first
 		return errPathParameter
 	}
 	return nil
