@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/countersign/countersign/gateway"
 	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/internal/up"
 	"github.com/countersign/countersign/lb/balancer"
@@ -68,13 +67,16 @@ func runBalancerPart(ctx context.Context, env environment) error {
 	})
 }
 
+// gatewayPart is what a gateway is told by `up`.
+type gatewayPart struct {
+	Config string `json:"config"` // the file of its configuration, which it follows
+}
+
 func runGatewayPart(ctx context.Context, env environment) error {
-	var text json.RawMessage
-	ctx, err := up.Leash(ctx, &text)
+	var part gatewayPart
+	ctx, err := up.Leash(ctx, &part)
 	if err != nil {
 		return err
 	}
-	return runProxy(env, func(log io.Writer) error {
-		return gateway.Run(ctx, gateway.RunConfig{Text: text, Stderr: log, Environ: env.environ, Version: version, Now: time.Now})
-	})
+	return runGateway(ctx, env, gatewaySettings{Config: part.Config})
 }

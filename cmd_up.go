@@ -23,8 +23,8 @@ import (
 )
 
 type upSettings struct {
-	DataDir  string `name:"data-dir" default:"./countersign-data" help:"folder for the database, the master key, credentials and logs"`
-	PortBase int    `name:"port-base" default:"0" help:"first of the ports; 0: the usual ones (9000, 9090, …)"`
+	DataDir  string `name:"data-dir" default:"./countersign-data" help:"folder for the database, the master key, credentials, configurations of the gateways and logs"`
+	PortBase int    `name:"port-base" default:"0" help:"first of the ports; 0: the usual ones (8080, 9000, 9090, …)"`
 	MySQL    string `name:"mysql" secret:"true" help:"mysql://user:password@host:port/database in place of SQLite"`
 	Redis    string `name:"redis" secret:"true" help:"redis://host:port/db in place of the in-process token store"`
 	LogLevel string `name:"log-level" default:"info" oneof:"debug|info|warn|error" help:"of the parts: debug, info, warn or error"`
@@ -91,9 +91,12 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 	if err != nil {
 		return err
 	}
+	if err := writeGatewayDocuments(folder, ports, parts.LogLevel, bootstrap.Clients["gateway"]); err != nil {
+		return err
+	}
 	const startWithin, stopWithin = 30 * time.Second, 15 * time.Second
 	system, err := up.Start(ctx, up.Config{
-		Folder: folder, Parts: topology(ports, parts, bootstrap.Clients["gateway"]), Program: program, Argument: partCommand, Logger: logger,
+		Folder: folder, Parts: topology(folder, ports, parts), Program: program, Argument: partCommand, Logger: logger,
 		StartWithin: startWithin, StopWithin: stopWithin,
 	})
 	if err != nil {

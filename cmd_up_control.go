@@ -92,8 +92,10 @@ func printScreen(out io.Writer, s screen) {
   admin          %s    load balancer, in front of their admin ports
   database       %s
   token store    %s
+  services       %s for /orders, %s for /inventory: where the gateways look for yours
   data folder    %s
   credentials    %s
+  configuration  %s and %s: of the gateways, change it while they run
 
 Get a token as service-a:
 
@@ -103,13 +105,18 @@ Ask as service-b, which serves that API, what such a token is worth:
 
   %s
 
+Put a service of your own behind the gateways. Let it listen at %s, and call it as service-a:
+
+  %s
+
 In another terminal, `+"`%s`"+` shows the parts, and `+"`%s`"+`
 who may get tokens. Ctrl-C ends everything.
 
 `, s.bootstrap.EntryURL, up.URL(s.ports.Gateways[0]), up.URL(s.ports.GatewayAdmin[0]), up.URL(s.ports.Gateways[1]), up.URL(s.ports.GatewayAdmin[1]),
 		s.bootstrap.Issuer, up.URL(s.ports.Auth[0]), up.URL(s.ports.AuthAdmin[0]), up.URL(s.ports.Auth[1]), up.URL(s.ports.AuthAdmin[1]),
-		s.bootstrap.AdminURL, database, store, s.folder.Path, s.folder.BootstrapPath(),
-		s.tokenLine(), s.introspectLine(), s.statusLine(), s.list)
+		s.bootstrap.AdminURL, database, store, up.Address(s.ports.Services[0]), up.Address(s.ports.Services[1]), s.folder.Path, s.folder.BootstrapPath(),
+		s.folder.File(gatewayFile(0)), gatewayFile(1),
+		s.tokenLine(), s.introspectLine(), up.Address(s.ports.Services[1]), s.callLine(), s.statusLine(), s.list)
 	fmt.Fprintln(out, "countersign: ready", s.bootstrap.Issuer)
 }
 
@@ -127,4 +134,9 @@ func (s screen) tokenLine() string {
 
 func (s screen) introspectLine() string {
 	return fmt.Sprintf("curl -s -K %s -d token=$(%s | cut -d'\"' -f4) %s/oauth2/introspect", s.folder.CurlPath("service-b"), s.tokenLine(), s.bootstrap.Issuer)
+}
+
+// callLine goes through load balancer and gateway to the inventory service.
+func (s screen) callLine() string {
+	return fmt.Sprintf("curl -s -H \"Authorization: Bearer $(%s | cut -d'\"' -f4)\" %s/inventory/items", s.tokenLine(), s.bootstrap.EntryURL)
 }

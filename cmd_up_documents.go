@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/countersign/countersign/internal/up"
@@ -56,33 +57,52 @@ func balancerPool(ports, health [2]int, response time.Duration, unsafe bool) map
 	}
 }
 
-// gatewayDocument is the configuration of one gateway, as in deploy/gateway.yaml: an order service that anybody may use, and an
-// inventory service that wants the tokens of its API.
-func gatewayDocument(ports up.Ports, i int, logLevel string, client up.Credential) mapping {
-	inventory := func(name, path, method, scope, mode string) mapping {
-		return mapping{
-			"name": name, "match": mapping{"prefix": path, "methods": []string{method}}, "authentication": "introspect",
-			"audience": seed.Inventory, "all_of": []string{scope}, "mode": mode, "pool": "inventory",
+// gatewayFile is the file in the data folder with the configuration of a gateway, counted from 0.
+func gatewayFile(i int) string { return fmt.Sprintf("gateway-%d.yaml", i+1) }
+
+// writeGatewayDocuments writes the configurations of the gateways into files that one can change while they run.
+func writeGatewayDocuments(folder *up.Folder, ports up.Ports, logLevel string, client up.Credential) error {
+	for i := range ports.Gateways {
+		if err := folder.Write(gatewayFile(i), gatewayDocument(ports, i, logLevel, client)); err != nil {
+			return err
 		}
 	}
-	service := func(port int) mapping {
-		return mapping{"targets": []mapping{{"url": up.Address(port)}}, "health": mapping{"mode": "tcp"}}
-	}
-	return mapping{
-		"listeners": []mapping{{
-			"name": "entry", "address": up.Address(ports.Gateways[i]), "trusted_proxies": []string{"127.0.0.1/32"},
-		}},
-		"admin": mapping{"address": up.Address(ports.GatewayAdmin[i])},
-		"issuers": mapping{"countersign": mapping{
-			"url": up.URL(ports.Issuer), "client_id": client.ClientID, "client_secret": client.ClientSecret,
-		}},
-		"pools": mapping{"orders": service(ports.Services[0]), "inventory": service(ports.Services[1])},
-		"routes": []mapping{
-			{"name": "orders", "match": mapping{"prefix": "/orders"}, "authentication": "none", "pool": "orders"},
-			inventory("items", "/inventory/items", "GET", "inventory:read", "available"),
-			inventory("reservations", "/inventory/reservations", "POST", "inventory:write", "strict"),
-		},
-		"drain":     mapping{"timeout": upDrain},
-		"log_level": logLevel,
-	}
+	return nil
+}
+
+// gatewayDocument is the configuration of one gateway, as in deploy/gateway.yaml: an order service that anybody may use, and an
+// inventory service that wants the tokens of its API.
+func gatewayDocument(ports up.Ports, i int, logLevel string, client up.Credential) []byte {
+	return fmt.Appendf(nil, `# How one of the two gateways of "countersign up" runs. A change counts within a second, until the next start writes this file anew.
+# The load balancer asks both gateways: change gateway-1.yaml and gateway-2.yaml alike.
+listeners:
+  - {name: entry, address: %q, trusted_proxies: [127.0.0.1/32]}
+admin: {address: %q}
+issuers:
+  countersign: {url: %q, client_id: %q, client_secret: %q}
+pools:
+  orders: {targets: [{url: %q}], health: {mode: tcp}}
+  inventory: {targets: [{url: %q}], health: {mode: tcp}}
+routes:
+  - name: orders
+    match: {prefix: /orders}
+    authentication: none
+    pool: orders
+  - name: items
+    match: {prefix: /inventory/items, methods: [GET]}
+    authentication: introspect
+    audience: %[8]q
+    all_of: [inventory:read]
+    pool: inventory
+  - name: reservations
+    match: {prefix: /inventory/reservations, methods: [POST]}
+    authentication: introspect
+    audience: %[8]q
+    all_of: [inventory:write]
+    mode: strict
+    pool: inventory
+drain: {timeout: %[9]s}
+log_level: %[10]s
+`, up.Address(ports.Gateways[i]), up.Address(ports.GatewayAdmin[i]), up.URL(ports.Issuer), client.ClientID, client.ClientSecret,
+		up.Address(ports.Services[0]), up.Address(ports.Services[1]), seed.Inventory, upDrain, logLevel)
 }

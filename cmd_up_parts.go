@@ -7,8 +7,8 @@ import (
 	"github.com/countersign/countersign/server/instance"
 )
 
-// topology are the parts of the picture on these ports. The gateways call the issuer as gateway.
-func topology(ports up.Ports, settings instance.Settings, gateway up.Credential) []up.Part {
+// topology are the parts of the picture on these ports. The configurations of the gateways are in the folder.
+func topology(folder *up.Folder, ports up.Ports, settings instance.Settings) []up.Part {
 	var parts []up.Part
 	for i, port := range ports.Auth {
 		one := settings
@@ -27,7 +27,7 @@ func topology(ports up.Ports, settings instance.Settings, gateway up.Credential)
 	})
 	for i, port := range ports.Gateways {
 		parts = append(parts, up.Part{
-			Name: fmt.Sprintf("gateway-%d", i+1), Role: roleGateway, Settings: gatewayDocument(ports, i, settings.LogLevel, gateway),
+			Name: fmt.Sprintf("gateway-%d", i+1), Role: roleGateway, Settings: gatewayPart{Config: folder.File(gatewayFile(i))},
 			Ready: up.URL(ports.GatewayAdmin[i]) + "/readyz", URL: up.URL(port),
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,4 +61,25 @@ func TestEntry(t *testing.T) {
 	if failed := load.stop(); len(failed) > 0 {
 		t.Errorf("%d of %d requests failed, the first: %s", len(failed), load.count(), failed[0])
 	}
+}
+
+// Who tries the gateways of `up` changes their files, and what they say counts at once.
+func TestGatewaysOfUpFollowTheirFiles(t *testing.T) {
+	t.Parallel()
+	s := startUp(t)
+	file := filepath.Join(s.Folder, "gateway-1.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(text), "/orders", "/purchases", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Wait(t, startWithin, func() error {
+		got, err := call(t.Context(), http.MethodGet, up.URL(s.PortBase+1)+"/purchases", "")
+		if err == nil && got.Status != http.StatusServiceUnavailable { // no service is there
+			err = fmt.Errorf("%d %s", got.Status, got.Body)
+		}
+		return err
+	})
 }

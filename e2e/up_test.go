@@ -29,12 +29,13 @@ func TestUpPrintsLinesThatWork(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "it's here")
 	s := startUpIn(t, folder, freeBase(t))
 	lines := regexp.MustCompile(`(?m)^  (curl .*)$`).FindAllStringSubmatch(s.out.String(), -1)
-	if len(lines) != 2 {
-		t.Fatalf("%d lines to paste, want 2:\n%s", len(lines), s.out)
+	if len(lines) != 3 {
+		t.Fatalf("%d lines to paste, want 3:\n%s", len(lines), s.out)
 	}
 	for i, want := range []map[string]any{
 		{"token_type": "Bearer", "scope": "inventory:read inventory:write"},
 		{"active": true, "aud": "https://inventory.demo.internal", "client_id": s.client("service-a").ID},
+		{"code": "unavailable"}, // let in, and there is no service
 	} {
 		shell := exec.CommandContext(t.Context(), "sh", "-c", lines[i][1])
 		shell.Dir = filepath.Dir(folder) // where up was started
@@ -91,6 +92,7 @@ func TestBootstrapFile(t *testing.T) {
 	want := map[string]any{
 		"issuer":    up.URL(s.PortBase + 10),
 		"admin_url": up.URL(s.PortBase + 20),
+		"entry_url": up.URL(s.PortBase),
 		"clients": map[string]any{
 			"admin":     client("resource", "urn:countersign:admin"),
 			"service-a": client("resource", "https://inventory.demo.internal"),

@@ -58,7 +58,7 @@ func OpenFolder(path string) (*Folder, error) {
 // removeHalfWritten removes the files that a process was writing aside when it was killed. Whoever calls it has the lock.
 func removeHalfWritten(path string) error {
 	var errs []error
-	for _, pattern := range []string{bootstrapFile + ".*", "curl/*.*", ".master-key-*"} {
+	for _, pattern := range []string{".*.json.*", ".*.yaml.*", "curl/*.*", ".master-key-*"} {
 		left, err := fs.Glob(os.DirFS(path), pattern)
 		errs = append(errs, err)
 		for _, name := range left {
@@ -83,6 +83,11 @@ func (f *Folder) Close() error {
 
 // File returns the path of a file in the folder.
 func (f *Folder) File(name string) string { return filepath.Join(f.Path, name) }
+
+// Write replaces a file in the folder as a whole. Only the user may read it.
+func (f *Folder) Write(name string, text []byte) error {
+	return privatefile.Write(f.File(name), text) //nolint:wrapcheck // it names the file
+}
 
 func (f *Folder) logPath(part string) string { return filepath.Join(f.Path, "logs", part+".log") }
 

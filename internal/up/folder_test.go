@@ -41,10 +41,12 @@ func TestFolderIsHeldOnce(t *testing.T) {
 
 func TestHalfWrittenFilesAreRemoved(t *testing.T) {
 	folder := openFolder(t)
-	if err := errors.Join(folder.WriteBootstrap(up.Bootstrap{Clients: map[string]up.Credential{"service-a": {}}}), folder.Close()); err != nil {
+	if err := errors.Join(
+		folder.WriteBootstrap(up.Bootstrap{Clients: map[string]up.Credential{"service-a": {}}}), folder.Write("gateway-1.yaml", nil), folder.Close(),
+	); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"bootstrap.json.123", "curl/service-a.123", ".master-key-123"} {
+	for _, name := range []string{".bootstrap.json.123", ".gateway-1.yaml.123", "curl/.service-a.123", ".master-key-123"} {
 		if err := os.WriteFile(folder.File(name), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +63,7 @@ func TestHalfWrittenFilesAreRemoved(t *testing.T) {
 		}
 		return err
 	})
-	if diff := cmp.Diff([]string{"bootstrap.json", "curl/service-a", "lock"}, got); diff != "" || err != nil {
+	if diff := cmp.Diff([]string{"bootstrap.json", "curl/service-a", "gateway-1.yaml", "lock"}, got); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 }
