@@ -32,7 +32,7 @@ routes:
   - {name: strict, match: {prefix: /strict}, authentication: introspect, audience: "https://inventory.test", mode: strict, pool: echo}
   - {name: admin, match: {prefix: /admin}, authentication: jwt, audience: "https://inventory.test", all_of: [admin], pool: echo}
   - {name: secret, match: {hosts: [secret.test], prefix: /}, authentication: jwt, audience: "https://inventory.test", pool: echo}
-  - {name: small, match: {path: /small}, authentication: none, pool: echo, max_body: 1KiB, timeouts: {body: 300ms}}
+  - {name: small, match: {path: /small}, authentication: none, pool: echo, max_body: 1KiB, timeouts: {body: 1s}}
   - {name: public, match: {prefix: /}, authentication: none, pool: echo}
 `
 
@@ -94,9 +94,9 @@ func startWireOf(t *testing.T, issuer *sdktest.Issuer, routes string, answer fun
 	upstream := httptest.NewServer(w.upstream)
 	t.Cleanup(upstream.Close)
 	path := filepath.Join(t.TempDir(), "gateway.yaml")
-	text := fmt.Sprintf(`listeners: [{name: entry, address: "127.0.0.1:0", timeouts: {header: 300ms, body: 300ms, write: 300ms}}]
+	text := fmt.Sprintf(`listeners: [{name: entry, address: "127.0.0.1:0", timeouts: {header: 1s, body: 1s, write: 1s}}]
 admin: {address: "127.0.0.1:0"}
-issuers: {main: {url: %q, client_id: %s, client_secret: %s, bound: 300ms, timeout: 300ms}}
+issuers: {main: {url: %q, client_id: %s, client_secret: %s, bound: 1s, timeout: 2s}}
 pools: {echo: {targets: [{url: %q}], health: {disabled: true}}}
 `, w.issuer.URL(), w.issuer.ClientID(), w.issuer.ClientSecret(), upstream.URL)
 	if err := os.WriteFile(path, []byte(text+routes), 0o600); err != nil {
