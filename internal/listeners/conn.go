@@ -51,8 +51,12 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.Conn.SetDeadline(t) //nolint:wrapcheck // net/http looks at it
 }
 
-// SetWriteDeadline implements net.Conn.
+// SetWriteDeadline implements net.Conn. net/http lifts the deadline after every request, which costs as much as setting it again for the
+// next: ours may stay, since only writes come to feel it, and each moves it first.
 func (c *conn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() && c.moved.Load() != 0 {
+		return nil
+	}
 	c.moved.Store(0)
 	return c.Conn.SetWriteDeadline(t) //nolint:wrapcheck // net/http looks at it
 }

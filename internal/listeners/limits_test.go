@@ -29,13 +29,31 @@ func TestWhoTakesNothingIsCut(t *testing.T) {
 	failed := make(chan error, 1)
 	set := newSet(t, listeners.Spec{
 		Name: "a", Address: anywhere, Limits: listeners.Limits{Write: patience},
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/little" {
+				_, _ = io.WriteString(w, "little")
+				return
+			}
 			_, err := w.Write(make([]byte, much))
 			failed <- err
 		}),
 	})
 	t.Run("HTTP/1.1", func(t *testing.T) {
 		d := dial(t, address(t, set, "a"))
+		d.send(get)
+		if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("HTTP/1.1, after a request and a pause", func(t *testing.T) {
+		d := dial(t, address(t, set, "a"))
+		for range 2 {
+			d.send(strings.Replace(get, "GET /", "GET /little", 1))
+			if got := d.answer(); got != "little" {
+				t.Fatalf("got %q", got)
+			}
+			<-time.After(3 * patience / 2)
+		}
 		d.send(get)
 		if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("got %v", err)
