@@ -55,10 +55,13 @@ func TestMistakesInRoutes(t *testing.T) {
 		{"strip another prefix", `routes: [{name: r, match: {prefix: /a}, authentication: none, pool: echo, rewrite: {strip_prefix: /b}}]`, []string{`routes[0].rewrite.strip_prefix: "/b" is not the beginning`}},
 		{"path and prefix rewritten", `routes: [{name: r, match: {prefix: /a}, authentication: none, pool: echo, rewrite: {path: /c, add_prefix: /b}}]`, []string{"routes[0].rewrite.path: takes the place of the whole path"}},
 		{"plain http", "issuers: {a: {url: http://a.test}}\nroutes: [{name: r, match: {prefix: /}, authentication: jwt, audience: x, pool: echo}]", []string{"issuers.a", "https"}},
-		{"secret without client", "issuers: {a: {url: https://a.test, client_secret: hush}}\nroutes: [{name: r, match: {prefix: /}, authentication: jwt, audience: x, pool: echo}]", []string{"issuers.a", "client_id is missing"}},
-		{"token store without Redis", "issuers: {a: {url: https://a.test, token_store: {apis: {x: api_y}}}}\nroutes: [{name: r, match: {prefix: /}, authentication: jwt, audience: x, pool: echo}]", []string{"issuers.a: token_store: redis_file is missing"}},
+		{"secret without client", "issuers: {a: {url: https://a.test, client_secret: hush}}\nroutes: [{name: r, match: {prefix: /}, authentication: jwt, audience: x, pool: echo}]", []string{"issuers.a.client_id: is missing"}},
+		{"token store without Redis", "issuers: {a: {url: https://a.test, token_store: {apis: {x: api_y}}}}\nroutes: [{name: r, match: {prefix: /}, authentication: jwt, audience: x, pool: echo}]", []string{"issuers.a.token_store: redis_file is missing"}},
 		{"token store twice", "issuers: {a: {url: https://a.test, token_store: {redis: hush, redis_file: z, apis: {x: api_y}}}}\nroutes: [{name: r, match: {prefix: /}, authentication: jwt, audience: x, pool: echo}]", []string{"redis and redis_file are both set"}},
-		{"client without secret", "issuers: {a: {url: https://a.test, client_id: x}}\nroutes: [{name: r, match: {prefix: /}, authentication: jwt, audience: x, pool: echo}]", []string{"want client_secret_file"}},
+		{"client without secret", "issuers: {a: {url: https://a.test, client_id: x}}\nroutes: [{name: r, match: {prefix: /}, authentication: jwt, audience: x, pool: echo}]", []string{"issuers.a.client_secret_file: is missing"}},
+		{"secret twice", "issuers: {a: {url: https://a.test, client_id: x, client_secret: hush, client_secret_file: z}}\nroutes: [{name: r, match: {prefix: /}, authentication: jwt, audience: x, pool: echo}]", []string{"issuers.a.client_secret: client_secret_file is set too"}},
+		{"no such secret", "issuers: {a: {url: https://a.test, client_id: x, client_secret_file: testdata/none}}\nroutes: [{name: r, match: {prefix: /}, authentication: jwt, audience: x, pool: echo}]", []string{"issuers.a.client_secret_file: open testdata/none"}},
+		{"no such authorities", "issuers: {a: {url: https://a.test, ca: testdata/none}}\nroutes: [{name: r, match: {prefix: /}, authentication: jwt, audience: x, pool: echo}]", []string{"issuers.a.ca: open testdata/none"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := assemble(t, tt.text, nil)

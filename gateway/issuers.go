@@ -55,7 +55,11 @@ func (s *Issuers) Prepare(d *Document, source *document.Source) (*Prepared, erro
 		if !ok || !reflect.DeepEqual(one.settings, settings) {
 			var err error
 			if one, err = settings.open(d.audience(name), s.logger()); err != nil {
-				errs = append(errs, source.Errorf("issuers."+name, "%s", err))
+				at := "issuers." + name
+				if member, ok := errors.AsType[*memberError](err); ok {
+					at += "." + member.name
+				}
+				errs = append(errs, source.Errorf(at, "%s", err))
 				continue
 			}
 			p.fresh = append(p.fresh, one)

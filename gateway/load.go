@@ -136,11 +136,12 @@ func (p *process) specs(n *prepared, source *document.Source) ([]listeners.Spec,
 		}
 		edge := &httpx.Edge{Log: p.accessLog(n.document), Proxies: proxies, Now: p.cfg.Now, Write: httpx.Problems(httpx.DefaultDocs)}
 		spec := l.Spec(n.document.Drain)
+		spec.Place = source.Place(fmt.Sprintf("listeners[%d]", i))
 		spec.Handler = p.tracing.Middleware(edge.Wrap(p.serve(n.next, serves)))
 		all = append(all, spec)
 	}
 	if address := n.document.Admin.Address; address != "" {
-		all = append(all, listeners.Spec{Name: "admin", Address: address, Handler: p.admin(), Last: true, DrainTimeout: n.document.Drain.Timeout})
+		all = append(all, listeners.Spec{Name: "admin", Place: source.Place("admin"), Address: address, Handler: p.admin(), Last: true, DrainTimeout: n.document.Drain.Timeout})
 	}
 	return all, errors.Join(errs...)
 }

@@ -14,7 +14,13 @@ import (
 	"github.com/countersign/countersign/sdk/sdkredis"
 )
 
-// open makes a verifier. It does no I/O until it is used.
+// memberError says at which member of an issuer a mistake is.
+type memberError struct {
+	name string
+	error
+}
+
+// open makes a verifier. It does no I/O beyond reading files until the verifier is used.
 func (i Issuer) open(audience string, log *slog.Logger) (issuer, error) {
 	opts := []sdk.VerifierOption{
 		sdk.WithLogger(log), sdk.WithBound(i.Bound), sdk.WithGrace(i.Grace), sdk.WithLeeway(i.Leeway), sdk.WithKeysMaxAge(i.KeysMaxAge),
@@ -51,12 +57,11 @@ func (i Issuer) open(audience string, log *slog.Logger) (issuer, error) {
 	if i.TokenStore != nil {
 		store, more, err := i.TokenStore.open()
 		if err != nil {
-			return issuer{}, fmt.Errorf("token_store: %w", err)
+			return issuer{}, &memberError{"token_store", err}
 		}
 		made.store, opts = store, append(opts, more...)
 	}
 	if made.verifier, err = sdk.NewVerifier(i.URL, audience, opts...); err != nil {
-		err = fmt.Errorf("%s: %w", i.URL, err)
 		if made.store != nil {
 			err = errors.Join(err, made.store.Close())
 		}
@@ -104,15 +109,18 @@ func secretOf(name, value, file string) (string, error) {
 func (i Issuer) credentials() ([]sdk.VerifierOption, error) {
 	switch {
 	case i.ClientSecret != "" && i.SecretFile != "":
-		return nil, errors.New("client_secret and client_secret_file are both set: allowed is one of them")
+		return nil, &memberError{"client_secret", errors.New("client_secret_file is set too: allowed is one of them")}
 	case i.ClientID == "" && (i.ClientSecret != "" || i.SecretFile != ""):
-		return nil, errors.New("client_id is missing, whose secret is set")
+		return nil, &memberError{"client_id", errors.New("is missing, whose secret is set")}
 	case i.ClientSecret != "":
 		return []sdk.VerifierOption{sdk.WithCredentials(i.ClientID, sdk.Secret(i.ClientSecret))}, nil
 	case i.SecretFile != "":
+		if _, err := secretOf("client_secret", "", i.SecretFile); err != nil { // it is read again whenever it changes
+			return nil, &memberError{"client_secret_file", errors.Unwrap(err)}
+		}
 		return []sdk.VerifierOption{sdk.WithCredentials(i.ClientID, sdk.SecretFile(i.SecretFile))}, nil
 	case i.ClientID != "":
-		return nil, errors.New("client_id is set and no secret: want client_secret_file")
+		return nil, &memberError{"client_secret_file", errors.New("is missing, the secret of client_id")}
 	}
 	return nil, nil
 }
@@ -121,11 +129,11 @@ func (i Issuer) credentials() ([]sdk.VerifierOption, error) {
 func (i Issuer) client() (*http.Client, error) {
 	text, err := os.ReadFile(i.CA)
 	if err != nil {
-		return nil, fmt.Errorf("ca: %w", err)
+		return nil, &memberError{"ca", err}
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("ca: %s holds no certificate in PEM", i.CA)
+		return nil, &memberError{"ca", fmt.Errorf("%s holds no certificate in PEM", i.CA)}
 	}
 	base, _ := http.DefaultTransport.(*http.Transport)
 	transport := base.Clone()

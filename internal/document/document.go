@@ -71,6 +71,11 @@ type Source struct {
 // Errorf returns an error that begins with the file, line and path of a member, such as "routes[1].pool" or, in a map, "pools.inventory". The line is
 // that of the nearest member around it if the document leaves it out. The rest is as in fmt.Errorf.
 func (s *Source) Errorf(path, format string, args ...any) error {
+	return fmt.Errorf("%s: %w", s.Place(path), fmt.Errorf(format, args...))
+}
+
+// Place returns the file, line and path of a member, as Errorf does.
+func (s *Source) Place(path string) string {
 	prefix := s.name
 	for at := path; at != ""; at = at[:max(strings.LastIndexAny(at, ".["), 0)] {
 		if line, ok := s.lines[at]; ok {
@@ -81,7 +86,7 @@ func (s *Source) Errorf(path, format string, args ...any) error {
 	if path != "" {
 		prefix += ": " + path
 	}
-	return fmt.Errorf("%s: %w", prefix, fmt.Errorf(format, args...))
+	return prefix
 }
 
 // maxMistakes bounds how many mistakes are told: whoever made more of them has another problem.

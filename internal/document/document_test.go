@@ -3,6 +3,7 @@ package document_test
 import (
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,7 +126,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-func TestSource_Errorf(t *testing.T) {
+func TestSource(t *testing.T) {
 	t.Parallel()
 	text := "routes:\n- pool: a\n- mode: strict\n  pool: b\n  timeouts:\n    response: 1s\npools:\n  a.b:\n    targets: [{url: x}]\n"
 	var got config
@@ -148,6 +149,9 @@ func TestSource_Errorf(t *testing.T) {
 			bad := errors.New("bad")
 			if err := source.Errorf(tt.path, "is %w", bad); err.Error() != tt.want || !errors.Is(err, bad) {
 				t.Errorf("%v, want %s", err, tt.want)
+			}
+			if place, _ := strings.CutSuffix(tt.want, ": is bad"); source.Place(tt.path) != place {
+				t.Errorf("at %s, want %s", source.Place(tt.path), place)
 			}
 		})
 	}

@@ -50,12 +50,12 @@ func parse(name string, text []byte) (*yaml.Node, error) {
 		return nil, fmt.Errorf("%s: the document is empty", name)
 	}
 	if err != nil {
-		return nil, syntax(name, err)
+		return nil, syntax(name, text, err)
 	}
 	if err := decoder.Decode(&second); err == nil {
 		return nil, located(name, second.Line, "a second document begins: want one only")
 	} else if !errors.Is(err, io.EOF) {
-		return nil, syntax(name, err)
+		return nil, syntax(name, text, err)
 	}
 	return document.Content[0], nil
 }
@@ -72,10 +72,28 @@ func notUTF8(text []byte) int {
 }
 
 // syntax tells what the parser complains of, which quotes nothing of the document but names of anchors and tags.
-func syntax(name string, err error) error {
+func syntax(name string, text []byte, err error) error {
 	if found := syntaxLine.FindStringSubmatch(err.Error()); found != nil {
 		line, _ := strconv.Atoi(found[1])
+		for _, at := range []int{line, line + 1} { // the parser counts some from 0
+			if indentedByTab(text, at) {
+				return located(name, at, "a tab indents this line: YAML wants blanks")
+			}
+		}
 		return located(name, line, found[2])
 	}
 	return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+}
+
+// indentedByTab reports whether there is a tab before all else in a line, counted from 1.
+func indentedByTab(text []byte, line int) bool {
+	for range line - 1 {
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	for _, b := range text {
+		if b != ' ' {
+			return b == '\t'
+		}
+	}
+	return false
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 
 	"github.com/countersign/countersign/internal/httpx"
 )
@@ -71,6 +72,9 @@ func (s *Set) prepare(specs []Spec) ([]prepared, error) {
 }
 
 func atFault(spec Spec, err error) error {
+	if spec.Place != "" {
+		return fmt.Errorf("%s: listener %s (%s): %w", spec.Place, spec.Name, spec.Address, err)
+	}
 	return fmt.Errorf("listener %s (%s): %w", spec.Name, spec.Address, err)
 }
 
@@ -82,12 +86,18 @@ func key(spec Spec) string {
 	return spec.Address
 }
 
+const maxPort = 1<<16 - 1
+
 func (spec Spec) validate() error {
 	if spec.Name == "" {
 		return errors.New("it has no name")
 	}
-	if _, _, err := net.SplitHostPort(spec.Address); err != nil {
-		return fmt.Errorf("parse address: %w", err)
+	_, port, err := net.SplitHostPort(spec.Address)
+	if err != nil {
+		return errors.New("want an address such as 127.0.0.1:8080, or :8080 for all of the machine's")
+	}
+	if number, err := strconv.Atoi(port); err == nil && (number < 0 || number > maxPort) {
+		return fmt.Errorf("port %s: allowed is 0 to %d", port, maxPort)
 	}
 	if (spec.Handler == nil) == (spec.Stream == nil) {
 		return errors.New("it needs a handler or a stream function, and not both")

@@ -155,7 +155,13 @@ func TestARefusedSetChangesNothing(t *testing.T) {
 		want []string
 	}{
 		{"an address that is taken", listeners.Spec{Name: "bad", Address: busy, Handler: saying("")}, []string{"bad", busy, "in use"}},
-		{"no address", listeners.Spec{Name: "bad", Address: "nowhere", Handler: saying("")}, []string{"bad", "nowhere"}},
+		{
+			"a place to look at",
+			listeners.Spec{Name: "bad", Place: "lb.yaml:3: listeners[1]", Address: busy, Handler: saying("")},
+			[]string{"lb.yaml:3: listeners[1]: listener bad (" + busy + "): ", "in use"},
+		},
+		{"no address", listeners.Spec{Name: "bad", Address: "nowhere", Handler: saying("")}, []string{"bad", "nowhere", "want an address such as"}},
+		{"no such port", listeners.Spec{Name: "bad", Address: "127.0.0.1:65536", Handler: saying("")}, []string{"bad", "port 65536: allowed is 0 to 65535"}},
 		{"no name", listeners.Spec{Address: anywhere, Handler: saying("")}, []string{"name"}},
 		{"a name twice", listeners.Spec{Name: "a", Address: busy, Handler: saying("")}, []string{"listener a", "same name"}},
 		{"an address twice", listeners.Spec{Name: "a", Address: anywhere, Handler: saying("")}, []string{"same address"}},

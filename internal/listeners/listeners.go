@@ -15,6 +15,8 @@ import (
 type Spec struct {
 	// Name is for people, metrics and errors; no two listeners of a set have the same.
 	Name string
+	// Place is where the listener is configured, such as lb.yaml:3: listeners[0], for errors. It may be empty.
+	Place string
 	// Address is a host:port. A listener is the same one as before if its address is.
 	Address string
 	// TLS are the files of its certificate; without them it speaks plain text. Not for Stream, which passes on what it gets.

@@ -54,11 +54,12 @@ func (p *process) prepare(text []byte) (*prepared, error) {
 			pools.Discard()
 			return nil, source.Errorf(fmt.Sprintf("listeners[%d]", i), "%w", err)
 		}
+		spec.Place = source.Place(fmt.Sprintf("listeners[%d]", i))
 		n.specs = append(n.specs, spec)
 	}
 	if address := d.Admin.Address; address != "" {
 		n.specs = append(n.specs, listeners.Spec{
-			Name: adminName, Address: address, Handler: p.admin(), Last: true, DrainTimeout: d.Drain.Timeout,
+			Name: adminName, Place: source.Place("admin"), Address: address, Handler: p.admin(), Last: true, DrainTimeout: d.Drain.Timeout,
 		})
 	}
 	return n, nil

@@ -166,7 +166,7 @@ func TestABadConfigurationIsRefused(t *testing.T) {
 		{"unknown pool", strings.Replace(good, "pool: p", "pool: q", 1), `lb.yaml:3: listeners[0].pool: no pool is called \"q\": there are p`},
 		{"a name twice", strings.Replace(good, "pools:", "  - {name: a, address: \"127.0.0.1:0\", pool: p}\npools:", 1), `another listener is called \"a\"`},
 		{"a reserved name", strings.Replace(good, "name: a", "name: admin-port", 1), "admin-port"},
-		{"an address in use", strings.Replace(good, "pools:", fmt.Sprintf("  - {name: b, address: %q, pool: p}\npools:", busy.Addr()), 1), "listener b (" + busy.Addr().String()},
+		{"an address in use", strings.Replace(good, "pools:", fmt.Sprintf("  - {name: b, address: %q, pool: p}\npools:", busy.Addr()), 1), "lb.yaml:4: listeners[1]: listener b (" + busy.Addr().String()},
 		{"no certificate", strings.Replace(good, "pool: p", "pool: p, tls: {certificate: none.crt, key: none.key}", 1), "none.crt"},
 		{"an upstream that is none", strings.Replace(good, one, "http://", 1), "pools.p.targets[0].url"},
 		{"a proxy that is none", strings.Replace(good, "pool: p", "pool: p, trusted_proxies: [here]", 1), "listeners[0].trusted_proxies"},
