@@ -86,14 +86,15 @@ func newGatewayExplainCmd(env environment) *cobra.Command {
 	var settings struct {
 		Config   string        `name:"config" default:"gateway.yaml" help:"the gateway's configuration"`
 		Token    string        `name:"token" secret:"true" help:"the token that the request bears; - reads it from standard input"`
-		Output   string        `name:"output" default:"text" oneof:"text|json" help:"text or json"`
+		Output   string        `name:"output" short:"o" default:"text" oneof:"text|json" help:"text or json"`
 		Patience time.Duration `name:"timeout" default:"10s" help:"how long the authorization server may take"`
 	}
 	cmd := &cobra.Command{
 		Use:   "explain METHOD URL",
 		Short: "Tell which route a request takes, and what would be decided",
 		Long: "Tell which route of the configuration a request takes, what it asks for, whether the request would be let in and why,\n" +
-			"and where it would go. Nothing is sent to an upstream; the authorization server is asked where the decision needs it.",
+			"and where it would go. Nothing is sent to an upstream; the authorization server is asked where the decision needs it.\n" +
+			"The exit code is 1 if the request would be refused.",
 		Example: "  countersign gateway explain GET https://api.example.com/inventory/items\n" +
 			"  countersign token get … | countersign gateway explain POST https://api.example.com/orders --token -",
 		Args: arguments("METHOD", "URL"),
@@ -116,9 +117,14 @@ func newGatewayExplainCmd(env environment) *cobra.Command {
 				return usageError{err}
 			}
 			if settings.Output == "json" {
-				return printJSON(env.stdout, explanation)
+				err = printJSON(env.stdout, explanation)
+			} else {
+				err = explanation.Write(env.stdout)
 			}
-			return explanation.Write(env.stdout)
+			if err == nil && explanation.Status != http.StatusOK {
+				err = errors.New("the request would be refused")
+			}
+			return err
 		},
 	}
 	config.Bind(cmd.Flags(), &settings)

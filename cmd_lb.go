@@ -32,7 +32,7 @@ func newLBCmd(env environment) *cobra.Command {
 			"The configuration is read again when its file changes or on SIGHUP, without a request lost; a wrong one is refused\n" +
 			"with a message and the old one goes on. Traces are exported by OTLP when the standard OTEL_* variables ask for it.",
 		Example: "  countersign lb --config lb.yaml\n  countersign lb --config lb.yaml --check-config\n" +
-			"  countersign lb --schema > lb.schema.json\n  kill -HUP $(pidof countersign)",
+			"  countersign lb --schema > lb.schema.json\n  kill -HUP PID",
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd, env, &settings); err != nil {

@@ -29,7 +29,7 @@ const (
 )
 
 // errOpaque is the cause of refusing a token that does not prove itself.
-var errOpaque = errors.New("the token is not a JWT, and the route takes no others")
+var errOpaque = errors.New("opaque token")
 
 // find returns the route of a request and its canonical path.
 func (g *Gateway) find(method, authority, escaped string) (*route, string, *refusal) {
@@ -164,7 +164,7 @@ func (r *route) verify(request *http.Request) (*http.Request, error) {
 		if _, err := sdk.BearerToken(given); err != nil {
 			return nil, err //nolint:wrapcheck // it is the SDK's, for its Refusal
 		}
-		return nil, &sdk.VerifyError{Kind: sdk.ErrInvalidToken, Detail: "the token is not one that is accepted here", Err: errOpaque}
+		return nil, &sdk.VerifyError{Kind: sdk.ErrInvalidToken, Detail: "the token is not a JWT, and this route takes no others", Err: errOpaque}
 	}
 	return r.verifier.VerifyRequest(request, r.policy) //nolint:wrapcheck // as above
 }

@@ -34,6 +34,7 @@ type Explanation struct {
 	Code         string `json:"code,omitempty"`
 	Reason       string `json:"reason"`
 	Challenge    string `json:"challenge,omitempty"`
+	Allow        string `json:"allow,omitempty"` // with 405: the methods that have a route
 	Pool         string `json:"pool,omitempty"`
 	UpstreamPath string `json:"upstream_path,omitempty"`
 	UpstreamHost string `json:"upstream_host,omitempty"`
@@ -90,7 +91,7 @@ func (g *Gateway) Explain(ctx context.Context, method string, address *url.URL, 
 }
 
 func (e *Explanation) refuse(f *refusal) {
-	e.Status, e.Code, e.Reason, e.Challenge = f.status, f.code, f.detail, f.challenge
+	e.Status, e.Code, e.Reason, e.Challenge, e.Allow = f.status, f.code, f.detail, f.challenge, f.allow
 }
 
 func (e *Explanation) of(r *route) {
@@ -123,6 +124,7 @@ func (e *Explanation) Write(out io.Writer) error {
 	line("answer", strings.TrimSpace(fmt.Sprintf("%s %s", e.verdict(), e.Code)))
 	line("why", e.Reason)
 	line("challenge", e.Challenge)
+	line("allowed", e.Allow)
 	if e.Pool != "" {
 		line("upstream", fmt.Sprintf("pool %s, %s %s", e.Pool, e.Method, e.UpstreamPath))
 		line("host", e.UpstreamHost)

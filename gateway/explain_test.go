@@ -31,7 +31,7 @@ func TestExplain(t *testing.T) {
 		{"open", "GET", "https://api.test/open", "", 200, []string{"nothing (authentication: none)", "asks for no token"}},
 		{"no route", "GET", "https://api.test/x", token, 404, []string{"404 Not Found", "no route is for this host and path"}},
 		{"ambiguous", "GET", "https://api.test/a%2fb", token, 400, []string{"encoded slash"}},
-		{"no method", "PUT", "https://api.test/items", token, 405, []string{"method"}},
+		{"no method", "PUT", "https://api.test/items", token, 405, []string{"method", "allowed", "GET, HEAD, POST"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			address, err := url.Parse(tt.address)

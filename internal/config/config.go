@@ -36,7 +36,7 @@ func Bind(flags *pflag.FlagSet, settings any) {
 		flags.String(fileFlag, "", "YAML `file` with settings\n"+EnvPrefix+"CONFIG")
 	}
 	for _, f := range all {
-		flags.VarPF(&pending{field: f, text: f.fallback}, f.name, "", f.usage(!nameFile(all))).NoOptDefVal = f.noOption()
+		flags.VarPF(&pending{field: f, text: f.fallback}, f.name, f.short, f.usage(!nameFile(all))).NoOptDefVal = f.noOption()
 		if f.secret {
 			text := "`file` that holds --" + f.name + "\n" + f.env() + "_FILE"
 			if !nameFile(all) {

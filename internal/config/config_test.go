@@ -178,7 +178,7 @@ func TestHelpNamesAllThreeSpellings(t *testing.T) {
 func TestADocument(t *testing.T) {
 	type documented struct {
 		Config string `name:"config" help:"YAML \x60file\x60 of the document" default:"lb.yaml"`
-		Level  string `name:"log-level" help:"verbosity" oneof:"debug|info"`
+		Level  string `name:"log-level" short:"l" help:"verbosity" default:"" oneof:"|debug|info"`
 		Check  bool   `name:"check-config" help:"only check" default:"false"`
 	}
 	for _, tt := range []struct {
@@ -195,6 +195,7 @@ func TestADocument(t *testing.T) {
 		},
 		{name: "flag over environment", args: []string{"--config=a"}, environ: []string{"COUNTERSIGN_CONFIG=b"}, want: documented{Config: "a"}},
 		{name: "not allowed", args: []string{"--log-level=loud"}, want: documented{Config: "lb.yaml"}, err: "allowed is debug, info"},
+		{name: "short", args: []string{"-l", "info"}, want: documented{Config: "lb.yaml", Level: "info"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got documented

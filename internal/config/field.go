@@ -12,6 +12,7 @@ import (
 // field is one setting: a field of a command's settings and what its tags say.
 type field struct {
 	name     string
+	short    string // one letter, or empty
 	help     string
 	fallback string
 	secret   bool
@@ -33,7 +34,7 @@ func fieldsOf(structure reflect.Value) (list []field) {
 			continue
 		}
 		f := field{
-			name: name, help: tag.Get("help"), fallback: tag.Get("default"), secret: tag.Get("secret") == "true",
+			name: name, short: tag.Get("short"), help: tag.Get("help"), fallback: tag.Get("default"), secret: tag.Get("secret") == "true",
 			value: structure.Field(i),
 		}
 		if one := tag.Get("oneof"); one != "" {
@@ -79,7 +80,7 @@ func (f field) set(raw any) error {
 		text = ""
 	}
 	if len(f.allowed) > 0 && text != f.fallback && !slices.Contains(f.allowed, text) {
-		return f.wrong(text, strings.Join(f.allowed, ", "))
+		return f.wrong(text, strings.Join(slices.DeleteFunc(slices.Clone(f.allowed), func(one string) bool { return one == "" }), ", "))
 	}
 	switch target := f.value.Addr().Interface().(type) {
 	case *string:
