@@ -147,6 +147,12 @@ func TestWhatTheUpstreamGets(t *testing.T) {
 	if large := w.send(t, "POST", "/items", "17 bytes of body!", bearing(token)); large.status != http.StatusRequestEntityTooLarge || large.problem(t).Code != "too_large" {
 		t.Errorf("%d %s", large.status, large.body)
 	}
+	await(t, "line of the refusal", func() bool { return strings.Contains(w.log.String(), `"refused":"too_large"`) })
+	for line := range strings.Lines(w.log.String()) {
+		if strings.Contains(line, `"refused":"too_large"`) && strings.Contains(line, `"upstream"`) {
+			t.Errorf("the upstream was asked: %s", line)
+		}
+	}
 }
 
 // What a trusted proxy says of the client goes on.

@@ -60,6 +60,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, p, &refusal{status: http.StatusNotFound, code: "not_found", detail: "this route has no upstream"})
 		return
 	}
+	if route.maxBody > 0 && r.ContentLength > route.maxBody { // the upstream need not hear of it
+		g.refuse(w, p, &refusal{status: http.StatusRequestEntityTooLarge, code: "too_large", detail: "the request body is too large"})
+		return
+	}
 	p.forwarded = true
 	route.proxy.ServeHTTP(w, admitted)
 }

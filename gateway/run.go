@@ -51,7 +51,14 @@ type process struct {
 	limiters *limiters
 
 	current  atomic.Pointer[generation]
+	refused  atomic.Pointer[refusedDocument] // the last one, nil once another is in force
 	draining atomic.Bool
+}
+
+// refusedDocument is one that was not taken.
+type refusedDocument struct {
+	why string
+	at  time.Time
 }
 
 // Run serves a document until ctx ends and what is in flight is done. When the file changes, what it says takes the place of what it
@@ -112,11 +119,14 @@ func (p *process) watch(ctx context.Context, text []byte) {
 		Path: p.cfg.Path, Text: text, Signals: p.cfg.Reload,
 		Changed: func(ctx context.Context, text []byte) {
 			err := p.load(ctx, text)
-			p.reloads.Done(err, p.cfg.Now())
+			now := p.cfg.Now()
+			p.reloads.Done(err, now)
 			if err != nil {
+				p.refused.Store(&refusedDocument{err.Error(), now})
 				p.log.ErrorContext(ctx, "the new configuration is refused, the old one goes on", "config", p.cfg.Path, "error", err)
 				return
 			}
+			p.refused.Store(nil)
 			p.log.InfoContext(ctx, "configuration reloaded", "config", p.cfg.Path, "routes", len(p.current.Load().gateway.routes))
 		},
 		Failed: func(ctx context.Context, err error) {

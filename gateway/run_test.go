@@ -142,7 +142,15 @@ func TestReload(t *testing.T) {
 	p.change(t, doc(two, "a"), "configuration reloaded")
 	await(t, "requests at the other upstream", func() bool { return second.Load() > 100 })
 	p.change(t, strings.Replace(doc(one, "a"), "pool: p}", "pool: q}", 1), `\"q\" is not in pools: p`)
+	refused := func() bool {
+		_, text, err := fetch(p.admin+"/status?format=json", nil)
+		return err == nil && strings.Contains(text, `"refused": "`)
+	}
+	await(t, "refusal on the status page", refused)
 	p.change(t, doc(one, "b"), "configuration reloaded")
+	if refused() {
+		t.Error("the status page still shows a refusal")
+	}
 	n := first.Load()
 	await(t, "requests at the first upstream", func() bool { return first.Load() > n+100 })
 	cancel()

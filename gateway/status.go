@@ -32,12 +32,18 @@ func (p *process) aboutProcess(g *generation) statuspage.Section {
 	if p.draining.Load() {
 		state = statuspage.State{Text: "draining", Mood: statuspage.Warn}
 	}
-	return statuspage.Section{Key: "process", Title: "This process", Facts: []statuspage.Fact{
+	facts := []statuspage.Fact{
 		{Key: "state", Label: "State", Value: state},
 		{Key: "version", Label: "Version", Value: p.cfg.Version},
 		{Key: "config", Label: "Configuration", Value: p.cfg.Path},
 		{Key: "loaded", Label: "In force since", Value: g.loaded},
-	}}
+	}
+	if refused := p.refused.Load(); refused != nil {
+		facts = append(facts,
+			statuspage.Fact{Key: "refused", Label: "A newer one is refused", Value: statuspage.State{Text: refused.why, Mood: statuspage.Bad}},
+			statuspage.Fact{Key: "refused_at", Label: "Refused", Value: refused.at})
+	}
+	return statuspage.Section{Key: "process", Title: "This process", Facts: facts}
 }
 
 func aboutRoutes(routes []*route) statuspage.Section {
