@@ -68,10 +68,12 @@ func processes(all ...proxyProgram) map[string]int {
 func (w *edgeWorld) nginx(authorizer string) proxyProgram {
 	w.Helper()
 	binary := testbed.FindProgram(w, "nginx")
+	deploy, err := filepath.Abs("../deploy/nginx")
+	w.check(err)
 	w.versionOf(binary, "-v")
 	return w.run(proxy{
 		name: "nginx", binary: binary, config: "nginx.conf", args: []string{"-c"}, ways: []string{"Plain", "Asking", "Remembering"},
-		more: map[string]string{"Upstream": w.upstream.address, "Authorizer": authorizer},
+		more: map[string]string{"Upstream": w.upstream.address, "Authorizer": authorizer, "Deploy": deploy},
 	})
 }
 
