@@ -43,7 +43,7 @@ func BenchmarkEdge(b *testing.B) {
 	gateway := w.gateway("gateway", false)
 	ours := append(w.balanced(""), w.side(ourGateway, gateway.at["Plain"], processes(gateway)))
 	b.Run("requests", func(b *testing.B) {
-		rounds := Rounds{Count: 9, Each: 1500 * time.Millisecond, WarmUp: time.Second}
+		rounds := Rounds{Count: 15, Each: time.Second, WarmUp: time.Second}
 		sides := append([]Side{w.side(nothing, w.upstream.address, nil)}, ours...)
 		silent, fresh := w.gateway("gateway-silent", true), w.gateway("gateway-fresh", false)
 		sides = append(sides,

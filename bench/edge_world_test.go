@@ -21,7 +21,7 @@ import (
 const (
 	edgeConnections = 64
 	idleConnections = 5000
-	edgeRequests    = 100 // of each connection in a round of tokens at first sight
+	edgeRequests    = 60 // of each connection in a round of tokens at first sight
 )
 
 // edgeWorld has an issuer, an upstream, and every proxy in front of it.
