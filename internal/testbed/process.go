@@ -59,9 +59,11 @@ func (p *process) alive() bool {
 	}
 }
 
-// kill ends the child at once and waits for it.
+// kill ends the child at once, with the children of its own that it could not end any more, and waits for it.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // fails only if the child is gone already
+	if p.alive() {
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // fails only if they are gone already
+	}
 	<-p.gone
 }
 

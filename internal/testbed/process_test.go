@@ -10,8 +10,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -196,4 +198,26 @@ func TestFreePort(t *testing.T) {
 			t.Errorf("port %d is one that the kernel gives to outgoing connections", port)
 		}
 	}
+}
+
+// A program is ended with its own children, which nobody else would end.
+func TestProgramsEndWithTheirChildren(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	var child int
+	t.Run("runs", func(t *testing.T) {
+		testbed.StartProgram(t, exec.Command("sh", "-c", "sleep 300 & echo $! > '"+file+".new' && mv '"+file+".new' '"+file+"'; wait"))
+		testbed.Wait(t, 10*time.Second, func() error {
+			text, err := os.ReadFile(file)
+			if err == nil {
+				child, err = strconv.Atoi(strings.TrimSpace(string(text)))
+			}
+			return err
+		})
+	})
+	testbed.Wait(t, 10*time.Second, func() error {
+		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child)); err == nil && !strings.Contains(string(stat), ") Z ") {
+			return fmt.Errorf("process %d outlives its parent", child)
+		}
+		return nil
+	})
 }
