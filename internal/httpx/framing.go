@@ -43,7 +43,7 @@ const (
 // answers 400 by itself, it need not look. Its zero value is at the beginning of a connection.
 type framing struct {
 	at      place
-	old     bool // HTTP/1.0, whose transfer encodings net/http ignores
+	old     bool // before HTTP/1.1: net/http ignores transfer encodings
 	preface bool // so far the request is how HTTP/2 begins
 	sized   bool // has a Content-Length
 	chunked bool
@@ -154,7 +154,8 @@ func (f *framing) take(line []byte) error {
 	case f.at == inRequestLine && len(line) == 0: // net/http allows some before a request
 	case f.at == inRequestLine:
 		f.at = inHeader
-		f.old = bytes.HasSuffix(line, []byte("HTTP/1.0"))
+		version := line[max(0, len(line)-len("HTTP/1.1")):]
+		f.old = string(version) == "HTTP/1.0" || bytes.HasPrefix(version, []byte("HTTP/0."))
 		f.preface = string(line) == "PRI * HTTP/2.0"
 	case len(line) > 0:
 		f.preface = false
