@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/listeners"
+	"github.com/countersign/countersign/internal/testbed"
 )
 
 // anywhere is an address of which the system chooses the port.
@@ -119,11 +121,12 @@ func (d *dialed) ends() error {
 // await waits until something that has no event of its own has happened.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
+	testbed.Wait(t, 10*time.Second, func() error {
+		if !done() {
+			return errors.New("waited in vain until " + what)
 		}
-	}
+		return nil
+	})
 }
 
 // pair writes a certificate for name and its key into a folder of their own.

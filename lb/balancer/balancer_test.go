@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/listeners"
+	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/lb/balancer"
 )
 
@@ -166,11 +168,12 @@ func upstream(t *testing.T, name string) string {
 // await waits until something that has no event of its own has happened.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
+	testbed.Wait(t, 10*time.Second, func() error {
+		if !done() {
+			return errors.New("waited in vain until " + what)
 		}
-	}
+		return nil
+	})
 }
 
 // logBook collects log lines.
