@@ -9,16 +9,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 const (
-	maxFile  = 1 << 10
-	ownerRW  = 0o600
-	nonOwner = 0o077
+	maxFile = 1 << 10
+	ownerRW = 0o600
 )
 
 // ReadKeyFile reads the key that CreateKeyFile wrote. It refuses a file that its group or others may touch, and wraps
-// fs.ErrNotExist for one that is not there.
+// fs.ErrNotExist for one that is not there. Where root owns the file and the process is not root's, the group may read it: so
+// Kubernetes and systemd hand a secret to a process without rights (PostgreSQL has the same rule).
 func ReadKeyFile(path string) (Key, error) {
 	file, err := os.Open(path) //nolint:gosec // the operator names the path
 	if err != nil {
@@ -32,7 +33,7 @@ func ReadKeyFile(path string) (Key, error) {
 	if !info.Mode().IsRegular() {
 		return Key{}, fmt.Errorf("master key file %s: must be a regular file", path)
 	}
-	if info.Mode().Perm()&nonOwner != 0 {
+	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || exposed(info.Mode(), int(owner.Uid), os.Geteuid()) {
 		return Key{}, fmt.Errorf("master key file %s: others may read it (mode %04o); run: chmod 600 %s", path, info.Mode().Perm(), path)
 	}
 	text, err := io.ReadAll(io.LimitReader(file, maxFile))
@@ -40,6 +41,16 @@ func ReadKeyFile(path string) (Key, error) {
 		return Key{}, fmt.Errorf("read master key file: %w", err)
 	}
 	return parse(string(text), path)
+}
+
+// exposed tells whether others than the process of user self may touch a file of this mode and owner.
+func exposed(mode fs.FileMode, owner, self int) bool {
+	const nonOwner, groupReads = 0o077, 0o040
+	touched := mode.Perm() & nonOwner
+	if owner == 0 && self != 0 {
+		touched &^= groupReads
+	}
+	return touched != 0
 }
 
 // CreateKeyFile makes a new key and writes it to a file of mode 0600 that did not exist before. Either the whole key is on

@@ -188,6 +188,31 @@ func TestKeyFile(t *testing.T) {
 	}
 }
 
+func TestWhoMayTouchTheKeyFile(t *testing.T) {
+	const root, we, somebody = 0, 10001, 1000
+	for _, tt := range []struct {
+		name        string
+		mode        fs.FileMode
+		owner, self int
+		exposed     bool
+	}{
+		{"ours", 0o600, we, we, false},
+		{"ours, group reads", 0o640, we, we, true},
+		{"ours, others read", 0o604, we, we, true},
+		{"root's for our group", 0o440, root, we, false},
+		{"root's, group writes", 0o660, root, we, true},
+		{"root's, others read", 0o444, root, we, true},
+		{"root's for root", 0o640, root, root, true},
+		{"somebody's for our group", 0o640, somebody, we, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := seal.Exposed(tt.mode, tt.owner, tt.self); got != tt.exposed {
+				t.Errorf("exposed: %v, want %v", got, tt.exposed)
+			}
+		})
+	}
+}
+
 func TestKeyFileRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name string
