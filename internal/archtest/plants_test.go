@@ -30,6 +30,7 @@ func plants() []plant {
 		{rule: "plumbing", dir: "internal/document", imported: module + "lb"},
 		{rule: "plumbing", dir: "internal/listeners", imported: module + "lb"},
 		{rule: "plumbing", dir: "internal/statuspage", imported: module + "gateway"},
+		{rule: "plumbing", dir: "internal/terminal", imported: module + "lb"},
 		{rule: "plumbing", dir: "internal/up", imported: module + "server/seed"},
 		{rule: "stores", dir: "server/sqlstore", imported: module + "server/oauth"},
 		{rule: "stores", dir: "server/redisstore", imported: module + "server/memory"},
