@@ -23,6 +23,8 @@ const (
 	roleServer   = "server"
 	roleBalancer = "lb"
 	roleGateway  = "gateway"
+	roleServiceA = "service-a"
+	roleServiceB = "service-b"
 )
 
 func newPartCmd(env environment) *cobra.Command {
@@ -36,6 +38,10 @@ func newPartCmd(env environment) *cobra.Command {
 				return runBalancerPart(cmd.Context(), env)
 			case roleGateway:
 				return runGatewayPart(cmd.Context(), env)
+			case roleServiceA:
+				return runServiceAPart(cmd.Context(), env)
+			case roleServiceB:
+				return runServiceBPart(cmd.Context(), env)
 			default:
 				return usageError{fmt.Errorf("unknown part %q: this command is for the parts of `up` alone", role)}
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/countersign/countersign/internal/config"
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/seal"
+	"github.com/countersign/countersign/internal/terminal"
 	"github.com/countersign/countersign/internal/up"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/instance"
@@ -27,6 +28,10 @@ type upSettings struct {
 	PortBase int    `name:"port-base" default:"0" help:"first of the ports; 0: the usual ones (8080, 9000, 9090, …)"`
 	MySQL    string `name:"mysql" secret:"true" help:"mysql://user:password@host:port/database in place of SQLite"`
 	Redis    string `name:"redis" secret:"true" help:"redis://host:port/db in place of the in-process token store"`
+	Reset    bool   `name:"reset" default:"false" help:"remove what earlier starts left in the data folder, after asking, and begin anew"`
+	Yes      bool   `name:"yes" default:"false" help:"do not ask"`
+	Quiet    bool   `name:"quiet" default:"false" help:"print the ready line alone"`
+	JSON     bool   `name:"json" default:"false" help:"print one JSON object in place of the screen and the ready line"`
 	LogLevel string `name:"log-level" default:"info" oneof:"debug|info|warn|error" help:"of the parts: debug, info, warn or error"`
 }
 
@@ -42,8 +47,9 @@ func newUpCmd(env environment) *cobra.Command {
 		Use:   "up",
 		Short: "Run the whole system on this machine, nothing to install",
 		Long: "Run the whole system on this machine, each part a process of its own: two authorization servers on one\n" +
-			"database, two gateways, and a load balancer in front of both. The database is SQLite in the data folder unless\n" +
-			"--mysql names another. It ends on SIGTERM or Ctrl-C, and the parts end with it however it dies.",
+			"database, two gateways, a load balancer in front of both, and two services: A takes orders and asks B, the\n" +
+			"inventory, for them. The database is SQLite in the data folder unless --mysql names another. It ends on SIGTERM\n" +
+			"or Ctrl-C, and the parts end with it however it dies.",
 		Example: "  countersign up\n  countersign up --data-dir /tmp/try --port-base 24000",
 		Args:    subcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -87,7 +93,12 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 	if err := ports.Free(ctx); err != nil {
 		return err
 	}
-	bootstrap, err := prepareSystem(ctx, folder, parts, ports, logger)
+	if settings.Reset {
+		if err := resetFolder(env, folder, settings); err != nil {
+			return err
+		}
+	}
+	bootstrap, inventory, err := prepareSystem(ctx, folder, parts, ports, logger)
 	if err != nil {
 		return err
 	}
@@ -96,7 +107,7 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 	}
 	const startWithin, stopWithin = 30 * time.Second, 15 * time.Second
 	system, err := up.Start(ctx, up.Config{
-		Folder: folder, Parts: topology(folder, ports, parts), Program: program, Argument: partCommand, Logger: logger,
+		Folder: folder, Parts: topology(folder, ports, parts, bootstrap, inventory), Program: program, Argument: partCommand, Logger: logger,
 		StartWithin: startWithin, StopWithin: stopWithin,
 	})
 	if err != nil {
@@ -111,7 +122,10 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 		list += " --profile " + profile // the user has chosen another
 	}
 	return attend(ctx, system, func() {
-		printScreen(env.stdout, screen{typed: typed, list: list, folder: folder, bootstrap: bootstrap, ports: ports, settings: settings})
+		show := screen{
+			typed: typed, list: list, folder: folder, bootstrap: bootstrap, ports: ports, settings: settings, paint: terminal.For(env.stdout, env.environ),
+		}
+		show.print(env.stdout, system.Status())
 	})
 }
 
@@ -149,41 +163,42 @@ func partSettings(folder *up.Folder, settings upSettings) instance.Settings {
 	return s
 }
 
-// prepareSystem makes the master key, the schema, the first rows and the credentials, as far as they are missing.
-func prepareSystem(ctx context.Context, folder *up.Folder, s instance.Settings, ports up.Ports, logger *slog.Logger) (b up.Bootstrap, err error) {
+// prepareSystem makes the master key, the schema, the first rows and the credentials, as far as they are missing. inventory is the
+// API that the services speak of.
+func prepareSystem(ctx context.Context, folder *up.Folder, s instance.Settings, ports up.Ports, logger *slog.Logger) (b up.Bootstrap, inventory *auth.API, err error) {
 	master, err := seal.CreateKeyFile(s.MasterKeyFile)
 	if errors.Is(err, fs.ErrExist) {
 		master, err = seal.ReadKeyFile(s.MasterKeyFile)
 	}
 	if err != nil {
-		return b, err
+		return b, nil, err
 	}
 	store, err := instance.OpenStore(ctx, s, logger, nil)
 	if errors.Is(err, fault.Unavailable) {
-		return b, fmt.Errorf("%w; is its server running, and is the address of --mysql right? Without --mysql the database is SQLite", err)
+		return b, nil, fmt.Errorf("%w; is its server running, and is the address of --mysql right? Without --mysql the database is SQLite", err)
 	}
 	if err != nil {
-		return b, err
+		return b, nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	made, err := seed.System(ctx, store, master, time.Now)
 	if err != nil {
-		return b, err
+		return b, nil, err
 	}
 	if b, err = folder.ReadBootstrap(); err != nil {
-		return b, err
+		return b, nil, err
 	}
 	b.Issuer, b.AdminURL, b.EntryURL = up.URL(ports.Issuer), up.URL(ports.Admin), up.URL(ports.Entry)
 	api, roles := seed.Demo()
-	if err := seed.API(ctx, made, api); err != nil {
-		return b, err
+	if inventory, err = seed.API(ctx, made, api); err != nil {
+		return b, nil, err
 	}
 	for _, role := range append([]seed.Role{seed.Admin()}, roles...) {
 		if err := ensureClient(ctx, made, role, &b); err != nil {
-			return b, err
+			return b, nil, err
 		}
 	}
-	return b, folder.WriteBootstrap(b)
+	return b, inventory, folder.WriteBootstrap(b)
 }
 
 // ensureClient keeps the credentials of an earlier start if their client still exists, and makes new ones otherwise.

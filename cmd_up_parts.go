@@ -4,11 +4,12 @@ import (
 	"fmt"
 
 	"github.com/countersign/countersign/internal/up"
+	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/instance"
 )
 
 // topology are the parts of the picture on these ports. The configurations of the gateways are in the folder.
-func topology(folder *up.Folder, ports up.Ports, settings instance.Settings) []up.Part {
+func topology(folder *up.Folder, ports up.Ports, settings instance.Settings, b up.Bootstrap, inventory *auth.API) []up.Part {
 	var parts []up.Part
 	for i, port := range ports.Auth {
 		one := settings
@@ -31,5 +32,30 @@ func topology(folder *up.Folder, ports up.Ports, settings instance.Settings) []u
 			Ready: up.URL(ports.GatewayAdmin[i]) + "/readyz", URL: up.URL(port),
 		})
 	}
-	return parts
+	return append(parts, serviceParts(folder, ports, settings, b, inventory)...)
+}
+
+// serviceParts are the two services of the demo. A reaches B as any caller does: by the load balancer and a gateway.
+func serviceParts(folder *up.Folder, ports up.Ports, settings instance.Settings, b up.Bootstrap, inventory *auth.API) []up.Part {
+	about := func(role string) demoSettings {
+		return demoSettings{
+			Issuer: b.Issuer, ClientID: b.Clients[role].ClientID, ClientSecretFile: folder.SecretPath(role),
+			TrustedProxies: []string{"127.0.0.1/32"}, LogLevel: settings.LogLevel,
+		}
+	}
+	a := serviceASettings{
+		Listen: up.Address(ports.Services[0]), AdminListen: up.Address(ports.ServiceAdmin[0]),
+		Inventory: b.EntryURL + "/inventory", Resource: inventory.Identifier, demoSettings: about(roleServiceA),
+	}
+	called := serviceBSettings{
+		Listen: up.Address(ports.Services[1]), AdminListen: up.Address(ports.ServiceAdmin[1]),
+		Audience: inventory.Identifier, demoSettings: about(roleServiceB),
+	}
+	if settings.TokenStoreDirect {
+		called.TokenStore, called.TokenStoreID = settings.TokenStore, inventory.ID.String()
+	}
+	return []up.Part{
+		{Name: roleServiceB, Role: roleServiceB, Settings: called, Ready: up.URL(ports.ServiceAdmin[1]) + "/readyz", URL: up.URL(ports.Services[1])},
+		{Name: roleServiceA, Role: roleServiceA, Settings: a, Ready: up.URL(ports.ServiceAdmin[0]) + "/readyz", URL: up.URL(ports.Services[0])},
+	}
 }

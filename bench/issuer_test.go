@@ -56,7 +56,8 @@ func (i *issuer) seed(database, keyFile string) {
 	i.check(err)
 	scopes := []auth.ScopeDefinition{{Name: "read"}, {Name: "write"}}
 	for identifier, format := range map[string]auth.Format{jwtAPI: auth.JWT, opaqueAPI: auth.Opaque} {
-		i.check(seed.API(ctx, registry, auth.API{Identifier: identifier, Name: identifier, Format: format, Scopes: scopes}))
+		_, err := seed.API(ctx, registry, auth.API{Identifier: identifier, Name: identifier, Format: format, Scopes: scopes})
+		i.check(err)
 		i.caller, err = seed.Client(ctx, registry, seed.Role{Name: "bench", Calls: identifier, Serves: identifier})
 		i.check(err)
 	}

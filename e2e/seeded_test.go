@@ -62,7 +62,7 @@ func seedClients(t *testing.T, databaseURL, masterKeyFile string) *seeded {
 		t.Fatal(err)
 	}
 	for identifier, format := range map[string]auth.Format{jwtAPI: auth.JWT, opaqueAPI: auth.Opaque} {
-		if err := seed.API(ctx, made, auth.API{
+		if _, err := seed.API(ctx, made, auth.API{
 			Identifier: identifier, Name: string(format), Format: format,
 			Scopes: []auth.ScopeDefinition{{Name: "read"}, {Name: "write"}},
 		}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -31,10 +32,8 @@ func OpenFolder(path string) (*Folder, error) {
 		return nil, fmt.Errorf("the path of the data folder %s is too long for its control socket: at most %d bytes are allowed; choose another with --data-dir",
 			path, maxSocketPath-len(socketFile)-1)
 	}
-	for _, folder := range []string{path, filepath.Join(path, "logs"), filepath.Join(path, "curl")} {
-		if err := makeOwn(folder); err != nil {
-			return nil, err
-		}
+	if err := makeFolders(path); err != nil {
+		return nil, err
 	}
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600) //nolint:gosec // the operator names the folder
 	if err != nil {
@@ -55,10 +54,20 @@ func OpenFolder(path string) (*Folder, error) {
 	return &Folder{Path: path, lock: lock}, nil
 }
 
+// makeFolders makes the data folder with the folders in it, as far as they are missing.
+func makeFolders(path string) error {
+	for _, folder := range []string{path, filepath.Join(path, "logs"), filepath.Join(path, curlFolder), filepath.Join(path, secretsFolder)} {
+		if err := makeOwn(folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // removeHalfWritten removes the files that a process was writing aside when it was killed. Whoever calls it has the lock.
 func removeHalfWritten(path string) error {
 	var errs []error
-	for _, pattern := range []string{".*.json.*", ".*.yaml.*", "curl/*.*", ".master-key-*"} {
+	for _, pattern := range []string{".*.json.*", ".*.yaml.*", curlFolder + "/.*", secretsFolder + "/.*", ".master-key-*"} {
 		left, err := fs.Glob(os.DirFS(path), pattern)
 		errs = append(errs, err)
 		for _, name := range left {
@@ -79,6 +88,31 @@ func (f *Folder) Close() error {
 		return fmt.Errorf("unlock the data folder: %w", err)
 	}
 	return nil
+}
+
+// Left returns the names of what `up` leaves in its data folder, as far as they are there. Nothing else is ever removed.
+func (f *Folder) Left() (names []string, err error) {
+	for _, pattern := range []string{"countersign.db*", "master.key", bootstrapFile, curlFolder, secretsFolder, "gateway-*.yaml", "logs"} {
+		found, err := fs.Glob(os.DirFS(f.Path), pattern)
+		if err != nil {
+			return nil, fmt.Errorf("look into the data folder: %w", err)
+		}
+		names = append(names, found...)
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		entries, err := os.ReadDir(f.File(name))
+		return err == nil && len(entries) == 0 // an empty folder that OpenFolder made
+	}), nil
+}
+
+// Remove removes what Left found. Its folders remain, empty.
+func (f *Folder) Remove(names []string) error {
+	for _, name := range names {
+		if err := os.RemoveAll(f.File(name)); err != nil {
+			return fmt.Errorf("empty the data folder: %w", err)
+		}
+	}
+	return makeFolders(f.Path)
 }
 
 // File returns the path of a file in the folder.
@@ -107,7 +141,11 @@ type Credential struct {
 	Serves       string `json:"serves,omitempty"`   // the API that it serves
 }
 
-const bootstrapFile = "bootstrap.json"
+const (
+	bootstrapFile = "bootstrap.json"
+	curlFolder    = "curl"
+	secretsFolder = "secrets"
+)
 
 // BootstrapPath returns where the credentials are.
 func (f *Folder) BootstrapPath() string { return f.File(bootstrapFile) }
@@ -129,7 +167,7 @@ func (f *Folder) ReadBootstrap() (Bootstrap, error) {
 }
 
 // WriteBootstrap replaces the file as a whole: a reader never sees half of it. Beside it, for each client, it writes a file
-// with the client's credentials for curl (-K), so that a secret need not be typed.
+// with the client's credentials for curl (-K), so that a secret need not be typed, and one with the secret alone, for services.
 func (f *Folder) WriteBootstrap(b Bootstrap) error {
 	text, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
@@ -139,11 +177,19 @@ func (f *Folder) WriteBootstrap(b Bootstrap) error {
 		if err := privatefile.Write(f.curlFile(name), fmt.Appendf(nil, "user = \"%s:%s\"\n", c.ClientID, c.ClientSecret)); err != nil {
 			return err
 		}
+		if err := privatefile.Write(f.SecretPath(name), []byte(c.ClientSecret+"\n")); err != nil {
+			return err
+		}
 	}
 	return privatefile.Write(f.BootstrapPath(), append(text, '\n'))
 }
 
-func (f *Folder) curlFile(client string) string { return f.File(filepath.Join("curl", client)) }
+func (f *Folder) curlFile(client string) string { return f.File(filepath.Join(curlFolder, client)) }
+
+// SecretPath returns the file with a client's secret.
+func (f *Folder) SecretPath(client string) string {
+	return f.File(filepath.Join(secretsFolder, client))
+}
 
 // CurlPath returns the path of a client's file for curl as one types it in a shell.
 func (f *Folder) CurlPath(client string) string { return ShellPath(f.curlFile(client)) }

@@ -17,16 +17,17 @@ type Ports struct {
 	Auth         [2]int
 	Admin        int // the load balancer's listener in front of the admin ports
 	AuthAdmin    [2]int
-	Services     [2]int // where the gateways look for services; not parts themselves
+	Services     [2]int // service A and service B
 	Balancer     int    // the load balancer's own health and metrics
 	GatewayAdmin [2]int // health and metrics of the gateways
+	ServiceAdmin [2]int // health and metrics of the services
 }
 
 // DefaultPorts are those of the documentation.
 func DefaultPorts() Ports {
 	return Ports{
 		Entry: 8080, Gateways: [2]int{8081, 8082}, Issuer: 9000, Auth: [2]int{9001, 9002}, Admin: 9090, AuthAdmin: [2]int{9091, 9092},
-		Services: [2]int{7001, 7002}, Balancer: 9093, GatewayAdmin: [2]int{8091, 8092},
+		Services: [2]int{7001, 7002}, Balancer: 9093, GatewayAdmin: [2]int{8091, 8092}, ServiceAdmin: [2]int{7091, 7092},
 	}
 }
 
@@ -39,7 +40,7 @@ func PortsFrom(base int) (Ports, error) {
 	return Ports{
 		Entry: base, Gateways: [2]int{base + 1, base + 2}, Issuer: base + 10, Auth: [2]int{base + 11, base + 12},
 		Admin: base + 20, AuthAdmin: [2]int{base + 21, base + 22}, Services: [2]int{base + 30, base + 31},
-		Balancer: base + 40, GatewayAdmin: [2]int{base + 41, base + 42},
+		Balancer: base + 40, GatewayAdmin: [2]int{base + 41, base + 42}, ServiceAdmin: [2]int{base + 43, base + 44},
 	}, nil
 }
 
@@ -69,6 +70,10 @@ func (p Ports) Free(ctx context.Context) error {
 		{"the load balancer's health port", p.Balancer},
 		{"gateway 1's health port", p.GatewayAdmin[0]},
 		{"gateway 2's health port", p.GatewayAdmin[1]},
+		{"service A", p.Services[0]},
+		{"service B", p.Services[1]},
+		{"service A's health port", p.ServiceAdmin[0]},
+		{"service B's health port", p.ServiceAdmin[1]},
 	} {
 		listener, err := listen.Listen(ctx, "tcp", Address(one.port))
 		if err != nil {

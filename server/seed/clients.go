@@ -48,13 +48,19 @@ func Demo() (auth.API, []Role) {
 	}
 }
 
-// API stores the API unless one with its identifier exists.
-func API(ctx context.Context, r *registry.Registry, api auth.API) error {
-	_, err := r.CreateAPI(ctx, actor(), api)
-	if found := fault.From(err); found != nil && found.Code != fault.Conflict {
-		return fmt.Errorf("create API %s: %w", api.Identifier, err)
+// API stores the API unless one with its identifier exists, and returns the one that is stored.
+func API(ctx context.Context, r *registry.Registry, api auth.API) (*auth.API, error) {
+	stored, err := r.CreateAPI(ctx, actor(), api)
+	if found := fault.From(err); found != nil && found.Code == fault.Conflict {
+		err = r.Store.View(ctx, func(tx auth.Tx) (err error) {
+			stored, err = tx.APIs().APIByIdentifier(ctx, api.Identifier)
+			return err
+		})
 	}
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("create API %s: %w", api.Identifier, err)
+	}
+	return stored, nil
 }
 
 // Credential is a client's id and one of its secrets.
