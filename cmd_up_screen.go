@@ -93,7 +93,9 @@ func ports(numbers ...int) string {
 func (s screen) table(out io.Writer) {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	p := s.ports
-	row := func(name, address, behind, health string) { fmt.Fprintf(table, "  %s\t%s\t%s\thealth, metrics %s\n", name, address, behind, health) }
+	row := func(name, address, behind, health string) {
+		fmt.Fprintf(table, "  %s\t%s\t%s\thealth, metrics %s\n", name, address, behind, health)
+	}
 	row("entry", s.bootstrap.EntryURL, "gateways "+ports(p.Gateways[:]...), ports(append(p.GatewayAdmin[:], p.Balancer)...))
 	row("issuer", s.bootstrap.Issuer, "auth servers "+ports(p.Auth[:]...), ports(p.AuthAdmin[:]...))
 	row("admin", s.bootstrap.AdminURL, "auth servers "+ports(p.AuthAdmin[:]...), ports(p.AuthAdmin[:]...))
