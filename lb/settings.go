@@ -11,7 +11,7 @@ import (
 type PoolSettings struct {
 	Targets   []TargetSettings `yaml:"targets" help:"the upstreams; one of targets and dns"`
 	DNS       *DNSSettings     `yaml:"dns" help:"find the upstreams by the addresses of a name"`
-	Policy    string           `yaml:"policy" oneof:"round-robin|weighted|least-requests|consistent-hash" default:"round-robin" help:"how requests are spread over the upstreams"`
+	Policy    string           `yaml:"policy" oneof:"round-robin|weighted|least-requests|consistent-hash|failover" default:"round-robin" help:"how requests are spread over the upstreams"`
 	Hash      *HashSettings    `yaml:"hash" help:"what consistent-hash goes by; without it the client's address"`
 	Protocol  string           `yaml:"protocol" oneof:"http1|h2" default:"http1" help:"what the upstreams speak; h2 is HTTP/2 by ALPN over TLS and by prior knowledge without, as gRPC needs it"`
 	TLS       *TLSSettings     `yaml:"tls" help:"how https upstreams are connected to; without it the host's roots are trusted"`

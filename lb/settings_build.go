@@ -22,6 +22,8 @@ func (s PoolSettings) newPolicy() Policy {
 		return LeastRequests{}
 	case policyConsistent:
 		return Consistent{}
+	case policyFailover:
+		return new(Failover)
 	}
 	return nil
 }

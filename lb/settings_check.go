@@ -11,6 +11,7 @@ const (
 	policyWeighted      = "weighted"
 	policyLeastRequests = "least-requests"
 	policyConsistent    = "consistent-hash"
+	policyFailover      = "failover"
 
 	protocolHTTP1 = "http1"
 	protocolHTTP2 = "h2"
@@ -27,6 +28,9 @@ func (s PoolSettings) check(wrong func(path, format string, args ...any)) {
 	}
 	if s.Hash != nil && !isToken(s.Hash.Header) {
 		wrong("hash.header", "%q is not the name of a header", s.Hash.Header)
+	}
+	if s.SlowStart > 0 && s.Policy == policyFailover {
+		wrong("slow_start", "the policy %s gives nobody a share", policyFailover)
 	}
 	if s.newPolicy() == nil {
 		wrong("policy", "%q is not known", s.Policy)
@@ -81,8 +85,8 @@ func (s PoolSettings) checkUpstreams(wrong func(path, format string, args ...any
 		}
 		seen[base.String()] = i
 		secured = secured || base.Scheme == "https"
-		if t.Weight > 1 && s.Policy == policyRoundRobin {
-			wrong(at+".weight", "the policy %s knows no weights: want %s", policyRoundRobin, policyWeighted)
+		if t.Weight > 1 && (s.Policy == policyRoundRobin || s.Policy == policyFailover) {
+			wrong(at+".weight", "the policy %s knows no weights: want %s", s.Policy, policyWeighted)
 		}
 		if t.Weight < 0 || t.Weight > MaxWeight {
 			wrong(at+".weight", "%d: want 1 to %d", t.Weight, MaxWeight)

@@ -83,6 +83,8 @@ func TestPrepareTellsWhatIsWrong(t *testing.T) {
 		{"bad check", `{targets: [{url: "a:1", health: "b:1/x"}]}`, []string{`targets[0].health: upstream "b:1/x": a path, query or fragment is not allowed`}},
 		{"weight without effect", `{targets: [{url: "a:1", weight: 2}]}`, []string{"targets[0].weight: the policy round-robin knows no weights: want weighted"}},
 		{"hash without effect", `{targets: [{url: "a:1"}], hash: {header: X-A}}`, []string{"hash: only the policy consistent-hash goes by it"}},
+		{"failover with shares", `{targets: [{url: "a:1", weight: 2}], policy: failover, slow_start: 1s}`,
+			[]string{"targets[0].weight: the policy failover knows no weights: want weighted", "slow_start: the policy failover gives nobody a share"}},
 		{"no header", `{targets: [{url: "a:1"}], policy: consistent-hash, hash: {header: "a b"}}`, []string{`hash.header: "a b" is not the name of a header`}},
 		{"no name", `{dns: {name: "http://a", port: 1}}`, []string{`dns.name: "http://a" is not a name`}},
 		{"relative path", `{targets: [{url: "a:1"}], health: {path: readyz}}`, []string{`health.path: "readyz" must begin with /`}},
