@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -22,6 +23,8 @@ type engine struct {
 	// probe returns nil once the server with this data folder and process id answers at addr.
 	// Somebody else may have taken the port, so an answer alone proves nothing.
 	probe func(ctx context.Context, addr, dir string, pid int) error
+	// user is who runs the program; nil: whoever runs the tests.
+	user *syscall.Credential
 }
 
 // instance is a server process with what outlives the process: its port and its folder.
@@ -66,6 +69,7 @@ func (s *instance) start() error {
 	}
 	cmd := command(path, s.args(s.dir, s.port)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.user}
 	proc, err := spawn(cmd)
 	if err = errors.Join(err, log.Close()); err != nil {
 		return err

@@ -34,9 +34,13 @@ type process struct {
 	gone chan struct{} // closed once the child has been waited for
 }
 
-// spawn starts cmd in a process group of its own, so that Ctrl-C at a terminal reaches us alone.
+// spawn starts cmd in a process group of its own, so that Ctrl-C at a terminal reaches us alone. Of a SysProcAttr it keeps the credential.
 func spawn(cmd *exec.Cmd) (*process, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if cmd.SysProcAttr != nil {
+		attr.Credential = cmd.SysProcAttr.Credential
+	}
+	cmd.SysProcAttr = attr
 	started := make(chan error)
 	lastingThread() <- func() { started <- cmd.Start() }
 	if err := <-started; err != nil {

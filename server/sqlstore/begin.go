@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"math/rand/v2"
 	"time"
 
@@ -15,13 +16,14 @@ const contention = time.Second
 // connection is one that a call has for itself.
 type connection struct {
 	*sql.Conn
-	since time.Time // when the call began to wait for it
-	queue *semaphore.Weighted
+	since    time.Time // when the call began to wait for it
+	unusable func(error) bool
+	queue    *semaphore.Weighted
 }
 
 // acquire takes a connection out of a pool, within the timeout.
 func (s *Store) acquire(ctx context.Context, pool *sql.DB) (c connection, err error) {
-	c.since = time.Now()
+	c.since, c.unusable = time.Now(), s.dialect.unusable
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	if pool == s.write && s.writers != nil {
@@ -37,8 +39,12 @@ func (s *Store) acquire(ctx context.Context, pool *sql.DB) (c connection, err er
 	return c, nil
 }
 
-// release gives the connection back. A failure to do so is one of the connection, which the pool then drops.
-func (c connection) release() {
+// release gives the connection back after a call that ended with *err, unless that says that the server at its other end is not to be used
+// now: another connection may lead to one that is. A failure to give it back is one of the connection, which the pool then drops.
+func (c connection) release(err *error) {
+	if *err != nil && c.unusable != nil && c.unusable(*err) {
+		_ = c.Raw(func(any) error { return driver.ErrBadConn })
+	}
 	_ = c.Close()
 	c.leave()
 }
@@ -80,7 +86,7 @@ func (s *Store) writeOnce(ctx context.Context, what, query string, args ...any) 
 	if err != nil {
 		return 0, err
 	}
-	defer conn.release()
+	defer conn.release(&err)
 	if rows, err = s.exec(ctx, conn, query, args...); err != nil {
 		return 0, s.failed(what, err)
 	}

@@ -30,6 +30,8 @@ type dialect struct {
 	classify func(error) failure
 	// refused reports whether a statement that was to commit certainly did not.
 	refused func(error) bool
+	// unusable reports whether a server answered that it serves nobody, or nobody who writes; nil where there is no server.
+	unusable func(error) bool
 	// busy reports whether a statement did nothing because another process writes; nil where the database makes it wait.
 	busy func(error) bool
 	// lock waits until no other instance changes the schema, and keeps others from it. The lock of a process that dies is released.

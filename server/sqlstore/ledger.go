@@ -33,9 +33,9 @@ func (s *Store) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bo
 	if err != nil {
 		return err
 	}
-	defer conn.release()
+	defer conn.release(&err)
 	if !retry {
-		return s.insertTokens(ctx, conn, tokens)
+		return s.retried(ctx, func() error { return s.insertTokens(ctx, conn, tokens) })
 	}
 	for attempt := 1; ; attempt++ {
 		missing, err := s.missing(ctx, conn, tokens)
@@ -43,7 +43,7 @@ func (s *Store) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bo
 			return err
 		}
 		// The statement whose outcome is unknown may still be running: its commit then comes between these two.
-		err = s.insertTokens(ctx, conn, missing)
+		err = s.retried(ctx, func() error { return s.insertTokens(ctx, conn, missing) })
 		if !errors.Is(err, fault.Conflict) || attempt == attempts {
 			return err
 		}
@@ -147,7 +147,7 @@ func (s *Store) Token(ctx context.Context, id auth.TokenID) (t *auth.Token, err 
 	if err != nil {
 		return nil, err
 	}
-	defer conn.release()
+	defer conn.release(&err)
 	t, err = scanToken(conn.QueryRowContext(ctx, selectRows+"WHERE jti = ?", id[:]))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -31,6 +32,7 @@ func mysqlDialect() dialect {
 		view:       sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 		classify:   classifyMySQL,
 		refused:    refusedMySQL,
+		unusable:   unusableMySQL,
 		lock:       lockSchema,
 		prepare:    func(context.Context, *Store) error { return nil },
 		durability: mysqlDurability,
@@ -67,13 +69,13 @@ func openMySQL(s *Store, o Config, c *mysql.Config) error {
 	if err != nil {
 		return fmt.Errorf("configure the database driver: %w", err)
 	}
-	s.write = sql.OpenDB(calls)
+	s.write = sql.OpenDB(clustered{calls})
 	s.write.SetMaxOpenConns(o.Connections)
 	s.write.SetMaxIdleConns(o.Connections)
 	s.write.SetConnMaxIdleTime(5 * time.Minute)
 	s.write.SetConnMaxLifetime(30 * time.Minute) // so that connections return to a server that was away
 	s.read = s.write
-	s.setup = sql.OpenDB(changes)
+	s.setup = sql.OpenDB(clustered{changes})
 	s.setup.SetMaxOpenConns(2)
 	s.setup.SetMaxIdleConns(0)
 	return nil
@@ -113,7 +115,15 @@ const (
 	errUnknown       = 1105
 	errTimeExceeded  = 3024
 	errTimeExceeded2 = 1969
+	errNotPrepared   = 1047 // Galera: the node has no quorum, or is still joining
+	errOption        = 1290 // the server is read-only
+	errReadOnlyMode  = 1836
+	errNoVariable    = 1193
 )
+
+// auditNumberKey is the unique key of the numbers of audit records. Whoever gives them out holds the lock on the change counter, and still
+// finds one taken if another node of a Galera cluster was quicker.
+const auditNumberKey = "audit_events_number"
 
 func classifyMySQL(err error) failure {
 	cause, ok := errors.AsType[*mysql.MySQLError](err)
@@ -124,6 +134,9 @@ func classifyMySQL(err error) failure {
 	case errDeadlock, errRowChanged:
 		return conflict
 	case errDuplicate:
+		if strings.Contains(cause.Message, auditNumberKey) {
+			return conflict
+		}
 		return duplicate
 	case errReferenced, errNoReferenced:
 		return orphan
@@ -146,6 +159,13 @@ func refusedMySQL(err error) bool {
 		return false
 	}
 	return true
+}
+
+// unusableMySQL: the server will say no to others of our calls, too, as long as it is what it is now: a Galera node without quorum, a
+// primary that became a replica.
+func unusableMySQL(err error) bool {
+	cause, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && (cause.Number == errNotPrepared || cause.Number == errOption || cause.Number == errReadOnlyMode)
 }
 
 // lockSchema takes a lock of the server that belongs to one connection, and so ends with it. In a Galera cluster such a lock holds on one

@@ -12,8 +12,9 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
-// attempts bounds how often a transaction that conflicts with another is run.
-const attempts = 5
+// attempts bounds how often a transaction that conflicts with another is run. Those of several nodes of a Galera cluster conflict whenever they
+// overlap: their locks do not reach each other.
+const attempts = 20
 
 // Update implements auth.Store. It locks the row of the change counter before anything else, so that updates are serialised and
 // none of them can deadlock with another.
@@ -41,12 +42,12 @@ func (s *Store) writing(ctx context.Context, change func(*tx) error) error {
 	return s.retried(ctx, func() error { return s.transaction(ctx, change) })
 }
 
-func (s *Store) transaction(ctx context.Context, change func(*tx) error) error {
+func (s *Store) transaction(ctx context.Context, change func(*tx) error) (err error) {
 	conn, err := s.acquire(ctx, s.write)
 	if err != nil {
 		return err
 	}
-	defer conn.release()
+	defer conn.release(&err)
 	inner, err := s.begin(ctx, conn)
 	if err != nil {
 		return err
@@ -64,12 +65,12 @@ func (s *Store) View(ctx context.Context, read func(auth.Tx) error) (err error) 
 	return s.view(ctx, func(t *tx) error { return read(t) })
 }
 
-func (s *Store) view(ctx context.Context, read func(*tx) error) error {
+func (s *Store) view(ctx context.Context, read func(*tx) error) (err error) {
 	conn, err := s.acquire(ctx, s.read)
 	if err != nil {
 		return err
 	}
-	defer conn.release()
+	defer conn.release(&err)
 	inner, err := conn.BeginTx(ctx, &s.dialect.view)
 	if err != nil {
 		return s.failed("begin", err)
