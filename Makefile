@@ -14,7 +14,7 @@ test: ## what CI runs: lint, every package with the race detector, end to end (m
 	scripts/test
 
 test-long: ## test, and the long trials and fuzzing too (hours)
-	scripts/prerequisites
+	scripts/prerequisites long
 	scripts/test long
 
 lint: ## run the linters

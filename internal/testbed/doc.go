@@ -4,6 +4,7 @@
 // [MariaDB] and [Redis] hand out private parts of a server that all tests of a run share.
 // [StartMariaDB] and [StartRedis] start servers that belong to one test, which may
 // kill, pause and restart them. [StartProxy] puts a faulty network in front of any of them.
+// Behind the build tag long, [StartGalera] and [StartSentinel] start a cluster and a Redis with successors.
 //
 // A test process starts a shared server when the first test asks for it. Under [Launch], which
 // cmd/testbed wraps around "go test ./...", all test processes share the servers that it started.
