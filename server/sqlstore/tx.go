@@ -12,9 +12,8 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
-// attempts bounds how often a transaction that conflicts with another is run. Those of several nodes of a Galera cluster conflict whenever they
-// overlap: their locks do not reach each other.
-const attempts = 20
+// attempts bounds how often a call is run whose rows others write or delete meanwhile.
+const attempts = 5
 
 // Update implements auth.Store. It locks the row of the change counter before anything else, so that updates are serialised and
 // none of them can deadlock with another.
@@ -79,14 +78,16 @@ func (s *Store) view(ctx context.Context, read func(*tx) error) (err error) {
 	return read(&tx{Tx: inner, s: s})
 }
 
-// retried runs do again while it fails by a conflict with another transaction.
+// retried runs do again while it fails by a conflict with another transaction, within the timeout. Transactions on several nodes of a Galera
+// cluster conflict whenever they overlap, since their locks do not reach each other.
 func (s *Store) retried(ctx context.Context, do func() error) error {
+	began := time.Now()
 	for attempt := 1; ; attempt++ {
 		err := do()
-		if err == nil || attempt == attempts || s.dialect.classify(err) != conflict {
+		if err == nil || s.dialect.classify(err) != conflict || time.Since(began) > s.timeout || ctx.Err() != nil {
 			return err
 		}
-		pause(ctx, rand.N(time.Duration(attempt)*5*time.Millisecond)) //nolint:gosec // spreads tries, guards nothing
+		pause(ctx, rand.N(time.Duration(min(attempt, 10))*5*time.Millisecond)) //nolint:gosec // spreads tries, guards nothing
 	}
 }
 
