@@ -89,7 +89,7 @@ func keptFile(folder, path string) bool {
 	if err != nil {
 		return false
 	}
-	for _, pattern := range []string{"lock", "bootstrap.json", "gateway-[12].yaml", "master.key", "countersign.db", "countersign.db-migration", "curl/[a-z]*", "logs/[a-z]*.log", "logs/[a-z]*.log.1"} {
+	for _, pattern := range []string{"lock", "bootstrap.json", "gateway-[12].yaml", "master.key", "countersign.db", "countersign.db-migration", "curl/[a-z]*", "secrets/[a-z]*", "logs/[a-z]*.log", "logs/[a-z]*.log.1"} {
 		if matched, _ := filepath.Match(pattern, name); matched && strings.Count(name, ".") <= strings.Count(pattern, ".") {
 			return true
 		}

@@ -29,13 +29,18 @@ func TestUpPrintsLinesThatWork(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "it's here")
 	s := startUpIn(t, folder, freeBase(t))
 	lines := regexp.MustCompile(`(?m)^  (curl .*)$`).FindAllStringSubmatch(s.out.String(), -1)
-	if len(lines) != 3 {
-		t.Fatalf("%d lines to paste, want 3:\n%s", len(lines), s.out)
+	if len(lines) != 5 {
+		t.Fatalf("%d lines to paste, want 5:\n%s", len(lines), s.out)
+	}
+	anvil := func(available, reserved float64) map[string]any {
+		return map[string]any{"item": "anvil", "available": available, "reserved": reserved}
 	}
 	for i, want := range []map[string]any{
+		{"items": anvil(1_000_000, 0)},
+		{"item": "anvil", "quantity": 2.0, "left": 999_998.0},
 		{"token_type": "Bearer", "scope": "inventory:read inventory:write"},
 		{"active": true, "aud": "https://inventory.demo.internal", "client_id": s.client("service-a").ID},
-		{"code": "unavailable"}, // let in, and there is no service
+		{"items": anvil(999_998, 2)},
 	} {
 		shell := exec.CommandContext(t.Context(), "sh", "-c", lines[i][1])
 		shell.Dir = filepath.Dir(folder) // where up was started
@@ -47,13 +52,16 @@ func TestUpPrintsLinesThatWork(t *testing.T) {
 		if err := json.Unmarshal(text, &got); err != nil {
 			t.Fatalf("%s: %v in %s", lines[i][1], err, text)
 		}
+		if items, ok := got["items"].([]any); ok {
+			got["items"] = items[0]
+		}
 		for name, value := range want {
-			if got[name] != value {
+			if !cmp.Equal(got[name], value) {
 				t.Errorf("%s: %s is %v, want %v", lines[i][1], name, got[name], value)
 			}
 		}
 	}
-	hint := regexp.MustCompile("In another terminal, `(.*)` shows").FindStringSubmatch(s.out.String())
+	hint := regexp.MustCompile(`(?m)^  (.* up status .*)$`).FindStringSubmatch(s.out.String())
 	if hint == nil {
 		t.Fatalf("no hint at status:\n%s", s.out)
 	}
@@ -197,6 +205,66 @@ func TestRestartKeepsClientsAndTokens(t *testing.T) {
 	}
 }
 
+func TestUpResetBeginsAnew(t *testing.T) {
+	t.Parallel()
+	folder, base := filepath.Join(t.TempDir(), "data"), freeBase(t)
+	first := startUpIn(t, folder, base)
+	first.Stop(t)
+	own := filepath.Join(folder, "notes.txt")
+	if err := os.WriteFile(own, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"not asked", "standard input is not a terminal: add --yes", nil},
+		{"database elsewhere", "--reset goes with SQLite only", []string{"--yes", "--mysql", "mysql://root@127.0.0.1:1/db"}},
+	} {
+		args := append([]string{"up", "--reset", "--data-dir", folder, "--port-base", strconv.Itoa(base)}, tt.args...)
+		p := startProgram(t, t.TempDir(), nil, args...)
+		if code := p.Exit(t, endWithin); code != 2 || !strings.Contains(p.out.String(), tt.want) {
+			t.Errorf("%s: exit code %d: %s", tt.name, code, p.out)
+		}
+	}
+	second := startUpIn(t, folder, base, "--reset", "--yes")
+	if second.client("service-a").ID == first.client("service-a").ID {
+		t.Error("the client of before is still there")
+	}
+	if err := os.Remove(own); err != nil {
+		t.Errorf("a file of the user's is gone: %v", err)
+	}
+}
+
+func TestUpSaysAsMuchAsAsked(t *testing.T) {
+	t.Parallel()
+	t.Run("quiet", func(t *testing.T) {
+		t.Parallel()
+		s := startUp(t, "--quiet")
+		if got, want := s.out.String(), "countersign: ready "+s.Issuer+"\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+	t.Run("JSON", func(t *testing.T) {
+		t.Parallel()
+		folder, base := filepath.Join(t.TempDir(), "data"), freeBase(t)
+		p := startProgram(t, t.TempDir(), nil, "up", "--json", "--data-dir", folder, "--port-base", strconv.Itoa(base))
+		line := p.await(t, regexp.MustCompile(`(?m)^(\{"admin_url.*\})$`))
+		var got struct {
+			Ready  bool
+			Issuer string
+			Parts  []up.PartStatus
+		}
+		if err := json.Unmarshal([]byte(line), &got); err != nil || !got.Ready || got.Issuer != up.URL(base+10) || len(got.Parts) != 7 {
+			t.Errorf("%v: %s", err, line)
+		}
+		p.Signal(t, syscall.SIGTERM)
+		if code := p.Exit(t, endWithin); code != 0 || strings.Count(p.out.String(), "\n") != 1 {
+			t.Errorf("exit code %d: %s", code, p.out)
+		}
+	})
+}
+
 func TestStopWhileStarting(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "data")
@@ -229,7 +297,7 @@ func TestGoRun(t *testing.T) {
 	folder, base := filepath.Join(t.TempDir(), "data"), strconv.Itoa(freeBase(t))
 	starter := startCommand(t, built, nil, exec.Command("sh", "-c", `./countersign "$@"; exit`, "go", "up", "--data-dir", folder, "--port-base", base))
 	starter.await(t, regexp.MustCompile(`(?m)^countersign: ready`))
-	if !strings.Contains(starter.out.String(), "`go run . up status --data-dir ") {
+	if !strings.Contains(starter.out.String(), "  go run . up status --data-dir ") {
 		t.Errorf("the hint is not for `go run`:\n%s", starter.out)
 	}
 	system := childrenOf(t, starter.PID())
@@ -343,8 +411,8 @@ func secretsStayInside(t *testing.T, s *system, more ...string) {
 		secrets = append(secrets, s.client(name).Secret)
 	}
 	paths, err := filepath.Glob(filepath.Join(s.Folder, "logs", "*"))
-	if err != nil || len(paths) != 5 {
-		t.Fatalf("%d logs, want 5: %v", len(paths), err)
+	if err != nil || len(paths) != 7 {
+		t.Fatalf("%d logs, want 7: %v", len(paths), err)
 	}
 	for _, pid := range append(childrenOf(t, s.PID()), s.PID()) {
 		paths = append(paths, fmt.Sprintf("/proc/%d/cmdline", pid))

@@ -46,7 +46,7 @@ func TestHalfWrittenFilesAreRemoved(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{".bootstrap.json.123", ".gateway-1.yaml.123", "curl/.service-a.123", ".master-key-123"} {
+	for _, name := range []string{".bootstrap.json.123", ".gateway-1.yaml.123", "curl/.service-a.123", "secrets/.service-a.123", ".master-key-123"} {
 		if err := os.WriteFile(folder.File(name), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func TestHalfWrittenFilesAreRemoved(t *testing.T) {
 		}
 		return err
 	})
-	if diff := cmp.Diff([]string{"bootstrap.json", "curl/service-a", "gateway-1.yaml", "lock"}, got); diff != "" || err != nil {
+	if diff := cmp.Diff([]string{"bootstrap.json", "curl/service-a", "gateway-1.yaml", "lock", "secrets/service-a"}, got); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 }
@@ -84,7 +84,7 @@ func TestBootstrap(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	for _, path := range []string{folder.BootstrapPath(), folder.File("curl/service-a")} {
+	for _, path := range []string{folder.BootstrapPath(), folder.File("curl/service-a"), folder.SecretPath("service-a")} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", path, info, err)
 		}
@@ -147,7 +147,7 @@ func TestPorts(t *testing.T) {
 	}
 	want := up.Ports{
 		Entry: 20000, Gateways: [2]int{20001, 20002}, Issuer: 20010, Auth: [2]int{20011, 20012}, Admin: 20020, AuthAdmin: [2]int{20021, 20022},
-		Services: [2]int{20030, 20031}, Balancer: 20040, GatewayAdmin: [2]int{20041, 20042},
+		Services: [2]int{20030, 20031}, Balancer: 20040, GatewayAdmin: [2]int{20041, 20042}, ServiceAdmin: [2]int{20043, 20044},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
