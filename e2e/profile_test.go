@@ -58,7 +58,7 @@ func TestUpBesideAnotherProfile(t *testing.T) {
 	}
 	p := startProgram(t, folder, []string{"XDG_CONFIG_HOME=" + filepath.Join(folder, "chosen")}, "up", "--data-dir", filepath.Join(folder, "data"), "--port-base", strconv.Itoa(freeBase(t)))
 	p.await(t, regexp.MustCompile(`(?m)^countersign: ready (http\S+)$`))
-	if !strings.Contains(p.out.String(), " client list --profile up`") {
+	if !strings.Contains(p.out.String(), " client list --profile up\n") {
 		t.Errorf("it says:\n%s", p.out)
 	}
 	p.Signal(t, syscall.SIGTERM)
