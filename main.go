@@ -97,8 +97,11 @@ func newRootCmd(env environment) *cobra.Command {
 	asGroup(root)
 	addGroup(root, "run", "Run it:", newUpCmd(env), newServerCmd(env), newGatewayCmd(env), newLBCmd(env), newDemoCmd(env))
 	addGroup(root, "administration", "Administer a running system:", newAPICmds(env)...)
-	addGroup(root, "data", "Look after its data:", newMigrateCmd(env), newMasterKeyCmd(env), newAdminCmd(env))
-	root.AddCommand(newVersionCmd(env), newPartCmd(env))
+	addGroup(root, "care", "Look after it:", newDoctorCmd(env), newMigrateCmd(env), newMasterKeyCmd(env), newAdminCmd(env))
+	addGroup(root, "program", "The program itself:", newVersionCmd(env))
+	root.SetCompletionCommandGroupID("program")
+	root.SetHelpCommandGroupID("program")
+	root.AddCommand(newPartCmd(env))
 	return root
 }
 

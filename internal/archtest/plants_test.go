@@ -32,6 +32,8 @@ func plants() []plant {
 		{rule: "plumbing", dir: "internal/statuspage", imported: module + "gateway"},
 		{rule: "plumbing", dir: "internal/terminal", imported: module + "lb"},
 		{rule: "plumbing", dir: "internal/up", imported: module + "server/seed"},
+		{rule: "doctor", dir: "internal/doctor", imported: module + "server/instance"},
+		{rule: "doctor", dir: "internal/doctor", imported: "database/sql"},
 		{rule: "stores", dir: "server/sqlstore", imported: module + "server/oauth"},
 		{rule: "stores", dir: "server/redisstore", imported: module + "server/memory"},
 		{rule: "stores", dir: "server/memstore", imported: "net/http"},

@@ -75,7 +75,7 @@ func (d *deployment) demo() (id auth.APIID) {
 	registry, err := seed.System(d.Context(), d.store, d.master, time.Now)
 	d.check(err)
 	api, roles := seed.Demo()
-	stored, err := seed.API(d.Context(), registry, api)
+	_, err = seed.API(d.Context(), registry, api)
 	d.check(err)
 	d.client, err = seed.Client(d.Context(), registry, roles[0])
 	d.check(err)

@@ -22,8 +22,11 @@ type hints struct {
 // no flood of reads.
 const hintsApart = 5 * time.Millisecond
 
+// HintChannel is the channel of Redis by which the instances of an issuer tell each other of changes.
+func HintChannel(issuer string) string { return "countersign:changes:" + issuer }
+
 func newHints(redis *redisconn.Conn, issuer string, news func()) *hints {
-	return &hints{redis: redis, channel: "countersign:changes:" + issuer, news: news, due: make(chan struct{}, 1), heard: make(chan struct{}, 1)}
+	return &hints{redis: redis, channel: HintChannel(issuer), news: news, due: make(chan struct{}, 1), heard: make(chan struct{}, 1)}
 }
 
 // publish asks for a hint to be sent. It does not wait; hints that are due together are one.

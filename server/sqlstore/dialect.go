@@ -40,6 +40,8 @@ type dialect struct {
 	prepare func(context.Context, *Store) error
 	// durability returns what would let a crash take what was committed.
 	durability func(context.Context, *Store) ([]string, error)
+	// facts returns what the database says of itself.
+	facts func(context.Context, *Store) (Facts, error)
 }
 
 // failure is what a failure of a statement means.

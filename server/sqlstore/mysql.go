@@ -36,6 +36,7 @@ func mysqlDialect() dialect {
 		lock:       lockSchema,
 		prepare:    func(context.Context, *Store) error { return nil },
 		durability: mysqlDurability,
+		facts:      mysqlFacts,
 		partitions: true,
 	}
 }
@@ -108,6 +109,8 @@ const (
 	errNoDatabase    = 1044
 	errNoTable       = 1142
 	errNoPrivilege   = 1227
+	errAbsent        = 1146
+	errAbsentToDrop  = 1051
 	errDuringCommit  = 1180
 	errShutdown      = 1053
 	errInterrupted   = 1317
@@ -146,6 +149,12 @@ func classifyMySQL(err error) failure {
 		return denied
 	}
 	return trouble
+}
+
+// noSuchTable reports whether a statement failed only because its table does not exist.
+func noSuchTable(err error) bool {
+	cause, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && (cause.Number == errAbsent || cause.Number == errAbsentToDrop)
 }
 
 // refusedMySQL: the server itself said no, or the connection was found dead before anything was sent.

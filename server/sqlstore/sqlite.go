@@ -35,6 +35,7 @@ func sqliteDialect() dialect {
 		busy:       busySQLite,
 		prepare:    useWAL,
 		durability: sqliteDurability,
+		facts:      sqliteFacts,
 	}
 }
 
