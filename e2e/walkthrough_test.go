@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -29,24 +30,33 @@ func TestWalkThrough(t *testing.T) {
 			t.Skipf("no %s here", tool)
 		}
 	}
-	t.Run("SQLite", func(t *testing.T) { walkThrough(t) })
+	const page = "admin.md"
+	t.Run("SQLite", func(t *testing.T) { walkThrough(t, page) })
 	t.Run("MariaDB and Redis", func(t *testing.T) {
 		database := filepath.Join(t.TempDir(), "database")
 		if err := os.WriteFile(database, []byte(testbed.MariaDB(t).New(t)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		walkThrough(t, "--mysql-file", database, "--redis", testbed.Redis(t).URL())
+		walkThrough(t, page, "--mysql-file", database, "--redis", testbed.Redis(t).URL())
 	})
 }
 
-func walkThrough(t *testing.T, flags ...string) {
+// TestQuickstart does the same with docs/quickstart.md.
+func TestQuickstart(t *testing.T) {
+	t.Parallel()
+	walkThrough(t, "quickstart.md")
+}
+
+func walkThrough(t *testing.T, page string, flags ...string) {
 	t.Helper()
-	blocks := readBlocks(t, filepath.Join("..", "docs", "admin.md"))
+	blocks := readBlocks(t, filepath.Join("..", "docs", page))
 	folder := t.TempDir()
 	s := startUpIn(t, filepath.Join(folder, "countersign-data"), freeBase(t), flags...)
-	here := strings.NewReplacer(up.URL(up.DefaultPorts().Issuer), s.Issuer, up.URL(up.DefaultPorts().Admin), s.AdminURL)
+	own := strconv.Itoa(testbed.FreePort(t)) // of the reader's own service
+	here := strings.NewReplacer(up.URL(up.DefaultPorts().Issuer), s.Issuer, up.URL(up.DefaultPorts().Admin), s.AdminURL,
+		up.URL(up.DefaultPorts().Entry), s.Bootstrap.EntryURL, "7003", own)
 	var script strings.Builder
-	script.WriteString("set -euo pipefail\n")
+	script.WriteString("set -euo pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n")
 	for i, b := range blocks {
 		fmt.Fprintf(&script, "exec > block-%d 2>&1\n%s\n", i, here.Replace(b.commands))
 	}
@@ -60,11 +70,11 @@ func walkThrough(t *testing.T, flags ...string) {
 	for i, b := range blocks {
 		text, err := os.ReadFile(filepath.Join(folder, fmt.Sprintf("block-%d", i)))
 		if err != nil {
-			t.Fatalf("docs/admin.md:%d was not reached (%v)", b.line, failed)
+			t.Fatalf("docs/%s:%d was not reached (%v)", page, b.line, failed)
 		}
-		t.Logf("docs/admin.md:%d printed\n%s", b.line, text)
+		t.Logf("docs/%s:%d printed\n%s", page, b.line, text)
 		if b.printed != "" && !b.matches(string(text)) {
-			t.Errorf("docs/admin.md:%d says that it prints\n%s", b.line, b.printed)
+			t.Errorf("docs/%s:%d says that it prints\n%s", page, b.line, b.printed)
 		}
 	}
 	if failed != nil {
