@@ -1,7 +1,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-long lint fmt bench licenses clean
+.PHONY: help build test test-long lint fmt bench chart licenses clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ fmt: ## format the code
 bench: ## run the benchmarks beside their limits, 9 to 10 minutes; results are in bench/results
 	scripts/prerequisites
 	go test -run='^$$' -bench=. -benchtime=1x -timeout=1h ./bench
+
+chart: ## render the Helm chart anew and check it; after every change of deploy/helm/countersign
+	scripts/chart -update
 
 licenses: ## write NOTICE, with the licences of everything that is linked
 	go run ./internal/notice/cmd/notice > NOTICE.new
