@@ -107,7 +107,7 @@ func TestControlSocket(t *testing.T) {
 		{command: "kill auth-1", want: "stopped"},
 		{command: "start auth-1", want: "running"},
 		{command: "stop auth-9", says: "auth-1, auth-2, lb, gateway-1, gateway-2"},
-		{command: "explode auth-1", says: "allowed are status, stop, kill, pause and start"},
+		{command: "explode auth-1", says: "allowed are status, stop, kill, pause, start and fault"},
 	} {
 		got := converse(t, path, tt.command)
 		if tt.want == "" {

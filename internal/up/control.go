@@ -19,6 +19,10 @@ import (
 type Answer struct {
 	Error string       `json:"error,omitempty"`
 	Parts []PartStatus `json:"parts,omitempty"`
+
+	Database   string        `json:"database,omitempty"`    // sqlite or mysql
+	TokenStore string        `json:"token_store,omitempty"` // memory or redis
+	Faults     []FaultStatus `json:"faults,omitempty"`      // the fault proxies, if the system runs with them
 }
 
 const (
@@ -50,8 +54,8 @@ func (s *System) OpenControl(ctx context.Context) (*Control, error) {
 	return &Control{system: s, listener: listener}, nil
 }
 
-// Serve answers commands until ctx ends, and closes the socket: one line each, `status`, `stop PART`, `kill PART`, `pause PART`
-// or `start PART`, answered by one line of JSON.
+// Serve answers commands until ctx ends, and closes the socket: one line each, `status`, `stop PART`, `kill PART`, `pause PART`,
+// `start PART` or `fault NAME MODE`, answered by one line of JSON.
 func (c *Control) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.listener.Close() })
 	defer stop()
@@ -84,33 +88,41 @@ func (s *System) converse(conn net.Conn) {
 		}
 	}
 	if answer.Error == "" {
-		answer.Parts = s.Status()
+		answer.Parts, answer.Database, answer.TokenStore = s.Status(), s.config.Database, s.config.TokenStore
+		if s.config.Faults != nil {
+			answer.Faults = s.config.Faults.Status()
+		}
 	}
 	_ = json.NewEncoder(conn).Encode(answer)
 }
 
 // Tell sends one command to the system that runs in a data folder and returns the state of its parts.
 func Tell(ctx context.Context, folder, command string) ([]PartStatus, error) {
+	answer, err := Ask(ctx, folder, command)
+	return answer.Parts, err
+}
+
+// Ask sends one command to the system that runs in a data folder and returns all that it answers.
+func Ask(ctx context.Context, folder, command string) (answer Answer, err error) {
 	path := (&Folder{Path: folder}).File(socketFile)
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", path)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, fmt.Errorf("no system runs in the data folder %s: start one with `countersign up`, or choose another folder with --data-dir", folder)
+		return answer, fmt.Errorf("no system runs in the data folder %s: start one with `countersign up`, or choose another folder with --data-dir", folder)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reach the system that runs in the data folder %s: %w", folder, err)
+		return answer, fmt.Errorf("reach the system that runs in the data folder %s: %w", folder, err)
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(socketWithin))
 	if _, err := fmt.Fprintln(conn, command); err != nil {
-		return nil, fmt.Errorf("write to the control socket: %w", err)
+		return answer, fmt.Errorf("write to the control socket: %w", err)
 	}
-	var answer Answer
 	if err := json.NewDecoder(conn).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("read from the control socket: %w", err)
+		return answer, fmt.Errorf("read from the control socket: %w", err)
 	}
 	if answer.Error != "" {
-		return nil, errors.New(answer.Error)
+		return answer, errors.New(answer.Error)
 	}
-	return answer.Parts, nil
+	return answer, nil
 }

@@ -256,7 +256,7 @@ func (p *process) setState(state string) { p.state, p.since = state, time.Now() 
 func (p *process) status() PartStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	status := PartStatus{Name: p.part.Name, State: p.state, URL: p.part.URL, Since: p.since, Restarts: p.restarts, Log: p.log.path}
+	status := PartStatus{Name: p.part.Name, State: p.state, URL: p.part.URL, Since: p.since, Restarts: p.restarts, Log: p.log.path, Ready: p.part.Ready}
 	if p.child != nil {
 		status.PID = p.child.command.Process.Pid
 	}

@@ -34,6 +34,10 @@ type Config struct {
 	StartWithin time.Duration
 	// StopWithin bounds how long a part may take to end by itself; then it is killed.
 	StopWithin time.Duration
+	// Database is "sqlite" or "mysql", TokenStore "memory" or "redis": what the parts were told to use.
+	Database, TokenStore string
+	// Faults are the fault proxies between the parts. Nil: there are none. Whoever made them closes them.
+	Faults *Faults
 }
 
 // System is the running picture.
@@ -89,6 +93,7 @@ type PartStatus struct {
 	Since    time.Time `json:"since"`
 	Restarts int       `json:"restarts"`
 	Log      string    `json:"log"`
+	Ready    string    `json:"ready"` // URL that answers 200 when the part works; /metrics is beside it
 }
 
 // Status returns the state of every part.
@@ -101,8 +106,15 @@ func (s *System) Status() []PartStatus {
 }
 
 // Do carries out a command on one part: stop (end it, it stays down), kill (as stop, by SIGKILL), pause (SIGSTOP), start (start it
-// again and wait until it is ready, or let it go on).
+// again and wait until it is ready, or let it go on). The command fault is for a fault proxy and its mode, such as "database refuse".
 func (s *System) Do(command, part string) error {
+	if command == "fault" {
+		faults := s.config.Faults
+		if faults == nil {
+			faults = &Faults{}
+		}
+		return faults.Set(part)
+	}
 	var target *process
 	names := make([]string, len(s.processes))
 	for i, p := range s.processes {
@@ -124,7 +136,7 @@ func (s *System) Do(command, part string) error {
 	case "start":
 		return target.resume()
 	}
-	return fmt.Errorf("unknown command %q: allowed are status, stop, kill, pause and start", command)
+	return fmt.Errorf("unknown command %q: allowed are status, stop, kill, pause, start and fault", command)
 }
 
 // Executable returns the path of the running program, and the words by which it was started, for commands that are printed:

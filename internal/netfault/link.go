@@ -1,4 +1,4 @@
-package testbed
+package netfault
 
 import (
 	"context"
@@ -68,7 +68,7 @@ func (l *link) reset() {
 	for _, c := range []net.Conn{l.client, l.server} {
 		if tcp, ok := c.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0) // fails only if it is closed already
-			_ = closeNow(tcp)
+			_ = CloseNow(tcp)
 		}
 	}
 }
