@@ -32,6 +32,7 @@ type upSettings struct {
 	Yes      bool   `name:"yes" default:"false" help:"do not ask"`
 	Quiet    bool   `name:"quiet" default:"false" help:"print the ready line alone"`
 	JSON     bool   `name:"json" default:"false" help:"print one JSON object in place of the screen and the ready line"`
+	Drills   bool   `name:"drills" default:"false" help:"put fault proxies between parts, and in front of MySQL and Redis, for countersign drill and up fault"`
 	LogLevel string `name:"log-level" default:"info" oneof:"debug|info|warn|error" help:"of the parts: debug, info, warn or error"`
 }
 
@@ -86,6 +87,13 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
+	faults, seen := &up.Faults{}, ports // as the load balancer sees them
+	defer func() { err = errors.Join(err, faults.Close()) }()
+	if settings.Drills {
+		if seen, err = interpose(faults, ports, &settings); err != nil {
+			return err
+		}
+	}
 	parts := partSettings(folder, settings)
 	if err := parts.Validate(); err != nil {
 		return usageError{fmt.Errorf("--redis: %w", err)} // the others are not the user's
@@ -105,10 +113,14 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 	if err := writeGatewayDocuments(folder, ports, parts.LogLevel, bootstrap.Clients["gateway"]); err != nil {
 		return err
 	}
+	all := topology(folder, ports, parts, bootstrap, inventory)
+	if settings.Drills {
+		divert(all, seen, parts)
+	}
 	const startWithin, stopWithin = 30 * time.Second, 15 * time.Second
 	system, err := up.Start(ctx, up.Config{
-		Folder: folder, Parts: topology(folder, ports, parts, bootstrap, inventory), Program: program, Argument: partCommand, Logger: logger,
-		StartWithin: startWithin, StopWithin: stopWithin,
+		Folder: folder, Parts: all, Program: program, Argument: partCommand, Logger: logger,
+		StartWithin: startWithin, StopWithin: stopWithin, Database: databaseKind(parts), TokenStore: storeKind(parts), Faults: faults,
 	})
 	if err != nil {
 		return err

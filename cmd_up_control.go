@@ -45,6 +45,7 @@ func newUpControlCmds(env environment) []*cobra.Command {
 		one("kill PART", "End a part by SIGKILL; it stays down", arguments("PART")),
 		one("pause PART", "Hang a part by SIGSTOP", arguments("PART")),
 		one("start PART", "Start a part again, or let a paused one go on", arguments("PART")),
+		newUpFaultCmd(env),
 	}
 }
 

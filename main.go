@@ -95,7 +95,7 @@ func newRootCmd(env environment) *cobra.Command {
 	})
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
 	asGroup(root)
-	addGroup(root, "run", "Run it:", newUpCmd(env), newServerCmd(env), newGatewayCmd(env), newLBCmd(env), newDemoCmd(env))
+	addGroup(root, "run", "Run it:", newUpCmd(env), newServerCmd(env), newGatewayCmd(env), newLBCmd(env), newDemoCmd(env), newDrillCmd(env))
 	addGroup(root, "administration", "Administer a running system:", newAPICmds(env)...)
 	addGroup(root, "care", "Look after it:", newDoctorCmd(env), newMigrateCmd(env), newMasterKeyCmd(env), newAdminCmd(env))
 	addGroup(root, "program", "The program itself:", newVersionCmd(env))

@@ -1,7 +1,9 @@
 package testbed
 
 import (
+	"errors"
 	"net"
+	"net/netip"
 	"strconv"
 	"testing"
 
@@ -24,7 +26,8 @@ func freePort() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return l.Addr().(*net.TCPAddr).Port, netfault.CloseNow(l)
+	address, err := netip.ParseAddrPort(l.Addr().String())
+	return int(address.Port()), errors.Join(err, netfault.CloseNow(l))
 }
 
 func loopback(port int) string {
