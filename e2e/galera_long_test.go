@@ -49,6 +49,7 @@ func newGaleraWorld(t *testing.T) *galeraWorld {
 func TestGalera(t *testing.T) {
 	w := newGaleraWorld(t)
 	t.Run("the writer is killed", w.writerKilled)
+	t.Run("partitions come and go", w.partitionsTurn)
 	t.Run("a node is cut off", w.nodeCutOff)
 	t.Run("two nodes are written to", w.twoWriters)
 }
@@ -113,6 +114,29 @@ func (w *galeraWorld) nodeCutOff(t *testing.T) {
 	testbed.Wait(t, startWithin, func() error { return alone.Ready(t.Context()) })
 	t.Logf("the server on that node was ready %v after the node was", time.Since(whole).Round(time.Millisecond))
 	m.Await(50, 5)
+	m.Check(t)
+	w.checkNodes(t, m)
+}
+
+// partitionsTurn makes and drops a partition again and again under load, as servers do once an hour. All nodes wait for it, and give up what is in
+// its way.
+func (w *galeraWorld) partitionsTurn(t *testing.T) {
+	m := startMixed(t, w.seeded, startInstance(t, w.seeded), startInstance(t, w.seeded))
+	m.Await(100, 10)
+	m.Begin()
+	db, before := testbed.OpenMySQL(t, w.cluster.Nodes[2].URL()), w.conflicts(t)
+	for range 10 {
+		for _, change := range []string{
+			"REORGANIZE PARTITION p_rest INTO (PARTITION trial VALUES LESS THAN (x'ff'), PARTITION p_rest VALUES LESS THAN (MAXVALUE))",
+			"DROP PARTITION trial",
+		} {
+			if _, err := db.ExecContext(t.Context(), "ALTER TABLE tokens "+change); err != nil {
+				t.Fatal(err)
+			}
+			m.Await(10, 1)
+		}
+	}
+	t.Logf("20 changes of partitions: %s; %d conflicts", m.Figures(), w.conflicts(t)-before)
 	m.Check(t)
 	w.checkNodes(t, m)
 }
