@@ -138,16 +138,21 @@ func giveAway(dir string) (*syscall.Credential, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, fmt.Errorf("read the account for Galera: %w", err)
 	}
-	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(path, int(uid), int(gid)))
-	})
+	owner := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	root, err := os.OpenRoot(dir)
+	if err == nil {
+		err = fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, root.Lchown(path, int(owner.Uid), int(owner.Gid)))
+		})
+		err = errors.Join(err, root.Close())
+	}
 	if err == nil {
 		err = os.Chmod(filepath.Dir(dir), 0o711) //nolint:gosec // to be passed through, not to be looked into
 	}
 	if err != nil {
 		return nil, fmt.Errorf("give a data folder away: %w", err)
 	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+	return owner, nil
 }
 
 // inState returns nil if the node at addr says that it is in the state: "Synced", "Donor/Desynced", "Initialized" of one without quorum.
