@@ -36,9 +36,7 @@ func (s *system) passes(t *testing.T, names []string, flags ...string) {
 			t.Errorf("%s does not run afterwards", part)
 		}
 	}
-	if t.Failed() {
-		t.Log(p.out.String()) // all of it, with what was measured
-	}
+	t.Log(p.out.String()) // all of it, with what was measured
 }
 
 func TestDrills(t *testing.T) {

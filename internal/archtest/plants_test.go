@@ -35,6 +35,8 @@ func plants() []plant {
 		{rule: "plumbing", dir: "internal/up", imported: module + "server/seed"},
 		{rule: "doctor", dir: "internal/doctor", imported: module + "server/instance"},
 		{rule: "doctor", dir: "internal/doctor", imported: "database/sql"},
+		{rule: "drills", dir: "internal/drill", imported: module + "server/sqlstore"},
+		{rule: "drills", dir: "internal/drill", imported: "github.com/go-sql-driver/mysql"},
 		{rule: "plumbing", dir: "internal/netfault", imported: module + "internal/testbed"},
 		{rule: "stores", dir: "server/sqlstore", imported: module + "server/oauth"},
 		{rule: "stores", dir: "server/redisstore", imported: module + "server/memory"},

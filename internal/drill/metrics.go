@@ -16,46 +16,53 @@ import (
 	"github.com/countersign/countersign/internal/up"
 )
 
-// metric returns the sum of the series of a counter of a part, of those that have all these labels, such as `endpoint="token"`.
-func (r *run) metric(ctx context.Context, part up.PartStatus, name string, labels ...string) (int, error) {
+// metrics returns the metrics of a part, in the text format of Prometheus.
+func (r *run) metrics(ctx context.Context, part up.PartStatus) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(part.Ready, "/readyz")+"/metrics", http.NoBody)
 	if err != nil {
-		return 0, fmt.Errorf("read the metrics of %s: %w", part.Name, err)
+		return "", fmt.Errorf("read the metrics of %s: %w", part.Name, err)
 	}
 	s, body := send(r.http, request)
 	if s.Kind != OK {
-		return 0, fmt.Errorf("read the metrics of %s: %s", part.Name, s)
+		return "", fmt.Errorf("read the metrics of %s: %s", part.Name, s)
 	}
-	return sum(string(body), name, labels), nil
+	return string(body), nil
 }
 
-// sum adds up the series of a counter in the text format of Prometheus.
-func sum(text, name string, labels []string) (total int) {
+// byLabel adds up the series of a counter, of those that have all these labels, such as `pool="issuer"`, by the value of one label; if that is
+// "" there is one sum.
+func byLabel(text, name, label string, having ...string) map[string]int {
+	all := map[string]int{}
 	for line := range strings.Lines(text) {
 		series, value, found := strings.Cut(strings.TrimSpace(line), " ")
 		if !found || series != name && !strings.HasPrefix(series, name+"{") {
 			continue
 		}
 		fits := true
-		for _, label := range labels {
-			fits = fits && strings.Contains(series, label)
+		for _, one := range having {
+			fits = fits && strings.Contains(series, one)
+		}
+		_, rest, _ := strings.Cut(series, label+`="`)
+		by, _, _ := strings.Cut(rest, `"`)
+		if label == "" {
+			by = ""
 		}
 		if n, err := strconv.ParseFloat(value, 64); err == nil && fits {
-			total += int(n)
+			all[by] += int(n)
 		}
 	}
-	return total
+	return all
 }
 
 // counts returns a counter of each of these parts.
-func (r *run) counts(ctx context.Context, parts []up.PartStatus, name string, labels ...string) (map[string]int, error) {
+func (r *run) counts(ctx context.Context, parts []up.PartStatus, name string) (map[string]int, error) {
 	all := map[string]int{}
 	for _, p := range parts {
-		n, err := r.metric(ctx, p, name, labels...)
+		text, err := r.metrics(ctx, p)
 		if err != nil {
 			return nil, err
 		}
-		all[p.Name] = n
+		all[p.Name] = byLabel(text, name, "")[""]
 	}
 	return all, nil
 }

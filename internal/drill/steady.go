@@ -1,14 +1,11 @@
 package drill
 
-import (
-	"context"
-	"maps"
-)
+import "context"
 
 // The counters that tell how requests were shared among instances.
 const (
-	gatewayRequests = "countersign_gateway_requests_total"
-	serverRequests  = "countersign_http_requests_total"
+	gatewayRequests  = "countersign_gateway_requests_total"
+	balancerRequests = "countersign_lb_requests_total"
 )
 
 func steady() Drill {
@@ -60,15 +57,15 @@ func (r *run) shares(ctx context.Context) (map[string]map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	servers := map[string]int{}
-	for _, endpoint := range []string{`endpoint="token"`, `endpoint="introspect"`} {
-		counts, err := r.counts(ctx, r.instances("auth-"), serverRequests, endpoint)
-		if err != nil {
-			return nil, err
-		}
-		for name, n := range maps.All(counts) {
-			servers[name] += n
-		}
+	balancer, err := r.part("lb")
+	if err != nil {
+		return nil, err
 	}
-	return map[string]map[string]int{"requests at the gateways": gateways, "tokens and introspections at the auth servers": servers}, nil
+	// Some of what auth servers answer is a stream without an end, which only the load balancer has counted.
+	text, err := r.metrics(ctx, balancer)
+	if err != nil {
+		return nil, err
+	}
+	servers := byLabel(text, balancerRequests, "upstream", `pool="issuer"`)
+	return map[string]map[string]int{"requests at the gateways": gateways, "requests at the auth servers": servers}, nil
 }
