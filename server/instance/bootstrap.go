@@ -23,14 +23,19 @@ func (i *Instance) bootstrap(ctx context.Context) error {
 	if err != nil || known {
 		return err
 	}
-	var value auth.SecretValue
+	var wanted seed.Credential
 	path := i.config.Settings.BootstrapAdminSecretFile
 	if path != "" {
-		if value, err = readSecretFile(path); err != nil {
+		if wanted.Secret, err = readSecretFile(path); err != nil {
 			return fmt.Errorf("setting bootstrap_admin_secret_file: %w", err)
 		}
 	}
-	made, err := seed.FirstAdmin(ctx, i.registry, value)
+	if id := i.config.Settings.BootstrapAdminClientID; id != "" {
+		if wanted.ID, err = auth.ParseClientID(id); err != nil {
+			return fmt.Errorf("setting bootstrap_admin_client_id: %w", err)
+		}
+	}
+	made, err := seed.FirstAdmin(ctx, i.registry, wanted)
 	if err != nil || made == nil { // another instance was faster
 		return err
 	}

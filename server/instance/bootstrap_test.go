@@ -151,12 +151,16 @@ func TestFirstAdminOfFile(t *testing.T) {
 			d := emptyDeployment(t, "")
 			path := filepath.Join(t.TempDir(), "secret")
 			d.check(os.WriteFile(path, []byte(text), 0o600))
-			d.settings.BootstrapAdminSecretFile = path
+			wanted := auth.NewClientID(time.Now())
+			d.settings.BootstrapAdminSecretFile, d.settings.BootstrapAdminClientID = path, wanted.String()
 			public, made := d.startTogether(2)
 			if len(made) != 0 {
 				t.Error("a secret was told that is in a file")
 			}
-			d.client = seed.Credential{ID: d.onlyClient(), Secret: auth.PresentedSecret(strings.TrimSpace(text))}
+			if got := d.onlyClient(); got != wanted {
+				t.Errorf("the administrator's id is %s, want %s", got, wanted)
+			}
+			d.client = seed.Credential{ID: wanted, Secret: auth.PresentedSecret(strings.TrimSpace(text))}
 			for _, address := range public {
 				d.adminScope(address)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/countersign/countersign/internal/config"
 	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/internal/redisconn"
+	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/keys"
 )
 
@@ -32,6 +33,7 @@ type Settings struct {
 	KeyRotation              time.Duration `name:"key-rotation" default:"2160h" help:"time from one signing key to the next"`
 	AuditRetention           time.Duration `name:"audit-retention" default:"9600h" help:"how long the audit log is kept"`
 	BootstrapAdminSecretFile string        `name:"bootstrap-admin-secret-file" help:"file with the secret of the admin client that the first start makes; without it one is made and printed"`
+	BootstrapAdminClientID   string        `name:"bootstrap-admin-client-id" help:"id (cl_…) of that client, for pipelines that must know it beforehand; without it one is made"`
 	TLSCert                  string        `name:"tls-cert" help:"PEM file with the certificate chain of the public listener; reloaded when it changes"`
 	TLSKey                   string        `name:"tls-key" help:"PEM file with its private key"`
 	TrustedProxies           []string      `name:"trusted-proxies" help:"addresses and networks whose X-Forwarded-For and X-Request-Id are believed"`
@@ -74,6 +76,9 @@ func (s *Settings) Validate() error {
 	}
 	if s.AuditRetention < minAuditRetention {
 		errs = append(errs, fmt.Errorf("setting audit_retention is %v: at least %v is allowed", s.AuditRetention, minAuditRetention))
+	}
+	if _, err := auth.ParseClientID(s.BootstrapAdminClientID); err != nil && s.BootstrapAdminClientID != "" {
+		errs = append(errs, fmt.Errorf("setting bootstrap_admin_client_id is %q: allowed is an id that a client can have, cl_ and 22 letters and digits", s.BootstrapAdminClientID))
 	}
 	if s.TokenStoreDirect && s.TokenStore == inProcess {
 		errs = append(errs, fmt.Errorf("setting token_store_direct is on and token_store is %q: services read records from Redis only", inProcess))

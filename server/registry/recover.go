@@ -120,7 +120,10 @@ func named(ctx context.Context, tx auth.Tx, name string) (*auth.Client, error) {
 // newAdmin returns a client and a secret of it that are not stored yet.
 func (r *Registry) newAdmin(c auth.Client, value auth.SecretValue) (*Admin, error) {
 	now := r.Now().UTC()
-	c.ID, c.Status, c.AuthMethod, c.Created, c.Updated = auth.NewClientID(now), auth.Active, auth.SecretBasic, now, now
+	if c.ID == (auth.ClientID{}) {
+		c.ID = auth.NewClientID(now)
+	}
+	c.Status, c.AuthMethod, c.Created, c.Updated = auth.Active, auth.SecretBasic, now, now
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}

@@ -91,12 +91,12 @@ func Client(ctx context.Context, r *registry.Registry, role Role) (Credential, e
 }
 
 // FirstAdmin makes the client of Admin unless some client can do everything by the admin API already: then it returns nil. Any number of
-// instances may call it at once. The zero value asks for a new secret.
-func FirstAdmin(ctx context.Context, r *registry.Registry, value auth.SecretValue) (*registry.Admin, error) {
+// instances may call it at once. What is zero in wanted is made.
+func FirstAdmin(ctx context.Context, r *registry.Registry, wanted Credential) (*registry.Admin, error) {
 	role := Admin()
 	return r.FirstAdmin(ctx, actor(), auth.Client{
-		Name: role.Name, Description: role.Description, Labels: map[string]string{roleLabel: role.Name},
-	}, value)
+		ID: wanted.ID, Name: role.Name, Description: role.Description, Labels: map[string]string{roleLabel: role.Name},
+	}, wanted.Secret)
 }
 
 // Exists reports whether the client is stored.
