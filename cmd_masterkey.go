@@ -28,11 +28,19 @@ func newMasterKeyCmd(env environment) *cobra.Command {
 }
 
 func newMasterKeyCreateCmd(env environment) *cobra.Command {
-	return &cobra.Command{
+	var keep bool
+	cmd := &cobra.Command{
 		Use: "create FILE", Short: "Make a new master key in a file that does not exist yet", Args: arguments("FILE"),
 		Example: "  countersign master-key create master.key",
 		RunE: func(_ *cobra.Command, args []string) error {
 			_, err := seal.CreateKeyFile(args[0])
+			if errors.Is(err, fs.ErrExist) && keep {
+				if _, err := seal.ReadKeyFile(args[0]); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(env.stdout, args[0], "holds a master key already")
+				return err //nolint:wrapcheck // standard output is gone
+			}
 			if errors.Is(err, fs.ErrExist) {
 				return fmt.Errorf("%s exists already and was left alone: name a file that does not", args[0])
 			}
@@ -43,6 +51,8 @@ func newMasterKeyCreateCmd(env environment) *cobra.Command {
 			return err //nolint:wrapcheck // standard output is gone
 		},
 	}
+	cmd.Flags().BoolVar(&keep, "keep", false, "end well if the file holds a master key already, for steps that run again and again")
+	return cmd
 }
 
 func newMasterKeyRotateCmd(env environment) *cobra.Command {

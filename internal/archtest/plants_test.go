@@ -28,6 +28,7 @@ func plants() []plant {
 		{rule: "plumbing", dir: "internal/seal", imported: module + "internal/up"},
 		{rule: "plumbing", dir: "internal/redisconn", imported: module + "lb"},
 		{rule: "plumbing", dir: "internal/privatefile", imported: module + "server/auth"},
+		{rule: "plumbing", dir: "internal/devcert", imported: module + "server/keys"},
 		{rule: "plumbing", dir: "internal/document", imported: module + "lb"},
 		{rule: "plumbing", dir: "internal/listeners", imported: module + "lb"},
 		{rule: "plumbing", dir: "internal/statuspage", imported: module + "gateway"},
