@@ -132,6 +132,7 @@ func (g *Gateway) admit(r *http.Request, route *route) (*http.Request, *sdk.Iden
 	}
 	var identity *sdk.Identity
 	if route.verifier != nil {
+		verifiedLocally(r.Context())
 		verified, err := route.verify(r)
 		if err != nil {
 			return nil, known(err), ofToken(route.verifier, err)

@@ -21,7 +21,7 @@ func (g *Gateway) Authorize(w http.ResponseWriter, r *http.Request) {
 	began := g.cfg.Now()
 	p := &passage{exchange: httpx.From(r.Context())}
 	p.exchange.Attachment = p
-	defer func() { g.finish(p, began) }()
+	defer func() { g.finish(r.Context(), p, began) }()
 	refused := g.decide(r, p)
 	p.admitted = g.cfg.Now().Sub(began)
 	if refused != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/countersign/countersign/internal/document"
+	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/sdk"
 )
 
@@ -16,6 +17,8 @@ import (
 // know. Its methods are for one goroutine.
 type Issuers struct {
 	Logger *slog.Logger // nil: nothing is logged
+	// Tracing records what the verifiers ask the issuers. Nil: nothing is recorded.
+	Tracing *telemetry.Tracing
 
 	running map[string]issuer
 }
@@ -54,7 +57,7 @@ func (s *Issuers) Prepare(d *Document, source *document.Source) (*Prepared, erro
 		one, ok := s.running[name]
 		if !ok || !reflect.DeepEqual(one.settings, settings) {
 			var err error
-			if one, err = settings.open(d.audience(name), s.logger()); err != nil {
+			if one, err = settings.open(d.audience(name), s.logger(), s.tracing()); err != nil {
 				at := "issuers." + name
 				if member, ok := errors.AsType[*memberError](err); ok {
 					at += "." + member.name
@@ -78,6 +81,13 @@ func (s *Issuers) logger() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return s.Logger
+}
+
+func (s *Issuers) tracing() *telemetry.Tracing {
+	if s.Tracing == nil {
+		return new(telemetry.Tracing)
+	}
+	return s.Tracing
 }
 
 // Fresh are the verifiers that did not run before.

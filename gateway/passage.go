@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/lb"
 	"github.com/countersign/countersign/sdk"
@@ -38,7 +40,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := g.cfg.Now()
 	p := &passage{exchange: httpx.From(r.Context())}
 	p.exchange.Attachment = p
-	defer func() { g.finish(p, began) }()
+	defer func() { g.finish(r.Context(), p, began) }()
 	route, path, refused := g.find(r.Method, r.Host, r.URL.EscapedPath())
 	if refused != nil {
 		g.refuse(w, p, refused)
@@ -87,8 +89,8 @@ func (g *Gateway) refuse(w http.ResponseWriter, p *passage, f *refusal) {
 	f.write(w, p.exchange.ID)
 }
 
-// finish counts the request and completes its line in the log.
-func (g *Gateway) finish(p *passage, began time.Time) {
+// finish counts the request and completes its line in the log and its span.
+func (g *Gateway) finish(ctx context.Context, p *passage, began time.Time) {
 	took := g.cfg.Now().Sub(began)
 	status := p.exchange.Status()
 	if p.upgraded {
@@ -101,6 +103,7 @@ func (g *Gateway) finish(p *passage, began time.Time) {
 	}
 	counts.request(status, took, p)
 	p.exchange.Details = p.details()
+	p.describe(trace.SpanFromContext(ctx))
 }
 
 // details are what the log's line says beside what every line does.

@@ -105,7 +105,7 @@ func newProcess(ctx context.Context, c RunConfig) (*process, error) {
 	}
 	p := &process{
 		cfg: c, log: log, level: level, registry: registry, metrics: NewMetrics(registry), reloads: telemetry.NewReloads(registry), tracing: tracing,
-		set: listeners.New(listeners.Config{Logger: log, Now: c.Now}), issuers: &Issuers{Logger: log},
+		set: listeners.New(listeners.Config{Logger: log, Now: c.Now}), issuers: &Issuers{Logger: log, Tracing: tracing},
 		limiters: &limiters{log: log, registry: registry},
 	}
 	p.pools = lb.NewPools(lb.PoolsConfig{Logger: log, Registerer: registry, Now: c.Now})

@@ -40,7 +40,7 @@ func run(t *testing.T, text string) *process {
 	ready, ended := make(chan []listeners.Status, 1), make(chan error, 1)
 	go func() {
 		ended <- gateway.Run(ctx, gateway.RunConfig{
-			Path: p.path, Reload: p.reload, Stderr: p.log, Version: "test", Now: time.Now,
+			Path: p.path, Reload: p.reload, Stderr: p.log, Environ: os.Environ(), Version: "test", Now: time.Now,
 			Listening: func(all []listeners.Status) { ready <- all },
 		})
 	}()

@@ -9,8 +9,11 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
+	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/sdk"
+	"github.com/countersign/countersign/sdk/sdkotel"
 	"github.com/countersign/countersign/sdk/sdkredis"
 )
 
@@ -21,7 +24,7 @@ type memberError struct {
 }
 
 // open makes a verifier. It does no I/O beyond reading files until the verifier is used.
-func (i Issuer) open(audience string, log *slog.Logger) (issuer, error) {
+func (i Issuer) open(audience string, log *slog.Logger, tracing *telemetry.Tracing) (issuer, error) {
 	opts := []sdk.VerifierOption{
 		sdk.WithLogger(log), sdk.WithBound(i.Bound), sdk.WithGrace(i.Grace), sdk.WithLeeway(i.Leeway), sdk.WithKeysMaxAge(i.KeysMaxAge),
 		sdk.WithTimeout(i.Timeout), sdk.WithCacheSize(i.CacheSize),
@@ -31,12 +34,16 @@ func (i Issuer) open(audience string, log *slog.Logger) (issuer, error) {
 		return issuer{}, err
 	}
 	opts = append(opts, credentials...)
-	if i.CA != "" {
+	if i.CA != "" || tracing.On() {
 		client, err := i.client()
 		if err != nil {
 			return issuer{}, err
 		}
+		client.Transport = tracing.Transport(client.Transport)
 		opts = append(opts, sdk.WithHTTPClient(client))
+	}
+	if tracing.On() {
+		opts = append(opts, sdk.WithTracer(asking{sdkotel.Tracer(tracing.Provider())}))
 	}
 	if len(i.Addresses) > 0 {
 		opts = append(opts, sdk.WithAddresses(i.Addresses...))
@@ -125,18 +132,24 @@ func (i Issuer) credentials() ([]sdk.VerifierOption, error) {
 	return nil, nil
 }
 
-// client trusts the issuer's own certificate authority.
+// client is as the SDK's own, and trusts the issuer's own certificate authority if it has one.
 func (i Issuer) client() (*http.Client, error) {
-	text, err := os.ReadFile(i.CA)
-	if err != nil {
-		return nil, &memberError{"ca", err}
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, &memberError{"ca", fmt.Errorf("%s holds no certificate in PEM", i.CA)}
-	}
 	base, _ := http.DefaultTransport.(*http.Transport)
 	transport := base.Clone()
-	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 256, 64 // introspections come in bursts
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	// Without pings a connection that was cut silently would fail every request until the system gives it up, minutes later.
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second}
+	if i.CA != "" {
+		text, err := os.ReadFile(i.CA)
+		if err != nil {
+			return nil, &memberError{"ca", err}
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(text) {
+			return nil, &memberError{"ca", fmt.Errorf("%s holds no certificate in PEM", i.CA)}
+		}
+		transport.TLSClientConfig.RootCAs = roots
+	}
 	return &http.Client{Transport: transport}, nil
 }

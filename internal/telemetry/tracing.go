@@ -12,11 +12,14 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Tracing exports spans by OTLP over HTTP. The zero value is off and costs nothing.
 type Tracing struct {
 	provider *sdktrace.TracerProvider
+	// invited: only requests that bring a trace context may be recorded, so that others need not be looked at.
+	invited bool
 }
 
 // StartTracing reads the standard variables from environ (as os.Environ returns it) and starts the exporter if they name an
@@ -43,7 +46,10 @@ func StartTracing(ctx context.Context, environ []string, service, version string
 	if err != nil {
 		return nil, fmt.Errorf("describe the traced service: %w", err)
 	}
-	return &Tracing{sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))}, nil
+	return &Tracing{
+		provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about)),
+		invited:  env["OTEL_TRACES_SAMPLER"] == "parentbased_always_off",
+	}, nil
 }
 
 func tracesWanted(env map[string]string) (bool, error) {
@@ -79,21 +85,30 @@ func (t *Tracing) Middleware(next http.Handler) http.Handler {
 	if !t.On() {
 		return next
 	}
-	return otelhttp.NewHandler(next, "http",
+	traced := otelhttp.NewHandler(next, "http",
 		otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(propagation.TraceContext{}),
 		otelhttp.WithSpanNameFormatter(spanName))
+	if !t.invited {
+		return traced
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header["Traceparent"]) == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		traced.ServeHTTP(w, r)
+	})
 }
 
 // Parent returns the traceparent of the span that ctx belongs to (W3C Trace Context §3.2), for a request that is made for it, and false
-// if tracing is off.
+// if there is none.
 func (t *Tracing) Parent(ctx context.Context) (string, bool) {
-	if !t.On() {
+	if !t.On() || !trace.SpanContextFromContext(ctx).IsValid() {
 		return "", false
 	}
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
-	parent := carrier["traceparent"]
-	return parent, parent != ""
+	return carrier["traceparent"], true
 }
 
 // spanName is the method and the route, as the semantic conventions for HTTP ask for: neither an unknown method nor a path as sent,

@@ -44,7 +44,7 @@ func run(t *testing.T, text string) *running {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- balancer.Run(ctx, balancer.Config{
-			Path: r.path, Reload: r.reload, Stderr: r.log, Version: "test", Now: time.Now,
+			Path: r.path, Reload: r.reload, Stderr: r.log, Environ: os.Environ(), Version: "test", Now: time.Now,
 			Listening: func(all []listeners.Status) { r.changes <- all },
 		})
 	}()

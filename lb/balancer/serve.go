@@ -28,14 +28,17 @@ func (p *process) spec(l Listener, d *Document, transport *lb.Transport) (listen
 	if err != nil {
 		return spec, err
 	}
-	if l.AccessLog {
-		transport = tracked(transport)
+	switch {
+	case l.AccessLog:
+		transport = tracked(transport, attached)
+	case p.tracing.On():
+		transport = tracked(transport, carried)
 	}
 	handler, err := lb.New(lb.Config{Transport: transport, Logger: p.log, Proxies: proxies})
 	if err != nil {
 		return spec, err
 	}
-	handler = p.withParent(without(l.NotFound, handler))
+	handler = p.traced(l, without(l.NotFound, handler))
 	if l.AccessLog {
 		edge := &httpx.Edge{Log: p.log, Proxies: proxies, Now: p.cfg.Now, Write: httpx.Problems(httpx.DefaultDocs)}
 		handler = edge.Wrap(noted(l, handler))
@@ -56,29 +59,6 @@ func without(paths []string, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// withParent has the upstream's spans hang below ours, if there are any.
-func (p *process) withParent(next http.Handler) http.Handler {
-	if !p.tracing.On() {
-		return next
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if parent, ok := p.tracing.Parent(r.Context()); ok {
-			r.Header.Set("Traceparent", parent)
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// tracked is transport for requests whose exchange has a trace attached.
-func tracked(transport *lb.Transport) *lb.Transport {
-	how := transport.Overrides()
-	how.Trace = func(r *http.Request) *lb.Trace {
-		trace, _ := httpx.From(r.Context()).Attachment.(*lb.Trace) // nil: nothing is noted
-		return trace
-	}
-	return transport.With(how)
 }
 
 // noted has the access log say where a request went.

@@ -22,6 +22,7 @@ import (
 	"github.com/countersign/countersign/server/memory"
 	"github.com/countersign/countersign/server/memstore"
 	"github.com/countersign/countersign/server/redisstore"
+	"github.com/countersign/countersign/server/spans"
 	"github.com/countersign/countersign/server/usage"
 )
 
@@ -35,6 +36,7 @@ type parts struct {
 	auditKeys atomic.Pointer[auth.AuditKeys]
 	storeKeys atomic.Pointer[redisstore.Keys]
 	directory *memory.Directory
+	spans     *spans.Recorder // nil: no traces are exported
 	memory    *memstore.Store
 	redis     *redisconn.Conn
 	shared    *redisstore.Store
@@ -64,6 +66,9 @@ func wire(ctx context.Context, i *Instance, steady func() time.Time) (p *parts, 
 		return nil, err
 	}
 	i.registry.AuditKeys = p.auditKeys.Load
+	if p.spans, err = newRecorder(ctx, i); err != nil {
+		return nil, err
+	}
 	if p.memory, err = memstore.New(memstore.Config{Registerer: i.metrics}); err != nil {
 		return nil, err
 	}
@@ -71,12 +76,14 @@ func wire(ctx context.Context, i *Instance, steady func() time.Time) (p *parts, 
 		return nil, errors.Join(err, p.close())
 	}
 	p.writer = issue.New(issue.Config{
-		Ledger: i.store, Directory: p.directory, Ready: p.directory.Ready, Hint: p.hints.publish, Now: c.Now, Logger: c.Logger,
-		Timeout: s.DatabaseTimeout, Registerer: i.metrics,
+		Ledger: i.store, Directory: p.directory, Ready: p.directory.Ready, Committed: p.spans.Committed, Hint: p.hints.publish, Now: c.Now,
+		Logger: c.Logger, Timeout: s.DatabaseTimeout, Registerer: i.metrics,
 	})
-	found := lookup.Config{Memory: p.memory, Ledger: i.store, Verify: p.verify, Registerer: i.metrics}
+	found := lookup.Config{
+		Memory: p.spans.Memory(p.memory), Ledger: p.spans.Ledger(i.store), Verify: p.spans.Verify(p.verify), Registerer: i.metrics,
+	}
 	if p.shared != nil {
-		found.Store = p.shared
+		found.Store = p.spans.Shared(p.shared, spans.Redis)
 	}
 	resolver, err := lookup.New(found)
 	if err != nil {
@@ -219,12 +226,30 @@ func (p *parts) verify(ctx context.Context, presented string) (*auth.Token, erro
 	}, nil
 }
 
-// Remember tells both token stores of an opaque token.
-func (p *parts) Remember(key auth.TokenKey, t *auth.Token) {
-	p.memory.Remember(key, t)
+// Remember tells both token stores of an opaque token. It implements oauth.Store.
+func (p *parts) Remember(ctx context.Context, key auth.TokenKey, t *auth.Token) {
 	if p.shared != nil {
-		p.shared.Remember(key, t)
+		p.memory.Remember(key, t)
+		p.shared.RememberThen(key, t, p.spans.Remembering(ctx, t.ID, spans.Redis, true))
+		return
 	}
+	done := p.spans.Remembering(ctx, t.ID, spans.InProcess, false)
+	p.memory.Remember(key, t)
+	if done != nil {
+		done(nil)
+	}
+}
+
+// newRecorder returns what makes spans; nil if no traces are exported.
+func newRecorder(ctx context.Context, i *Instance) (*spans.Recorder, error) {
+	if !i.tracing.On() {
+		return nil, nil //nolint:nilnil // a nil one makes none
+	}
+	system, err := i.store.System(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return spans.New(i.tracing.Provider(), system), nil
 }
 
 func (p *parts) newServer(i *Instance) (*server.Server, error) {

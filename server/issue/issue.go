@@ -26,6 +26,9 @@ type Config struct {
 	Directory auth.Directory
 	// Ready says why nothing may be issued; asked before every token, so it must be quick. nil: nothing forbids it.
 	Ready func() error
+	// Committed is told of the transaction of a token, before Issue returns, by the goroutine that called it. It must not wait. nil:
+	// nobody is told.
+	Committed func(context.Context, Commit)
 	// Hint is called after every commit of revocations, to tell other instances that there is news. It must not wait.
 	Hint     func()
 	Now      func() time.Time // time.Now
@@ -39,12 +42,21 @@ type Config struct {
 	Registerer prometheus.Registerer
 }
 
+// Commit is the transaction by which a token was to be recorded.
+type Commit struct {
+	Token        auth.TokenID
+	Rows         int // that shared it
+	Began, Ended time.Time
+	Err          error // nil: it is recorded
+}
+
 // Writer writes tokens and revocations in batches, each by a goroutine of its own that Run owns. Its methods may be called by
 // any number of goroutines; before Run they wait, after it they return fault.Unavailable.
 type Writer struct {
 	ledger      auth.Ledger
 	directory   auth.Directory
 	ready       func() error
+	committed   func(context.Context, Commit)
 	hint        func()
 	now         func() time.Time
 	logger      *slog.Logger
@@ -58,11 +70,14 @@ type Writer struct {
 // New returns a writer that writes while Run runs.
 func New(c Config) *Writer {
 	w := &Writer{
-		ledger: c.Ledger, directory: c.Directory, ready: c.Ready, hint: c.Hint, now: c.Now, logger: c.Logger,
+		ledger: c.Ledger, directory: c.Directory, ready: c.Ready, committed: c.Committed, hint: c.Hint, now: c.Now, logger: c.Logger,
 		rounds: c.Rounds, timeout: c.Timeout, drain: c.Drain,
 	}
 	if w.ready == nil {
 		w.ready = func() error { return nil }
+	}
+	if w.committed == nil {
+		w.committed = func(context.Context, Commit) {}
 	}
 	if w.hint == nil {
 		w.hint = func() {}

@@ -10,10 +10,17 @@ import (
 
 // job is something that waits to be written.
 type job[T any] struct {
-	value    T
-	sequence uint64
+	value   T
+	written written
 	// done has room for the one answer, so that the writer never waits for somebody who has left.
 	done chan error
+}
+
+// written is what became of a job beside its error.
+type written struct {
+	sequence     uint64
+	rows         int // that shared the transaction; 0: there was none
+	began, ended time.Time
 }
 
 // queue holds jobs for one writer. It never makes a caller wait for room.
@@ -49,26 +56,26 @@ func (q *queue[T]) add(value T) (*job[T], error) {
 }
 
 // wait returns what became of j, which is no longer the caller's afterwards. If ctx ends first, j may still be written.
-func (q *queue[T]) wait(ctx context.Context, j *job[T]) (sequence uint64, err error) {
+func (q *queue[T]) wait(ctx context.Context, j *job[T]) (w written, err error) {
 	select {
 	case err = <-j.done:
 	case <-ctx.Done():
-		return 0, fault.Wrap(fault.Unavailable, "the request ended before it was recorded", ctx.Err())
+		return w, fault.Wrap(fault.Unavailable, "the request ended before it was recorded", ctx.Err())
 	case <-q.stopped:
 		select {
 		case err = <-j.done:
 		default:
-			return 0, fault.New(fault.Unavailable, "the server is stopping")
+			return w, fault.New(fault.Unavailable, "the server is stopping")
 		}
 	}
-	sequence = j.sequence
+	w = j.written
 	q.recycle(j)
-	return sequence, err
+	return w, err
 }
 
 func (q *queue[T]) recycle(j *job[T]) {
 	var none T
-	j.value, j.sequence = none, 0
+	j.value, j.written = none, written{}
 	q.pool.Put(j)
 }
 

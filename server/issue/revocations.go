@@ -14,7 +14,8 @@ func (w *Writer) Revoke(ctx context.Context, r auth.Revocation) (sequence uint64
 	if err != nil {
 		return 0, err
 	}
-	return w.revocations.wait(ctx, queued)
+	written, err := w.revocations.wait(ctx, queued)
+	return written.sequence, err
 }
 
 func (w *Writer) commitRevocations(ctx context.Context, batch []*job[auth.Revocation]) []*job[auth.Revocation] {
@@ -41,7 +42,7 @@ func (w *Writer) commitRevocations(ctx context.Context, batch []*job[auth.Revoca
 		}
 		m.committed.Add(float64(len(batch)))
 		for _, j := range batch {
-			j.sequence = last
+			j.written.sequence = last
 		}
 		answer(batch, nil)
 	case unavailable(err):

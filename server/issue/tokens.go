@@ -38,7 +38,11 @@ func (w *Writer) Issue(ctx context.Context, decide func() (*auth.Token, error), 
 				return nil, err
 			}
 		}
-		switch _, err := w.tokens.wait(ctx, queued); {
+		written, err := w.tokens.wait(ctx, queued)
+		if written.rows > 0 {
+			w.committed(ctx, Commit{Token: t.ID, Rows: written.rows, Began: written.began, Ended: written.ended, Err: err})
+		}
+		switch {
 		case err == nil:
 			return t, nil
 		case !errors.Is(err, errDecideAgain):
@@ -60,6 +64,10 @@ func (w *Writer) commitTokens(ctx context.Context, batch []*job[*auth.Token]) []
 	}
 	m.batch.Observe(float64(len(batch)))
 	err := w.attempt(ctx, m, func(ctx context.Context, retry bool) error { return w.ledger.InsertTokens(ctx, rows, retry) })
+	ended := w.now()
+	for _, j := range batch {
+		j.written = written{rows: len(batch), began: began, ended: ended}
+	}
 	stale, isStale := errors.AsType[*auth.StaleError](err)
 	switch {
 	case err == nil:

@@ -65,6 +65,49 @@ func TestBatches(t *testing.T) {
 	})
 }
 
+// Who is to know of commits hears of each, how many rows it had and how long it took, before Issue returns.
+func TestCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type callerKey struct{}
+		gone := errors.New("no such column")
+		store := &ledger{insert: func(_ context.Context, tokens []*auth.Token, _ bool) error {
+			time.Sleep(time.Second)
+			if len(tokens) == 1 && tokens[0].Revision == 9 {
+				return gone
+			}
+			return nil
+		}}
+		var told []issue.Commit
+		w := issue.New(issue.Config{Ledger: store, Directory: &directory{}, Committed: func(ctx context.Context, c issue.Commit) {
+			if ctx.Value(callerKey{}) == nil {
+				t.Error("the context is not the caller's")
+			}
+			told = append(told, c)
+		}})
+		start(t, w)
+		began := time.Now()
+		ctx := context.WithValue(t.Context(), callerKey{}, true)
+		for _, revision := range []uint64{1, 9} {
+			_, _ = w.Issue(ctx, decides(token(revision)), nil)
+		}
+		if len(told) != 2 {
+			t.Fatalf("told of %d commits, want 2", len(told))
+		}
+		if c := told[0]; c.Rows != 1 || c.Err != nil || !c.Began.Equal(began) || c.Ended.Sub(c.Began) != time.Second || c.Token == (auth.TokenID{}) {
+			t.Errorf("told of %+v", c)
+		}
+		if c := told[1]; !errors.Is(c.Err, gone) {
+			t.Errorf("told of %+v", c)
+		}
+		leaving, leave := context.WithTimeout(ctx, time.Millisecond)
+		defer leave()
+		if _, err := w.Issue(leaving, decides(token(1)), nil); err == nil || len(told) != 2 {
+			t.Errorf("%v: told of a commit whose end nobody waited for", err)
+		}
+		synctest.Wait()
+	})
+}
+
 // Rows that the change log has overtaken are decided again, from a directory that has caught up; the others are not.
 func TestStaleRowsAreDecidedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -127,7 +127,7 @@ func (c *Config) issue(ctx context.Context, s *session) error {
 	}
 	c.Uses.Issued(t)
 	if s.decision.API.Format == auth.Opaque {
-		c.Store.Remember(auth.KeyOf(text), t)
+		c.Store.Remember(ctx, auth.KeyOf(text), t)
 	}
 	s.response = &Response{
 		AccessToken: text, TokenType: "Bearer", Scope: t.Scope, ExpiresIn: int64(t.Expires.Sub(t.Issued) / time.Second),

@@ -34,7 +34,7 @@ type Signer interface {
 // Store is told of opaque tokens, so that they need not be looked up.
 type Store interface {
 	// Remember records a token for the rest of its life, as far as there is room. It does not wait.
-	Remember(key auth.TokenKey, t *auth.Token)
+	Remember(ctx context.Context, key auth.TokenKey, t *auth.Token)
 }
 
 // Uses is told what clients do. Neither method waits.

@@ -88,7 +88,9 @@ func (w *world) Sign(_ auth.Algorithm, c keys.Claims) (string, auth.KeyID, error
 	return "signed " + c.ID.String(), auth.KeyID{}, w.unsigned
 }
 
-func (w *world) Remember(key auth.TokenKey, _ *auth.Token) { w.known = append(w.known, key) }
+func (w *world) Remember(_ context.Context, key auth.TokenKey, _ *auth.Token) {
+	w.known = append(w.known, key)
+}
 
 func (w *world) Authenticated(_ auth.ClientID, credential auth.SecretID, _ netip.Addr) {
 	w.uses = append(w.uses, credential)

@@ -54,10 +54,25 @@ type Store struct {
 
 var _ auth.TokenStore = (*Store)(nil)
 
+// Why a token is not recorded.
+var (
+	errUnavailable = errors.New("redis does not answer")
+	errFull        = errors.New("too many records wait to be written")
+	errUnfit       = errors.New("the token is not one to be recorded")
+)
+
 // recording is a token that waits to be written.
 type recording struct {
 	key   auth.TokenKey
 	token *auth.Token
+	done  func(error) // nil: nobody waits to hear
+}
+
+// tell says what became of it.
+func (r recording) tell(err error) {
+	if r.done != nil {
+		r.done(err)
+	}
 }
 
 // New returns a Store and starts its writer, which Close ends.
@@ -141,24 +156,33 @@ func (s *Store) bind(key auth.TokenKey, api auth.APIID) (*binding, bool) {
 
 // Remember queues an opaque token to be recorded for the rest of its life. A JWT, which needs no look-up, is ignored. It
 // does not wait: what finds the queue full or Redis not answering is dropped and counted.
-func (s *Store) Remember(key auth.TokenKey, t *auth.Token) {
+func (s *Store) Remember(key auth.TokenKey, t *auth.Token) { s.RememberThen(key, t, nil) }
+
+// RememberThen is Remember, and tells done, unless it is nil, once: nil when the token is recorded, or why it is not. done must not wait;
+// it may be called by another goroutine.
+func (s *Store) RememberThen(key auth.TokenKey, t *auth.Token, done func(error)) {
+	r := recording{key, t, done}
 	if t.Key != (auth.KeyID{}) {
+		r.tell(errUnfit)
 		return
 	}
 	if !s.cfg.Redis.Ready() {
 		s.metrics.wrote(writeUnavailable, 1)
+		r.tell(errUnavailable)
 		return
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
 		s.metrics.wrote(writeFull, 1)
+		r.tell(errFull)
 		return
 	}
 	select {
-	case s.queue <- recording{key, t}:
+	case s.queue <- r:
 	default:
 		s.metrics.wrote(writeFull, 1)
+		r.tell(errFull)
 	}
 }
 

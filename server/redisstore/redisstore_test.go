@@ -78,6 +78,47 @@ func record(t *testing.T, s *redisstore.Store) (auth.TokenKey, *auth.Token) {
 	return key, token
 }
 
+// Who wants to know what became of a token hears it once: recorded, or why it is not.
+func TestRememberThen(t *testing.T) {
+	proxy := testbed.StartProxy(t, testbed.StartRedis(t).Addr())
+	s := open(t, config(t, connect(t, "redis://"+proxy.Addr())))
+	told := make(chan error, 2)
+	remember := func(change func(*auth.Token)) error {
+		key, token := storetest.SampleToken(storetest.SampleAPI(), time.Now())
+		change(token)
+		s.RememberThen(key, token, func(err error) { told <- err })
+		select {
+		case err := <-told:
+			if found := find(t, s, key) != nil; found != (err == nil) {
+				t.Errorf("found: %v, told %v", found, err)
+			}
+			return err
+		case <-time.After(10 * time.Second):
+			t.Fatal("nobody is told")
+			return nil
+		}
+	}
+	if err := remember(func(*auth.Token) {}); err != nil {
+		t.Errorf("told %v", err)
+	}
+	for name, change := range map[string]func(*auth.Token){
+		"expired":  func(token *auth.Token) { token.Expires = time.Now().Add(-time.Second) },
+		"no API":   func(token *auth.Token) { token.API = auth.APIID{9} },
+		"of a JWT": func(token *auth.Token) { token.Key = auth.KeyID{1} },
+	} {
+		if err := remember(change); err == nil {
+			t.Errorf("%s: told that it is recorded", name)
+		}
+	}
+	proxy.Refuse()
+	if err := remember(func(*auth.Token) {}); err == nil {
+		t.Error("without Redis: told that it is recorded")
+	}
+	if len(told) != 0 {
+		t.Error("told twice")
+	}
+}
+
 func await(t *testing.T, s *redisstore.Store, key auth.TokenKey) {
 	t.Helper()
 	testbed.Wait(t, 5*time.Second, func() error {

@@ -40,24 +40,36 @@ func (s *Store) flush(ctx context.Context, batch []recording) {
 	keys := s.cfg.Keys()
 	if ctx.Err() != nil || keys == nil || !s.cfg.Redis.Ready() {
 		s.metrics.wrote(writeUnavailable, len(batch))
+		tell(batch, errUnavailable)
 		return
 	}
 	entries := make([]redisconn.Entry, 0, len(batch))
+	fit := batch[:0]
 	for _, r := range batch {
 		if e, ok := s.entry(r, keys); ok {
-			entries = append(entries, e)
+			entries, fit = append(entries, e), append(fit, r)
+			continue
 		}
+		r.tell(errUnfit)
 	}
-	s.metrics.wrote(writeUnfit, len(batch)-len(entries))
+	s.metrics.wrote(writeUnfit, len(batch)-len(fit))
 	if len(entries) == 0 {
 		return
 	}
 	if err := s.cfg.Redis.SetMany(ctx, entries...); err != nil {
 		s.metrics.wrote(writeUnavailable, len(entries))
+		tell(fit, err)
 		s.cfg.Logger.DebugContext(ctx, "tokens were not recorded in the token store", slog.Any("error", err))
 		return
 	}
 	s.metrics.wrote(writeStored, len(entries))
+	tell(fit, nil)
+}
+
+func tell(batch []recording, err error) {
+	for _, r := range batch {
+		r.tell(err)
+	}
 }
 
 // entry makes the record of a token, or reports false for one that is dead or of an unknown API.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,6 +67,17 @@ func TestStore(t *testing.T) {
 func opened(t *testing.T, url string) *storetest.Opened {
 	s := migrated(t, url)
 	return &storetest.Opened{Store: s, Ledger: s, Usage: s, Keys: auditKeys(), Again: func(t *testing.T) *storetest.Opened { return opened(t, url) }}
+}
+
+func TestSystem(t *testing.T) {
+	for name, url := range databases() {
+		t.Run(name, func(t *testing.T) {
+			want := map[string][]string{"sqlite": {"sqlite"}, "mysql": {"mysql", "mariadb"}}[name]
+			if got, err := open(t, url(t)).System(t.Context()); err != nil || !slices.Contains(want, got) {
+				t.Errorf("%q, %v; want one of %q", got, err, want)
+			}
+		})
+	}
 }
 
 func TestClock(t *testing.T) {

@@ -29,9 +29,9 @@ type turn[T any] struct {
 
 func newTurn[T any](f *flight[T]) *turn[T] { return &turn[T]{flight: f, failed: make(chan struct{})} }
 
-// start begins a flight. mu is held, and there is none.
-func (s *Source[T]) start(refused *T) *flight[T] {
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // G118: fly calls it
+// start begins a flight with the values of ctx. mu is held, and there is none.
+func (s *Source[T]) start(ctx context.Context, refused *T) *flight[T] {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // G118: fly calls it
 	f := &flight[T]{cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1), refused: refused}
 	f.turn = newTurn(f)
 	s.flight = f

@@ -63,7 +63,8 @@ type Grant[T any] struct {
 // Config configures a [Source].
 type Config[T any] struct {
 	// Fetch gets a value. refused is the one that was refused by whom it was shown to (see Replace), nil if none was: the same must
-	// not come back. Fetch returns soon after the end of ctx. Calls never overlap.
+	// not come back. Fetch returns soon after the end of ctx, which has the values of the context of the caller who waited first; of
+	// nobody's, if none does. Calls never overlap.
 	Fetch func(ctx context.Context, refused *T) (Grant[T], error)
 	// Permanent tells of an error that another try soon will not cure. nil: none is.
 	Permanent func(error) bool
@@ -138,7 +139,7 @@ func (s *Source[T]) valueSlowly(ctx context.Context) (*T, error) {
 	if s.held != nil {
 		value := s.held.value
 		if s.flight == nil && s.serve.Load() == nil {
-			s.start(nil)
+			s.start(context.Background(), nil) // it is not this caller's, who does not wait for it
 		}
 		s.mu.Unlock()
 		s.hits.Inc()

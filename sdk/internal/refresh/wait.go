@@ -17,7 +17,7 @@ func (s *Source[T]) wait(ctx context.Context) (*T, error) {
 	}
 	f := s.flight
 	if f == nil {
-		f = s.start(nil)
+		f = s.start(ctx, nil)
 	}
 	f.hurry(&s.backoff)
 	if s.backoff.next.After(s.patience(ctx)) { // waiting would be in vain
@@ -54,7 +54,7 @@ func (s *Source[T]) force(ctx context.Context, refused *T) (*turn[T], error) {
 			return nil, ErrTooOften
 		}
 		s.totals.forced++
-		f = s.start(refused)
+		f = s.start(ctx, refused)
 	}
 	f.refused = refused
 	f.hurry(&s.backoff)
