@@ -67,7 +67,7 @@ func newDemoCmd(env environment) *cobra.Command {
 			"runs both; these commands run one of them elsewhere.",
 	}
 	asGroup(cmd)
-	cmd.AddCommand(newServiceACmd(env), newServiceBCmd(env))
+	cmd.AddCommand(newDemoTraceCmd(env), newServiceACmd(env), newServiceBCmd(env))
 	return cmd
 }
 

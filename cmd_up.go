@@ -118,8 +118,13 @@ func runUp(ctx context.Context, env environment, settings upSettings) (err error
 		divert(all, seen, parts)
 	}
 	const startWithin, stopWithin = 30 * time.Second, 15 * time.Second
+	spans, err := gatherSpans(ctx, env.environ, all, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, spans.close()) }()
 	system, err := up.Start(ctx, up.Config{
-		Folder: folder, Parts: all, Program: program, Argument: partCommand, Logger: logger,
+		Folder: folder, Parts: all, Asked: spans.commands(), Program: program, Argument: partCommand, Logger: logger,
 		StartWithin: startWithin, StopWithin: stopWithin, Database: databaseKind(parts), TokenStore: storeKind(parts), Faults: faults,
 	})
 	if err != nil {

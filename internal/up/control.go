@@ -23,6 +23,9 @@ type Answer struct {
 	Database   string        `json:"database,omitempty"`    // sqlite or mysql
 	TokenStore string        `json:"token_store,omitempty"` // memory or redis
 	Faults     []FaultStatus `json:"faults,omitempty"`      // the fault proxies, if the system runs with them
+
+	// Data is what a command of Config.Asked answers, which answers nothing else.
+	Data json.RawMessage `json:"data,omitempty"`
 }
 
 const (
@@ -69,31 +72,42 @@ func (c *Control) Serve(ctx context.Context) error {
 			}
 			return fmt.Errorf("accept on the control socket: %w", err)
 		}
-		conversations.Go(func() { c.system.converse(conn) })
+		conversations.Go(func() { c.system.converse(ctx, conn) })
 	}
 }
 
-func (s *System) converse(conn net.Conn) {
+func (s *System) converse(ctx context.Context, conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(socketWithin))
 	line, err := bufio.NewReader(io.LimitReader(conn, maxCommand)).ReadString('\n')
 	if err != nil {
 		return
 	}
-	var answer Answer
-	command, part, _ := strings.Cut(strings.TrimSpace(line), " ")
-	if command != "status" {
-		if err := s.Do(command, strings.TrimSpace(part)); err != nil {
-			answer.Error = err.Error()
+	_ = json.NewEncoder(conn).Encode(s.answer(ctx, strings.TrimSpace(line)))
+}
+
+// answer carries out a command.
+func (s *System) answer(ctx context.Context, line string) Answer {
+	command, argument, _ := strings.Cut(line, " ")
+	argument = strings.TrimSpace(argument)
+	asked := s.config.Asked[command]
+	switch {
+	case asked != nil:
+		data, err := asked(ctx, argument)
+		if err != nil {
+			return Answer{Error: err.Error()}
+		}
+		return Answer{Data: data}
+	case command != "status":
+		if err := s.Do(command, argument); err != nil {
+			return Answer{Error: err.Error()}
 		}
 	}
-	if answer.Error == "" {
-		answer.Parts, answer.Database, answer.TokenStore = s.Status(), s.config.Database, s.config.TokenStore
-		if s.config.Faults != nil {
-			answer.Faults = s.config.Faults.Status()
-		}
+	answer := Answer{Parts: s.Status(), Database: s.config.Database, TokenStore: s.config.TokenStore}
+	if s.config.Faults != nil {
+		answer.Faults = s.config.Faults.Status()
 	}
-	_ = json.NewEncoder(conn).Encode(answer)
+	return answer
 }
 
 // Tell sends one command to the system that runs in a data folder and returns the state of its parts.

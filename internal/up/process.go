@@ -120,6 +120,7 @@ func (p *process) spawn() (*child, error) {
 	}
 	defer func() { _ = read.Close() }()
 	command := exec.Command(p.config.Program, p.config.Argument, p.part.Role) //nolint:gosec,noctx // our own program; the leash ends it
+	command.Env = p.part.Environ
 	command.ExtraFiles = []*os.File{read}
 	command.Stdout, command.Stderr = p.log, p.log
 	command.SysProcAttr = childAttributes()

@@ -4,6 +4,7 @@ package up
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,11 +17,12 @@ import (
 
 // Part is one process of the picture.
 type Part struct {
-	Name     string // such as "auth-1"; letters, digits and dashes
-	Role     string // what the process runs; the child is told by its only argument
-	Settings any    // encoded as JSON, reaches the child by an inherited pipe, never by argv
-	Ready    string // URL that answers 200 when the part works
-	URL      string // where people find it
+	Name     string   // such as "auth-1"; letters, digits and dashes
+	Role     string   // what the process runs; the child is told by its only argument
+	Settings any      // encoded as JSON, reaches the child by an inherited pipe, never by argv
+	Ready    string   // URL that answers 200 when the part works
+	URL      string   // where people find it
+	Environ  []string // the whole environment of the process; nil: that of this one
 }
 
 // Config says what to run.
@@ -32,6 +34,9 @@ type Config struct {
 	Logger   *slog.Logger
 	// StartWithin bounds how long the parts may take to become ready.
 	StartWithin time.Duration
+	// Asked answers further commands of the control socket, by name; argument is what follows the name. What it returns is a part of the
+	// Answer. It may be called by any number of goroutines.
+	Asked map[string]func(ctx context.Context, argument string) (json.RawMessage, error)
 	// StopWithin bounds how long a part may take to end by itself; then it is killed.
 	StopWithin time.Duration
 	// Database is "sqlite" or "mysql", TokenStore "memory" or "redis": what the parts were told to use.
