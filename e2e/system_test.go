@@ -39,8 +39,14 @@ func startUp(t *testing.T, flags ...string) *system {
 // startUpIn is startUp in a data folder that may exist.
 func startUpIn(t *testing.T, folder string, base int, flags ...string) *system {
 	t.Helper()
+	return startUpAs(t, folder, base, nil, flags...)
+}
+
+// startUpAs is startUpIn with additions to the environment.
+func startUpAs(t *testing.T, folder string, base int, environ []string, flags ...string) *system {
+	t.Helper()
 	args := append([]string{"up", "--data-dir", folder, "--port-base", strconv.Itoa(base)}, flags...)
-	s := &system{program: startProgram(t, filepath.Dir(folder), nil, args...), Folder: folder, PortBase: base}
+	s := &system{program: startProgram(t, filepath.Dir(folder), environ, args...), Folder: folder, PortBase: base}
 	s.Issuer = s.await(t, regexp.MustCompile(`(?m)^countersign: ready (http\S+)$`))
 	text, err := os.ReadFile(filepath.Join(folder, "bootstrap.json"))
 	if err == nil {

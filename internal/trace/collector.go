@@ -42,6 +42,10 @@ func (c *Collector) Trace(ctx context.Context, id trace.TraceID, above int) []*o
 	for {
 		c.mu.Lock()
 		t := c.traces[id]
+		if t == nil && ctx.Err() != nil {
+			c.mu.Unlock()
+			return nil
+		}
 		if t == nil {
 			t = c.open(id) // to be told when the first span comes
 		}

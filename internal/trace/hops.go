@@ -123,12 +123,12 @@ func (a *assembly) request(cold bool) {
 		return
 	}
 	a.hop(Hop{Number: 1, From: "user", To: "load balancer"}, a.entry, "GET "+a.entry.Attributes["url.path"])
-	a.hop(Hop{Number: 2, From: "load balancer", To: "gateway"}, a.outer, "route "+a.outer.Attributes["countersign.route"]+" lets everybody in")
-	a.hop(Hop{Number: 3, From: "gateway", To: "service A"}, a.orders, "asks service B what there is")
+	a.hop(Hop{Number: 2, From: "load balancer", To: "gateway"}, a.outer, "route "+a.outer.Attributes["countersign.route"]+", open")
+	a.hop(Hop{Number: 3, From: "gateway", To: "service A"}, a.orders, "asks service B")
 	a.tokenHops()
-	a.hop(Hop{Number: 7, From: "service A", To: "gateway", Through: a.inner.Instance}, a.check, "GET "+a.check.Attributes["url.path"]+" with the token")
+	a.hop(Hop{Number: 7, From: "service A", To: "gateway", Through: a.inner.Instance}, a.check, "GET "+a.check.Attributes["url.path"])
 	a.gatewayCheck()
-	a.hop(Hop{Number: 8, From: "gateway", To: "service B"}, a.items, "which checks the token, too")
+	a.hop(Hop{Number: 8, From: "gateway", To: "service B"}, a.items, "checks the token")
 	a.storeHop()
 	a.introspectHop()
 }
@@ -146,13 +146,13 @@ func (a *assembly) tokenHops() {
 		return
 	}
 	ask.Through = a.through(a.token)
-	a.hop(ask, a.tokenServed, "no token at hand: asks for one")
+	a.hop(ask, a.tokenServed, "no token at hand")
 	write.Token = shortened(a.commit.Attributes["countersign.token_id"])
 	a.act(write, a.commit, fmt.Sprintf("%s: committed, batch of %s", a.commit.Attributes["db.system.name"], a.commit.Attributes["db.operation.batch.size"]))
 	remember.Token = write.Token
 	how := strings.ReplaceAll(a.remember.Attributes["db.system.name"], "_", "-") + ": recorded"
 	if a.remember.Attributes["countersign.off_path"] == "true" {
-		how += ", the answer does not wait for it"
+		how += ", off the answer's path"
 	}
 	a.act(remember, a.remember, how)
 	back.Token, back.Instance = write.Token, a.orders.Instance
@@ -170,7 +170,7 @@ func (a *assembly) gatewayCheck() {
 		return
 	}
 	h.Through = a.through(a.gatewayAsks)
-	a.act(h, a.gatewayAsks, "unknown token: introspection, "+found(a.gatewayTold))
+	a.act(h, a.gatewayAsks, "introspection, "+found(a.gatewayTold))
 	a.last().Instance = a.gatewayTold.Instance
 }
 
@@ -212,7 +212,7 @@ func (a *assembly) introspectHop() {
 func found(s *Span) string {
 	switch s.Attributes["countersign.lookup"] {
 	case "memory":
-		return "known there from memory"
+		return "known from memory"
 	case "token_store":
 		return "read from the token store"
 	case "database":

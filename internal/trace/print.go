@@ -14,11 +14,11 @@ type Painter interface {
 	Faint(text string) string
 }
 
-// The widths of the columns: 117 in all.
+// The widths of the columns: 119 in all.
 const (
-	hopWidth  = 35
+	hopWidth  = 29
 	timeWidth = 9
-	textWidth = 30
+	textWidth = 34
 )
 
 // Print writes two requests side by side: one that finds nothing known, and one that finds everything known.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -80,7 +81,7 @@ func root(traceID trace.TraceID, id trace.SpanID, address *url.URL, status int, 
 func Upload(ctx context.Context, base string, spans []*otlp.ResourceSpans) error {
 	address, err := url.Parse(base)
 	if err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" || address.RawQuery != "" || address.User != nil {
-		return fmt.Errorf("%q: allowed is an http or https URL without user and query, such as http://127.0.0.1:4318", base)
+		return errors.New("allowed is an http or https URL without user and query, such as http://127.0.0.1:4318")
 	}
 	client := otlptracehttp.NewClient(otlptracehttp.WithEndpointURL(address.JoinPath(Path).String()))
 	if err := client.Start(ctx); err != nil {

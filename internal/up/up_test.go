@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,6 +23,9 @@ import (
 
 // partArgument makes the test binary a part.
 const partArgument = "part-of-the-test"
+
+// toldVariable is what a part of these tests answers with.
+const toldVariable = "COUNTERSIGN_TEST_TOLD"
 
 // partSettings are what a part of these tests is told.
 type partSettings struct {
@@ -60,7 +64,9 @@ func runPart(role string) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, os.Getenv(toldVariable))
+	})}
 	if role != "stubborn" {
 		context.AfterFunc(ctx, func() { _ = server.Close() })
 	}
