@@ -69,7 +69,7 @@ func TestRefused(t *testing.T) {
 		{"issuer in plain text", "image: {repository: r, tag: t}\nserver: {issuer: 'http://a.example'}", "'/server/issuer'"},
 		{"unknown value", minimal + "gatewy: {}", "additional properties 'gatewy' not allowed"},
 		{"unknown value of a part", minimal + "lb: {replcas: 3}", "additional properties 'replcas' not allowed"},
-		{"unknown setting", "image: {repository: r, tag: t}\nserver: {issuer: 'https://a.example', settings: {log_levle: debug}}", "additional properties 'log_levle' not allowed"},
+		{"unknown setting", "image: {repository: r, tag: t}\nserver: {issuer: 'https://a.example', settings: {log_depth: debug}}", "additional properties 'log_depth' not allowed"},
 		{"a secret as setting", "image: {repository: r, tag: t}\nserver: {issuer: 'https://a.example', settings: {database: 'mysql://u:p@h/d'}}", "additional properties 'database' not allowed"},
 		{"a setting as variable", "image: {repository: r, tag: t}\nserver: {issuer: 'https://a.example', extraEnv: [{name: COUNTERSIGN_DATABASE, value: x}]}", "'/server/extraEnv/0/name'"},
 		{"no master key", "image: {repository: r, tag: t}\nserver: {issuer: 'https://a.example', masterKey: {existingSecret: ''}}", "'/server/masterKey/existingSecret'"},
