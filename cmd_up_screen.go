@@ -119,7 +119,7 @@ func (s screen) lines(out io.Writer) {
 	say("What happens on the way: get a token as service A, ask as service B what it is worth, call service B.",
 		s.tokenLine(), s.introspectLine(), s.callLine())
 	say("In another terminal: one request hop by hop, what happens when parts fail, the parts, the clients.",
-		s.command("demo trace"), s.command("drill list"), s.command("up status"), s.list)
+		s.command("demo trace"), s.typed+" drill list", s.command("up status"), s.list)
 	fmt.Fprintf(out, "Credentials are in %s, the gateways' routes in %s and %s, which may be changed. Ctrl-C ends everything.\n\n",
 		up.ShellPath(s.folder.BootstrapPath()), up.ShellPath(s.folder.File(gatewayFile(0))), gatewayFile(1))
 }
