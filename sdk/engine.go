@@ -98,7 +98,7 @@ func newEngine(identifier, audience string, c *verifierConfig) (*engine, error) 
 		Fetch: a.keySet, HardMaxAge: c.keysMaxAge, Log: c.log, Changed: e.saved.keysChanged,
 	})
 	e.feed = revocation.New(revocation.Config{
-		Poll: e.pollFeed, Stream: e.streamFeed, Bound: c.bound, Leeway: c.leeway, Log: c.log, Changed: e.saved.touch,
+		Poll: e.pollFeed, Stream: e.streamFeed, Bound: c.bound, Leeway: c.leeway, Log: c.log, Changed: e.saved.touch, KeyRevoked: e.keys.Expect,
 		Permanent:  func(err error) bool { return errors.Is(err, errFeedRefused) },
 		RetryAfter: func(err error) time.Duration { return unavailable(err).RetryAfter },
 	})

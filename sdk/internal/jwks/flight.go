@@ -67,12 +67,28 @@ func (c *Cache) ask() *flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state.Misses++
-	if f := c.flight; c.closed || f != nil && (!f.over() || time.Since(f.ended) < c.config.CoolDown) {
+	coolDown := c.config.CoolDown
+	if time.Now().Before(c.eager) {
+		coolDown = min(coolDown, eagerCoolDown)
+	}
+	if f := c.flight; c.closed || f != nil && (!f.over() || time.Since(f.ended) < coolDown) {
 		return f
 	}
 	c.flight = newFlight()
 	c.asked <- struct{}{} // there is room, since take empties it whenever it takes a flight
 	return c.flight
+}
+
+// eagerCoolDown is the cool-down while a new key is expected.
+const eagerCoolDown = 500 * time.Millisecond
+
+// Expect tells the cache that a key was withdrawn at once, so that tokens by another one come soon: for the time of one cool-down, keys
+// that are not held are asked for every half second. Servers need a moment until all of them publish the new key, and the first fetch
+// may find one that does not yet. It is for who has this from the server itself, and not from a token.
+func (c *Cache) Expect() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.eager = time.Now().Add(c.config.CoolDown)
 }
 
 // take returns the flight that Run has to make now.

@@ -59,6 +59,7 @@ type Cache struct {
 	mu     sync.Mutex  // held for moments, never while the server is asked
 	flight *flight     // the last one; nil: there was none
 	closed bool        // Run has ended
+	eager  time.Time   // until when a new key is expected
 	expiry *time.Timer // ends the keys that are held
 	body   []byte      // of the last good set
 	failed error       // why the last fetch failed; nil: it did not

@@ -96,6 +96,33 @@ func TestS13UnknownKey(t *testing.T) {
 	})
 }
 
+// A key was compromised: its successor signs at once, and the first server that is asked does not publish it yet.
+func TestExpectedKeyIsFoundSoon(t *testing.T) {
+	inBubble(t, jwks.Config{CoolDown: 10 * time.Second}, func(w *world) {
+		ask := func(kid string, want error) {
+			if _, err := w.key(kid); !errors.Is(err, want) {
+				t.Errorf("key %s: %v, want %v", kid, err, want)
+			}
+		}
+		w.begin()
+		time.Sleep(time.Minute)
+		w.cache.Expect()
+		ask("b", jwks.ErrUnknownKey)
+		w.server.publish("b")
+		time.Sleep(500 * time.Millisecond)
+		ask("b", nil)
+
+		before := w.server.count()
+		for range 1000 { // 20 s
+			ask("y", jwks.ErrUnknownKey)
+			time.Sleep(20 * time.Millisecond)
+		}
+		if n := w.server.count() - before; n < 15 || n > 21 {
+			t.Errorf("attack 33: %d fetches in 20 s, want two a second for 10 s", n)
+		}
+	})
+}
+
 func TestAttack4KeyIDIsOnlyCompared(t *testing.T) {
 	inBubble(t, jwks.Config{}, func(w *world) {
 		w.begin()

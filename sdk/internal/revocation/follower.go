@@ -34,6 +34,9 @@ type Config struct {
 	Log *slog.Logger
 	// Changed is called after Version changed, by Restore and the goroutines of Run: it must return at once. nil: nobody is told.
 	Changed func()
+	// KeyRevoked is called after entries came that take a signing key back, by the goroutines of Run: it must return at once. nil: nobody
+	// is told.
+	KeyRevoked func()
 }
 
 // ErrUnknownKind says that the issuer takes tokens back in a way that this code does not know. The lease is not renewed meanwhile.
@@ -159,6 +162,9 @@ func (f *Follower) merge(a *answer, from cursor, known int64) error {
 	f.found()
 	if news {
 		f.config.Changed()
+	}
+	if news && f.config.KeyRevoked != nil && slices.ContainsFunc(a.entries, func(e entry) bool { return e.kind == ofKey }) {
+		f.config.KeyRevoked()
 	}
 	return nil
 }

@@ -50,6 +50,7 @@ type record struct {
 	opened  []time.Time
 	from    []string // of streams
 	changed int
+	keys    int // how often keys were taken back
 }
 
 // seen returns what i was asked so far.
@@ -80,6 +81,11 @@ func (i *issuer) config() revocation.Config {
 			i.mu.Lock()
 			defer i.mu.Unlock()
 			i.log.changed++
+		},
+		KeyRevoked: func() {
+			i.mu.Lock()
+			defer i.mu.Unlock()
+			i.log.keys++
 		},
 	}
 	if i.stream != nil {

@@ -165,3 +165,25 @@ func TestForget(t *testing.T) {
 		}
 	})
 }
+
+// Whoever holds the issuer's keys is told when one is taken back, and of nothing else.
+func TestKeyRevocationsAreTold(t *testing.T) {
+	i := new(issuer)
+	i.answers(of("5", 3, true, 0))
+	follow(t, i, func(t *testing.T, f *revocation.Follower) {
+		for _, step := range []struct {
+			answer string
+			told   int
+		}{
+			{of("5", 4, false, 0, "a4"), 0},
+			{`{"generation":"5","seq":5,"age_ms":0,"entries":[{"seq":5,"kind":"key","kid":"k1"}]}`, 1},
+			{of("5", 5, false, 0), 1},
+		} {
+			i.answers(step.answer)
+			time.Sleep(2 * bound)
+			if got := i.seen().keys; got != step.told {
+				t.Errorf("told %d times after %s, want %d", got, step.answer, step.told)
+			}
+		}
+	})
+}
