@@ -72,8 +72,9 @@ func (k *keyDrill) publish(ctx context.Context, keys map[string]wire.Key) error 
 	return nil
 }
 
-// coolDown is how long a verifier that has just fetched the key set does not do so again on account of an unknown key.
-const coolDown = 10 * time.Second
+// overIt is how long callers may be refused when a key is withdrawn at once: the bound, within which a verifier hears of it, and half a second,
+// after which it asks again for a key that it did not find.
+const overIt = 2 * revocationBound
 
 // compromised withdraws the key that signs. Callers with its tokens are refused and get others; those are of a key that nobody has seen.
 func (k *keyDrill) compromised(ctx context.Context, current wire.Key, call asking) error {
@@ -118,8 +119,7 @@ func (k *keyDrill) compromised(ctx context.Context, current wire.Key, call askin
 			last = max(last, s.Ended)
 		}
 	}
-	bound := coolDown + revocationBound
-	c := within(fmt.Sprintf("callers have got over it within %v, in which a verifier may not have fetched the new key", bound), last-answered, bound)
+	c := within(fmt.Sprintf("callers have got over it within %v", overIt), last-answered, overIt)
 	if recovered != nil {
 		c.Kept, c.Found = false, recovered.Error()
 	}

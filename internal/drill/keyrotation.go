@@ -20,7 +20,7 @@ func signingKeyRotation() Drill {
 		Name: "signing-key-rotation",
 		Does: "a signing key gets its successor, of an algorithm that nothing else uses",
 		Expectation: "a `next` key is published long before it signs, an early one is refused, tokens of the old key go on, new ones have the new key: no request fails; " +
-			"a compromised key is replaced at once and what it signed refused within 1 s; callers get over that by themselves, within 11 s",
+			"a compromised key is replaced at once and what it signed refused within 1 s; callers get over that by themselves, within 2 s",
 		run: runKeyRotation,
 	}
 }
