@@ -23,7 +23,7 @@ func Environ(environ []string, url, bearer, instance string) []string {
 func Chosen(environ []string) string {
 	for _, name := range []string{"OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
 		for _, entry := range environ {
-			if value, ok := strings.CutPrefix(entry, name+"="); ok && value != "" && !(name == "OTEL_SDK_DISABLED" && !strings.EqualFold(value, "true")) {
+			if value, ok := strings.CutPrefix(entry, name+"="); ok && value != "" && (name != "OTEL_SDK_DISABLED" || strings.EqualFold(value, "true")) {
 				return name
 			}
 		}

@@ -27,7 +27,7 @@ type scene struct {
 
 // add adds a span that lasts from start to end, in microseconds from the beginning of the request. part is service/instance, what its kind
 // and name or, of a server, path; attributes are key=value.
-func (s *scene) add(id, parent, part, what string, start, end int, attributes ...string) {
+func (s *scene) add(id, parent, part, what string, start, end int, attributes ...string) { //nolint:revive // one line of a table
 	service, instance, _ := strings.Cut(part, "/")
 	kind, name, _ := strings.Cut(what, " ")
 	one := trace.Span{

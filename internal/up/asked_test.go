@@ -59,7 +59,7 @@ func TestAsked(t *testing.T) {
 	if parts, err := up.Tell(t.Context(), folder.Path, "status"); err != nil || len(parts) != 1 {
 		t.Errorf("%v, %v", parts, err)
 	}
-	resp, err := http.Get("http://" + address)
+	resp, err := (&http.Client{Timeout: 10 * time.Second}).Get("http://" + address)
 	if err != nil {
 		t.Fatal(err)
 	}

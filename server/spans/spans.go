@@ -66,7 +66,8 @@ func (r *Recorder) Committed(ctx context.Context, c issue.Commit) {
 	_, span := r.tracer.Start(ctx, "INSERT tokens", trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(c.Began),
 		trace.WithAttributes(r.database, semconv.DBOperationName("INSERT"), semconv.DBCollectionName("tokens"),
 			semconv.DBOperationBatchSize(c.Rows), tokenKey.String(c.Token.String())))
-	end(span, c.Err, trace.WithTimestamp(c.Ended))
+	fail(span, c.Err)
+	span.End(trace.WithTimestamp(c.Ended))
 }
 
 // Remembering begins the span of a write to the token store and returns what ends it, which may be called by another goroutine; nil if
@@ -77,7 +78,10 @@ func (r *Recorder) Remembering(ctx context.Context, id auth.TokenID, system stri
 	}
 	_, span := r.tracer.Start(ctx, "SET token_store", trace.WithSpanKind(kindOf(system)), trace.WithAttributes(
 		semconv.DBSystemNameKey.String(system), semconv.DBOperationName("SET"), tokenKey.String(id.String()), laterKey.Bool(later)))
-	return func(err error) { end(span, err) }
+	return func(err error) { //nolint:spancheck // it ends the span
+		fail(span, err)
+		span.End()
+	}
 }
 
 func kindOf(system string) trace.SpanKind {
@@ -109,6 +113,7 @@ func (l ledger) Token(ctx context.Context, id auth.TokenID) (*auth.Token, error)
 	}
 	ctx, span := l.recorder.tracer.Start(ctx, "SELECT tokens", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 		l.recorder.database, semconv.DBOperationName("SELECT"), semconv.DBCollectionName("tokens"), tokenKey.String(id.String())))
+	defer span.End()
 	t, err := l.Ledger.Token(ctx, id)
 	switch {
 	case err == nil:
@@ -116,12 +121,10 @@ func (l ledger) Token(ctx context.Context, id auth.TokenID) (*auth.Token, error)
 		span.SetAttributes(resultKey.String("hit"))
 	case errors.Is(err, fault.NotFound): // an answer like any other
 		span.SetAttributes(resultKey.String("miss"))
-		span.End()
-		return t, err
 	default:
 		span.SetAttributes(resultKey.String("failed"))
+		fail(span, err)
 	}
-	end(span, err)
 	return t, err
 }
 
@@ -194,11 +197,10 @@ func (r *Recorder) Verify(check func(context.Context, string) (*auth.Token, erro
 	}
 }
 
-// end ends a span. Errors of the storage hold no secret.
-func end(span trace.Span, err error, options ...trace.SpanEndOption) {
+// fail says on a span why it failed, if it did. Errors of the storage hold no secret.
+func fail(span trace.Span, err error) {
 	if err != nil {
 		span.RecordError(err)
 		span.SetStatus(codes.Error, err.Error())
 	}
-	span.End(options...)
 }

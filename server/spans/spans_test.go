@@ -78,7 +78,7 @@ func (w *world) has(span sdktrace.ReadOnlySpan, want ...attribute.KeyValue) {
 	set := attribute.NewSet(span.Attributes()...)
 	for _, a := range want {
 		if got, ok := set.Value(a.Key); !ok || got != a.Value {
-			w.Errorf("%s: %s is %v, want %v", span.Name(), a.Key, got.Emit(), a.Value.Emit())
+			w.Errorf("%s: %s is %v, want %v", span.Name(), a.Key, got.String(), a.Value.String())
 		}
 	}
 }
