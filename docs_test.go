@@ -28,6 +28,7 @@ func claims() []claim {
 	const upstreams = "its upstreams are nowhere; every test of gateway and load balancer starts them like this"
 	return []claim{
 		{page: "README.md", begins: "go run . up", test: "TestGoRun"},
+		{page: "README.md", begins: "curl", test: "TestDocumentedCommands"},
 		{page: "README.md", begins: "make test", parsed: "it runs this test"},
 		{page: "docs/admin.md", begins: "countersign up\n", test: "TestWalkThrough"},
 		{page: "docs/admin.md", test: "TestWalkThrough"},
@@ -37,8 +38,10 @@ func claims() []claim {
 		{page: "docs/external-authorization.md", begins: "node", test: "TestHAProxyChecksJWTsItself"},
 		{page: "docs/gateway.md", begins: "countersign gateway --config", parsed: upstreams},
 		{page: "docs/gateway.md", begins: "countersign gateway explain", test: "TestExplainExits"},
+		{page: "docs/kubernetes.md", parsed: "there is no cluster here; tests render the chart and check what comes out"},
 		{page: "docs/load-balancer.md", parsed: upstreams},
 		{page: "docs/production.md", test: "TestProductionPage"},
+		{page: "docs/production-trials.md", parsed: "they are tests themselves, and take an hour"},
 		{page: "docs/quickstart.md", test: "TestQuickstart"},
 		{page: "docs/sdk.md", test: "TestSDKQuickstart"},
 		{page: "docs/secrets.md", test: "TestDocumentedCommands"},

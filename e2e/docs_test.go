@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,6 +22,7 @@ const root = ".."
 // documented is a page whose blocks are run one after the other, in one shell, against a system that `up` runs.
 type documented struct {
 	page    string
+	begins  string   // only blocks that begin like this; empty: all
 	before  string   // what the page takes for granted
 	replace []string // what stands on the page, and what it is here
 	prints  []string
@@ -30,7 +32,7 @@ type documented struct {
 // the command line say which.
 func TestDocumentedCommands(t *testing.T) {
 	t.Parallel()
-	s := startUp(t)
+	s := startUpIn(t, filepath.Join(t.TempDir(), "countersign-data"), freeBase(t))
 	caller, admin := s.client("service-a"), s.client("admin")
 	secret := filepath.Join(s.Folder, "..", "admin.secret")
 	write(t, secret, admin.Secret+"\n")
@@ -44,6 +46,10 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 	const orders = "countersign client show orders > /dev/null 2>&1 || countersign client create orders\n"
 	for _, d := range []documented{
+		{
+			page: "README.md", begins: "curl", prints: []string{`"access_token"`, `"items"`},
+			replace: []string{up.URL(up.DefaultPorts().Issuer), s.Issuer, up.URL(up.DefaultPorts().Entry), s.Bootstrap.EntryURL},
+		},
 		{page: "docs/audit.md", before: orders, replace: follow(""), prints: []string{`"action":`}},
 		{
 			page: "docs/endpoints.md", prints: []string{`"access_token":"cs_at_`},
@@ -71,7 +77,10 @@ func (d documented) run(t *testing.T, s *system) {
 	}
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\n" + d.before)
-	blocks := testbed.Blocks(t, root, d.page)
+	blocks := slices.DeleteFunc(testbed.Blocks(t, root, d.page), func(b testbed.Block) bool { return !strings.HasPrefix(b.Text, d.begins) })
+	if len(blocks) == 0 {
+		t.Fatalf("%s has no block that begins with %q", d.page, d.begins)
+	}
 	for _, b := range blocks {
 		script.WriteString("echo " + marker(b) + "\n" + strings.NewReplacer(d.replace...).Replace(b.Text))
 	}
