@@ -34,6 +34,8 @@ func claims() []claim {
 		{page: "docs/admin.md", test: "TestWalkThrough"},
 		{page: "docs/audit.md", test: "TestDocumentedCommands"},
 		{page: "docs/command-line.md", test: "TestDocumentedCommands"},
+		{page: "docs/deploy.md", parsed: "containers and units are for other machines; tests of deploy/ check the files"},
+		{page: "docs/drills.md", test: "TestDrills"},
 		{page: "docs/endpoints.md", test: "TestDocumentedCommands"},
 		{page: "docs/external-authorization.md", begins: "node", test: "TestHAProxyChecksJWTsItself"},
 		{page: "docs/gateway.md", begins: "countersign gateway --config", parsed: upstreams},
@@ -44,6 +46,7 @@ func claims() []claim {
 		{page: "docs/production-trials.md", parsed: "they are tests themselves, and take an hour"},
 		{page: "docs/quickstart.md", test: "TestQuickstart"},
 		{page: "docs/sdk.md", test: "TestSDKQuickstart"},
+		{page: "docs/trace.md", begins: "countersign demo trace", test: "TestDemoTrace"},
 		{page: "docs/secrets.md", test: "TestDocumentedCommands"},
 		{page: "docs/trace.md", test: "TestDemoTrace"},
 	}
@@ -67,8 +70,9 @@ func TestDocumentedBlocks(t *testing.T) {
 			}
 		}
 	}
+	pages := testbed.Pages(t, ".")
 	for _, c := range claims() {
-		if !used[c] {
+		if !used[c] && slices.Contains(pages, c.page) {
 			t.Errorf("%s has no block that begins with %q: take the claim away", c.page, c.begins)
 		}
 	}
@@ -138,17 +142,21 @@ func fits(words []string, whole bool) error {
 	}
 	cmd.InitDefaultHelpFlag()
 	err = cmd.ParseFlags(rest)
-	if err != nil && !whole && strings.Contains(err.Error(), "flag needs an argument") {
-		err = cmd.ParseFlags(append(rest, "value"))
+	if err != nil && !whole && standIn.MatchString(err.Error()) {
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read its flags: %w", err)
 	}
-	if whole || cmd.HasSubCommands() {
-		return cmd.ValidateArgs(slices.DeleteFunc(cmd.Flags().Args(), elided)) //nolint:wrapcheck // told as it is
+	args := slices.DeleteFunc(cmd.Flags().Args(), elided)
+	if whole || cmd.HasSubCommands() && len(args) > 0 {
+		return cmd.ValidateArgs(args) //nolint:wrapcheck // told as it is
 	}
 	return nil
 }
+
+// standIn is what a flag says of a value that a sentence leaves away, or names in capitals.
+var standIn = regexp.MustCompile(`flag needs an argument|invalid argument "[A-Z_-]+"`)
 
 // elided reports whether a word stands for others.
 func elided(word string) bool { return strings.Contains(word, "…") }

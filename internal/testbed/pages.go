@@ -31,7 +31,7 @@ func Pages(tb testing.TB, root string) []string {
 }
 
 // begins is how an indented block begins that is commands, and not an example of a file.
-var begins = regexp.MustCompile(`^(\$ |# |umask |[A-Z]+=\$\()?(countersign|go|make|curl|git|cd|export|docker|podman|kubectl|helm|systemctl|sudo|nginx|haproxy|caddy|mariadb|mysql|redis-cli|openssl|jq|node)(\s|$)|^# `)
+var begins = regexp.MustCompile(`^(\$ |# |umask |[A-Z]+=\$\()?(countersign|go|make|curl|git|cd|export|docker|podman|kubectl|helm|systemctl|sudo|nginx|haproxy|caddy|mariadb|mysql|redis-cli|openssl|jq|node|install)(\s|$)|^# `)
 
 // Blocks returns the blocks of a page in their order.
 func Blocks(tb testing.TB, root, page string) (blocks []Block) {
