@@ -245,7 +245,7 @@ func TestDoctorOfDatabases(t *testing.T) {
 			p.settings["MASTER_KEY_FILE"] = p.file("other.key")
 			_, err := seal.CreateKeyFile(p.settings["MASTER_KEY_FILE"])
 			p.check(err)
-			p.check(os.Chmod(p.settings["MASTER_KEY_FILE"], 0o644)) //nolint:gosec // that is the mistake
+			p.check(os.Chmod(p.settings["MASTER_KEY_FILE"], 0o644))
 		}, "master key file", doctor.Fail, "others may read it"},
 	} {
 		a.test(t, p)

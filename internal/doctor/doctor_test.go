@@ -172,7 +172,7 @@ func TestCertificates(t *testing.T) {
 	plain := good
 	plain.Issuer = "http://127.0.0.1:9001"
 	expect(t, plain.Certificate(), doctor.Fail, "issuer is not https")
-	if err := os.Chmod(good.TLSKey, 0o644); err != nil { //nolint:gosec // that is the mistake
+	if err := os.Chmod(good.TLSKey, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, good.Certificate(), doctor.Warn, "others may read its key")
