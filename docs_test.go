@@ -46,7 +46,6 @@ func claims() []claim {
 		{page: "docs/production-trials.md", parsed: "they are tests themselves, and take an hour"},
 		{page: "docs/quickstart.md", test: "TestQuickstart"},
 		{page: "docs/sdk.md", test: "TestSDKQuickstart"},
-		{page: "docs/trace.md", begins: "countersign demo trace", test: "TestDemoTrace"},
 		{page: "docs/secrets.md", test: "TestDocumentedCommands"},
 		{page: "docs/trace.md", test: "TestDemoTrace"},
 	}
