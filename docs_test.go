@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -159,76 +157,3 @@ var standIn = regexp.MustCompile(`flag needs an argument|invalid argument "[A-Z_
 
 // elided reports whether a word stands for others.
 func elided(word string) bool { return strings.Contains(word, "…") }
-
-var (
-	link    = regexp.MustCompile(`\]\(([^)|\s]+)\)`)
-	heading = regexp.MustCompile(`(?m)^#{1,6} +(.*)$`)
-	fenced  = regexp.MustCompile("(?ms)^ *```.*?^ *```")
-	code    = regexp.MustCompile("`[^`\n]*`")
-)
-
-// TestLinks: what a page links to within the repository is there, heading included.
-func TestLinks(t *testing.T) {
-	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() && slices.Contains([]string{".git", "node_modules", "testdata"}, entry.Name()) {
-			return fs.SkipDir
-		}
-		if entry.IsDir() || !strings.HasSuffix(path, ".md") {
-			return nil
-		}
-		text, err := os.ReadFile(path) //nolint:gosec // a page of ours
-		if err != nil {
-			return fmt.Errorf("read the page: %w", err)
-		}
-		plain := code.ReplaceAllString(fenced.ReplaceAllString(string(text), ""), "")
-		for _, found := range link.FindAllStringSubmatch(plain, -1) {
-			if err := follow(path, found[1]); err != nil {
-				t.Errorf("%s links to %s: %v", path, found[1], err)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func follow(from, target string) error {
-	if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
-		return nil
-	}
-	file, anchor, _ := strings.Cut(target, "#")
-	path := from
-	if file != "" {
-		path = filepath.Join(filepath.Dir(from), filepath.FromSlash(file))
-	}
-	if _, err := os.Stat(path); err != nil || anchor == "" {
-		return err //nolint:wrapcheck // it names the path
-	}
-	text, err := os.ReadFile(path) //nolint:gosec // a page of ours
-	if err != nil {
-		return err //nolint:wrapcheck // it names the path
-	}
-	seen := map[string]int{}
-	for _, found := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(string(text), ""), -1) {
-		slug := slugOf(found[1])
-		if n := seen[slug]; n > 0 {
-			slug = fmt.Sprintf("%s-%d", slug, n)
-		}
-		seen[slugOf(found[1])]++
-		if slug == anchor {
-			return nil
-		}
-	}
-	return errors.New("there is no such heading")
-}
-
-// slugOf is the anchor that GitHub gives a heading.
-func slugOf(text string) string {
-	text = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`).ReplaceAllString(text, "$1")
-	text = regexp.MustCompile(`[^\p{L}\p{N}\- _]`).ReplaceAllString(strings.ToLower(text), "")
-	return strings.ReplaceAll(strings.TrimSpace(text), " ", "-")
-}

@@ -188,7 +188,7 @@ func newWorldAt(t testing.TB, issuer string) *world {
 	w.uses, err = usage.New(usage.Config{Log: w.store, Now: now})
 	w.check(err)
 	w.server, err = server.New(server.Config{
-		Issuer: issuer, Directory: w.directory, Writer: writer, Keys: w.ring, Store: seen,
+		Issuer: issuer, Directory: w.directory, Writer: writer, Keys: w.ring, Store: remembering{seen},
 		Authenticator: &auth.Authenticator{Directory: w.directory, Peppers: peppers.Load, Now: now},
 		Tokens:        &auth.Tokens{Directory: w.directory, Resolver: resolver, Revoker: writer, Now: now, Staleness: auth.DefaultStaleness},
 		Feed:          feed.New(feed.Config{Source: directory}),
@@ -417,4 +417,12 @@ func (b *safeBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// remembering is the store of an issuer whose tokens are looked up in memory alone.
+type remembering struct{ memory *memstore.Store }
+
+// Remember implements oauth.Store.
+func (r remembering) Remember(_ context.Context, key auth.TokenKey, t *auth.Token) {
+	r.memory.Remember(key, t)
 }
