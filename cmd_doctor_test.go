@@ -198,7 +198,7 @@ func (p *patient) as(rights string) {
 		_, err := db.ExecContext(p.t.Context(), statement)
 		p.check(err)
 	}
-	p.t.Cleanup(func() { _, _ = db.Exec("DROP USER '" + user + "'@'%'") }) //nolint:noctx // the test's own has ended
+	p.t.Cleanup(func() { _, _ = db.Exec("DROP USER '" + user + "'@'%'") })
 	u.User = url.UserPassword(user, "hush-hush-hush")
 	p.settings["DATABASE"] = u.String()
 }

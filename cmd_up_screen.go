@@ -45,7 +45,7 @@ func (s screen) stores() (database, tokens string) {
 		database = "MySQL (--mysql)"
 	}
 	if s.settings.Redis != "" {
-		tokens = "Redis (--redis)"
+		tokens = "Redis (--redis)" //nolint:gosec // no credential
 	}
 	return database, tokens
 }
@@ -75,11 +75,14 @@ func (s screen) picture(out io.Writer) {
 
 // draw writes one line of the picture.
 func draw(out io.Writer, paint func(string) string, texts ...placed) {
-	line := ""
+	var line strings.Builder
+	width := 0
 	for _, t := range texts {
-		line += strings.Repeat(" ", max(t.column-utf8.RuneCountInString(line), 0)) + t.text
+		gap := max(t.column-width, 0)
+		line.WriteString(strings.Repeat(" ", gap) + t.text)
+		width += gap + utf8.RuneCountInString(t.text)
 	}
-	fmt.Fprintln(out, paint(line))
+	fmt.Fprintln(out, paint(line.String()))
 }
 
 func ports(numbers ...int) string {

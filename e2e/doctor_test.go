@@ -33,8 +33,11 @@ func TestDoctorOfARunningServer(t *testing.T) {
 	if code := p.Exit(t, endWithin); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	for _, want := range []string{"SQLite 3.", "opens the keys of this database", "answered with the same issuer",
-		"a server of this issuer listens at " + strings.TrimPrefix(server.URL, "http://"), "a server of this issuer listens at " + strings.TrimPrefix(server.AdminURL, "http://")} {
+	for _, want := range []string{
+		"SQLite 3.", "opens the keys of this database", "answered with the same issuer",
+		"a server of this issuer listens at " + strings.TrimPrefix(server.URL, "http://"),
+		"a server of this issuer listens at " + strings.TrimPrefix(server.AdminURL, "http://"),
+	} {
 		if !strings.Contains(p.out.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, p.out)
 		}

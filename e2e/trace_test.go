@@ -245,7 +245,8 @@ func (s *system) order(t *testing.T, id, flags string) {
 	if id != "" {
 		r.Header.Set("Traceparent", "00-"+id+"-00f067aa0ba902b7-"+flags)
 	}
-	resp, err := http.DefaultClient.Do(r)
+	client := http.Client{Timeout: time.Minute}
+	resp, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

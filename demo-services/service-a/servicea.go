@@ -23,7 +23,7 @@ import (
 	"github.com/countersign/countersign/sdk/sdkotel"
 )
 
-// Config is what the service is told. HTTP, Log, Tracers and Meters may be left out.
+// Config is what the service is told. Tracers and Meters may be left out.
 type Config struct {
 	Issuer    string         // URL of the authorization server
 	ClientID  string         // of this service
@@ -48,12 +48,6 @@ type Service struct {
 
 // New returns the service. It does no I/O: the first order gets the first token.
 func New(c Config) (*Service, error) {
-	if c.HTTP == nil {
-		c.HTTP = http.DefaultClient
-	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
 	options := []sdk.ClientOption{sdk.WithHTTPClient(c.HTTP), sdk.WithLogger(c.Log)}
 	if c.Tracers != nil {
 		options = append(options, sdk.WithTracer(sdkotel.Tracer(c.Tracers)))

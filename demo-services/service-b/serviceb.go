@@ -17,7 +17,7 @@ import (
 	"github.com/countersign/countersign/sdk/sdkotel"
 )
 
-// Config is what the service is told. Records, HTTP, Log, Tracers and Meters may be left out.
+// Config is what the service is told. Records, Tracers and Meters may be left out.
 type Config struct {
 	Issuer   string         // URL of the authorization server
 	Audience string         // identifier of the API that this service serves
@@ -43,13 +43,7 @@ type Service struct {
 
 // New returns the service. It does no I/O.
 func New(c Config) (*Service, error) {
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
-	options := []sdk.VerifierOption{sdk.WithCredentials(c.ClientID, c.Auth), sdk.WithLogger(c.Log)}
-	if c.HTTP != nil {
-		options = append(options, sdk.WithHTTPClient(c.HTTP))
-	}
+	options := []sdk.VerifierOption{sdk.WithCredentials(c.ClientID, c.Auth), sdk.WithHTTPClient(c.HTTP), sdk.WithLogger(c.Log)}
 	if c.Tracers != nil {
 		options = append(options, sdk.WithTracer(sdkotel.Tracer(c.Tracers)))
 	}

@@ -1,6 +1,7 @@
 package serviceb_test
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,6 +19,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	issuer := sdktest.Start(t)
 	service, err := serviceb.New(serviceb.Config{
 		Issuer: issuer.URL(), Audience: audience, ClientID: issuer.ClientID(), Auth: sdk.Secret(issuer.ClientSecret()), HTTP: issuer.Client(),
+		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -65,7 +65,7 @@ func (c Config) present(ca *authority, certFile, keyFile string) (*x509.Certific
 	}
 	life, left := certificate.NotAfter.Sub(certificate.NotBefore), certificate.NotAfter.Sub(c.Now())
 	if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil || left < life/3 || !sameNames(certificate, c.Names) {
-		return nil, nil //nolint:nilnil // documented
+		return nil, nil //nolint:nilerr,nilnil // documented
 	}
 	return certificate, nil
 }

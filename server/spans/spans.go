@@ -78,7 +78,7 @@ func (r *Recorder) Remembering(ctx context.Context, id auth.TokenID, system stri
 	}
 	_, span := r.tracer.Start(ctx, "SET token_store", trace.WithSpanKind(kindOf(system)), trace.WithAttributes(
 		semconv.DBSystemNameKey.String(system), semconv.DBOperationName("SET"), tokenKey.String(id.String()), laterKey.Bool(later)))
-	return func(err error) { //nolint:spancheck // it ends the span
+	return func(err error) {
 		fail(span, err)
 		span.End()
 	}
