@@ -51,7 +51,11 @@ func get(ctx context.Context, address string) (answer, error) {
 }
 
 func do(request *http.Request) (answer, error) {
-	client := http.Client{Timeout: endWithin}
+	return doBy(&http.Client{Timeout: endWithin}, request)
+}
+
+// doBy is do by a client of the test's own.
+func doBy(client *http.Client, request *http.Request) (answer, error) {
 	response, err := client.Do(request)
 	if err != nil {
 		return answer{}, err
