@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	oteltrace "go.opentelemetry.io/otel/trace"
 
