@@ -108,3 +108,25 @@ func connectionsOf(t *testing.T, db *sql.DB, user string) []string {
 	}
 	return strings.Split(ids.String, ",")
 }
+
+// TestNamesAreNoConflicts: what somebody wrote is in the error of the database, too, and must not pass for the name of a key.
+func TestNamesAreNoConflicts(t *testing.T) {
+	t.Parallel()
+	s := migrated(t, testbed.MariaDB(t).New(t))
+	tries := 0
+	put := func() error {
+		now := time.Now().UTC()
+		return s.Update(t.Context(), func(tx auth.Tx) error {
+			tries++
+			return tx.Clients().PutClient(t.Context(), &auth.Client{
+				ID: auth.NewClientID(now), Name: "audit_events_number", Status: auth.Active, AuthMethod: auth.SecretBasic, Created: now, Updated: now,
+			})
+		})
+	}
+	if err := put(); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(); !errors.Is(err, fault.Conflict) || tries != 2 {
+		t.Errorf("a name that is taken: %v after %d tries, want fault.Conflict after 2", err, tries)
+	}
+}

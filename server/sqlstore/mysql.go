@@ -137,7 +137,7 @@ func classifyMySQL(err error) failure {
 	case errDeadlock, errRowChanged:
 		return conflict
 	case errDuplicate:
-		if strings.Contains(cause.Message, auditNumberKey) {
+		if strings.HasSuffix(cause.Message, auditNumberKey+"'") { // the key comes last: before it is what somebody wrote
 			return conflict
 		}
 		return duplicate
