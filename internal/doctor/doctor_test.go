@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -104,6 +105,18 @@ func TestMachine(t *testing.T) {
 	expect(t, doctor.Files(1024), doctor.Warn, "1024")
 	expect(t, doctor.Files(65536), doctor.OK, "65536")
 	expect(t, doctor.Files(1<<64-1), doctor.OK, "no limit")
+}
+
+// What stands before an @ may be a password.
+func TestIssuerWithUserIsNotShown(t *testing.T) {
+	for _, issuer := range []string{"https://user:planted@auth.example.com", "https://user:planted%zz@auth.example.com", "HTTPS://planted@auth.example.com"} {
+		found := doctor.Config{Issuer: issuer}.Issuers(t.Context())
+		if len(found) != 1 || strings.Contains(fmt.Sprint(found), "planted") {
+			t.Errorf("%v", found)
+			continue
+		}
+		expect(t, found[0], doctor.Fail, "has a user")
+	}
 }
 
 func TestTrustedProxies(t *testing.T) {

@@ -12,6 +12,8 @@ func Files(limit uint64) Finding { return judgeFiles(step{check: "open files"}, 
 
 func (c Config) Certificate() Finding { return c.lookAtCertificate(step{check: "certificate"}) }
 
+func (c Config) Issuers(ctx context.Context) []Finding { return examine(ctx, [][]step{c.issuer()}) }
+
 func (c Config) Proxies() Finding { return c.lookAtProxies(step{check: "trusted proxies"}) }
 
 func (c Config) CompareClock(ctx context.Context, read func(context.Context) (time.Time, error)) Finding {

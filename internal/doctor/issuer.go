@@ -15,6 +15,11 @@ import (
 const maxMetadata = 1 << 20
 
 func (c Config) issuer() []step {
+	if u, err := url.Parse(c.Issuer); strings.Contains(c.Issuer, "@") && (err != nil || u.User != nil) {
+		return []step{single("issuer", func(_ context.Context, s step) Finding {
+			return s.fail("it has a user or is malformed; it is not shown, since a password may stand there", "set issuer to the https URL at which services reach the servers")
+		})}
+	}
 	return []step{
 		single("issuer", func(_ context.Context, s step) Finding { return c.issuerForm(s) }),
 		single("metadata", c.metadata),

@@ -64,9 +64,12 @@ func (s *Settings) Validate() error {
 	if s.Issuer == "" {
 		s.Issuer, hint = "http://"+s.Listen, "; it was made from listen since it is not set"
 	}
-	if !isIssuer(s.Issuer) && (hint == "" || isAddress(s.Listen)) {
-		errs = append(errs, fmt.Errorf("setting issuer is %q: allowed is an https URL, or an http one on loopback, without user, query and fragment (RFC 8414 §2)%s",
-			s.Issuer, hint))
+	const allowed = "allowed is an https URL, or an http one on loopback, without user, query and fragment (RFC 8414 §2)"
+	switch {
+	case strings.Contains(s.Issuer, "@") && !isIssuer(s.Issuer): // what stands before it may be a password
+		errs = append(errs, errors.New("setting issuer has a user or is malformed: "+allowed))
+	case !isIssuer(s.Issuer) && (hint == "" || isAddress(s.Listen)):
+		errs = append(errs, fmt.Errorf("setting issuer is %q: %s%s", s.Issuer, allowed, hint))
 	}
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		errs = append(errs, errors.New("settings tls_cert and tls_key go together: one of them is missing"))
