@@ -47,9 +47,32 @@ func StartTracing(ctx context.Context, environ []string, service, version string
 		return nil, fmt.Errorf("describe the traced service: %w", err)
 	}
 	return &Tracing{
-		provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about)),
+		provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about), sdktrace.WithRawSpanLimits(limits(env))),
 		invited:  env["OTEL_TRACES_SAMPLER"] == "parentbased_always_off",
 	}, nil
+}
+
+// limits bounds what a caller's address, path or agent takes up in a span: receivers refuse a batch as a whole that is too large.
+func limits(env map[string]string) sdktrace.SpanLimits {
+	const value = 1024 // characters
+	l := sdktrace.NewSpanLimits()
+	if env["OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"] == "" {
+		l.AttributeValueLengthLimit = value
+	}
+	return l
+}
+
+// contexts is the W3C trace context, whose tracestate is let go where it is longer than who takes part has to pass on (§3.3.1.5).
+type contexts struct{ propagation.TraceContext }
+
+// Extract implements propagation.TextMapPropagator.
+func (c contexts) Extract(ctx context.Context, carrier propagation.TextMapCarrier) context.Context {
+	const maxState = 512 // bytes
+	ctx = c.TraceContext.Extract(ctx, carrier)
+	if came := trace.SpanContextFromContext(ctx); came.TraceState().Len() > 0 && len(came.TraceState().String()) > maxState {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, came.WithTraceState(trace.TraceState{}))
+	}
+	return ctx
 }
 
 func tracesWanted(env map[string]string) (bool, error) {
@@ -86,7 +109,7 @@ func (t *Tracing) Middleware(next http.Handler) http.Handler {
 		return next
 	}
 	traced := otelhttp.NewHandler(next, "http",
-		otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(propagation.TraceContext{}),
+		otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(contexts{}),
 		otelhttp.WithSpanNameFormatter(spanName))
 	if !t.invited {
 		return traced
