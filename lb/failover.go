@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Failover is the Policy that sends everything to one upstream: the first of PoolConfig.Targets, until it is down; then the first one that is
-// up, which keeps it even when the one before comes back. It is for upstreams of which one should do the work, such as
+// Failover is the Policy that sends everything to one upstream: the first of PoolConfig.Targets, until it is down, or a request
+// is tried elsewhere because it failed or is busy; then the first one that is up, which keeps it even when the one before comes back. It is for upstreams of which one should do the work, such as
 // the nodes of a database that all take writes but had better get them at one. The zero value is ready; it must not be copied.
 type Failover struct {
 	current atomic.Pointer[Upstream]
