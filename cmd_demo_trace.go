@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,13 @@ func newDemoTraceCmd(env environment) *cobra.Command {
 }
 
 func runDemoTrace(ctx context.Context, env environment, settings traceSettings) error {
+	var receiver *url.URL
+	if settings.OTLP != "" {
+		var err error
+		if receiver, err = trace.ParseReceiver(settings.OTLP); err != nil {
+			return usageError{fmt.Errorf("--otlp: %w", err)}
+		}
+	}
 	folder := &up.Folder{Path: settings.DataDir}
 	if err := checkParts(ctx, settings.DataDir); err != nil {
 		return err
@@ -67,10 +75,10 @@ func runDemoTrace(ctx context.Context, env environment, settings traceSettings) 
 		fmt.Fprintf(env.stdout, "GET %s\nservice-a was restarted, so that it has no token: it is stateless and loses nothing else.\n\n", d.address)
 		err = trace.Print(env.stdout, terminal.For(env.stdout, env.environ), cold, warm)
 	}
-	if err != nil || settings.OTLP == "" {
+	if err != nil || receiver == nil {
 		return err
 	}
-	if err := trace.Upload(ctx, settings.OTLP, d.spans); err != nil {
+	if err := trace.Upload(ctx, receiver, d.spans); err != nil {
 		return fmt.Errorf("--otlp: %w", err)
 	}
 	return nil

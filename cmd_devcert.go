@@ -38,6 +38,11 @@ func newDevCertCmd(env environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, one := range certificates { // before anything is made
+				if err := one.Validate(); err != nil {
+					return usageError{err}
+				}
+			}
 			for _, one := range certificates {
 				made, err := devcert.Make(one)
 				if err == nil {

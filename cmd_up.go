@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,6 +57,9 @@ func newUpCmd(env environment) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd, env, &settings); err != nil {
 				return err
+			}
+			if settings.MySQL != "" && !strings.HasPrefix(settings.MySQL, "mysql://") {
+				return usageError{errors.New("--mysql: allowed is mysql://user:password@host:port/database; without it the database is SQLite")}
 			}
 			err := runUp(cmd.Context(), env, settings)
 			if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {

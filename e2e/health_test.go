@@ -17,6 +17,9 @@ func TestHealth(t *testing.T) {
 	if code, out := run("dev-cert", "localhost", "127.0.0.1"); code != 0 {
 		t.Fatal(out)
 	}
+	if code, out := run("dev-cert", "--dir", "none", "a=localhost", "b=bad name"); code != 2 || !strings.Contains(out, `name is "bad name"`) {
+		t.Errorf("bad name: exit code %d: %s", code, out)
+	}
 	clients := seedClients(t, "sqlite:"+filepath.Join(folder, "countersign.db"), filepath.Join(folder, "master.key"))
 	server := startServer(t, append(clients.Settings(), "issuer=https://auth.internal",
 		"tls-cert="+filepath.Join(folder, "tls.crt"), "tls-key="+filepath.Join(folder, "tls.key"))...)

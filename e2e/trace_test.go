@@ -265,7 +265,7 @@ func TestDemoTraceSaysWhy(t *testing.T) {
 		t.Errorf("a part is down: exit code %d: %s", code, text)
 	}
 	s.Tell(t, "start", "service-b")
-	if code, text := s.demoTrace(t, nil, "--otlp", "http://someone:hush-hush@127.0.0.1"); code == 0 || strings.Contains(text, "hush-hush") || !strings.Contains(text, "--otlp") {
+	if code, text := s.demoTrace(t, nil, "--otlp", "http://someone:hush-hush@127.0.0.1"); code != 2 || strings.Contains(text, "hush-hush") || !strings.Contains(text, "--otlp") {
 		t.Errorf("no address: exit code %d: %s", code, text)
 	}
 	none := &system{Folder: t.TempDir()}

@@ -167,6 +167,10 @@ func TestUpRefusesToStart(t *testing.T) {
 			environ: []string{"COUNTERSIGN_REDIS=redis+cluster://someone:hush-hush@127.0.0.1:7000"},
 			want:    []string{"redis+cluster:// is not supported", "Redis 7", "redis+sentinel://"},
 		},
+		{
+			name: "no MySQL", code: 2, environ: []string{"COUNTERSIGN_MYSQL=postgres://someone:hush-hush@127.0.0.1/db"},
+			want: []string{"--mysql: allowed is mysql://user:password@host:port/database"},
+		},
 		{name: "port base too high", args: []string{"--port-base", "65530"}, code: 2, want: []string{"--port-base", "65530", "65485"}},
 		{name: "path too long", args: []string{"--data-dir", "/tmp/" + strings.Repeat("x", 100)}, code: 1, want: []string{"too long", "--data-dir"}},
 	} {

@@ -5,6 +5,7 @@ package servicea
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -94,7 +95,7 @@ func (s *Service) place(w http.ResponseWriter, r *http.Request) {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, most))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&wanted); err != nil {
-		problem(w, http.StatusBadRequest, `The body must be JSON such as {"item": "anvil", "quantity": 2}: `+err.Error())
+		problem(w, http.StatusBadRequest, `The body must be JSON such as {"item": "anvil", "quantity": 2}: `+reason(err))
 		return
 	}
 	body, err := json.Marshal(wanted)
@@ -103,6 +104,17 @@ func (s *Service) place(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.ask(w, r, call{method: http.MethodPost, path: "/reservations", body: body, key: rand.Text()})
+}
+
+// reason says what is wrong with a body, in words of JSON rather than of Go.
+func reason(err error) string {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return cmp.Or(wrong.Field, "it") + " is of the wrong kind: " + wrong.Value
+	}
+	if errors.Is(err, io.EOF) {
+		return "it is empty"
+	}
+	return err.Error()
 }
 
 // call is a request to the inventory. Its key makes it one and the same reservation however often it is sent.

@@ -98,6 +98,17 @@ func TestWhatTheUserIsTold(t *testing.T) {
 			}
 		})
 	}
+	for body, want := range map[string]string{
+		"":                 "it is empty",
+		"[]":               "it is of the wrong kind: array",
+		`{"quantity":1.5}`: "quantity is of the wrong kind: number 1.5",
+		`{"colour":"red"}`: `unknown field "colour"`,
+	} {
+		answer := order(t, start(t, "http://127.0.0.1"), body)
+		if answer.Code != http.StatusBadRequest || !strings.Contains(answer.Body.String(), strings.ReplaceAll(want, `"`, `\"`)) {
+			t.Errorf("%q: %d %s, want %q", body, answer.Code, answer.Body, want)
+		}
+	}
 	t.Run("there is no inventory", func(t *testing.T) {
 		t.Parallel()
 		called := startInventory(t, http.StatusCreated)

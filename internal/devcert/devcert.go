@@ -54,7 +54,7 @@ func Make(c Config) (Made, error) {
 	if c.AuthorityFolder == "" {
 		c.AuthorityFolder = c.Folder
 	}
-	if err := c.validate(); err != nil {
+	if err := c.Validate(); err != nil {
 		return Made{}, err
 	}
 	for _, folder := range []string{c.AuthorityFolder, c.Folder} {
@@ -76,7 +76,8 @@ func Make(c Config) (Made, error) {
 	return made, err
 }
 
-func (c Config) validate() error {
+// Validate reports what is wrong with names and lifetimes.
+func (c Config) Validate() error {
 	var errs []error
 	if len(c.Names) == 0 {
 		errs = append(errs, errors.New("no name: allowed are DNS names and IP addresses, at least one"))

@@ -49,7 +49,10 @@ func (c Config) database() []step {
 }
 
 func (c Config) openDatabase(ctx context.Context, s step) (Database, Facts, Finding) {
-	const cure = "start it, or correct address, user and password in the setting database"
+	cure := "start it, or correct address, user and password in the setting database"
+	if c.DatabaseAddress == "" {
+		cure = "correct the setting database, or let the user that runs the server read and write the file and its folder"
+	}
 	d, err := c.Database(ctx)
 	if err != nil {
 		return nil, Facts{}, s.fail(err.Error(), cure)

@@ -120,7 +120,7 @@ func Run(ctx context.Context, c Config, d Drill) (report *Report, err error) {
 		return report, nil
 	}
 	if err != nil && ctx.Err() != nil {
-		return report, fmt.Errorf("drill %s: %w", d.Name, ctx.Err())
+		return report, fmt.Errorf("drill %s: interrupted before its end", d.Name)
 	}
 	if err != nil {
 		report.Verdict, report.Reason = Fail, err.Error()

@@ -76,18 +76,23 @@ func root(traceID trace.TraceID, id trace.SpanID, address *url.URL, status int, 
 	}
 }
 
-// Upload sends spans to a receiver of OTLP over HTTP at this base URL, to which /v1/traces is added. The standard variables of the
-// process say the rest, such as headers (OTEL_EXPORTER_OTLP_HEADERS).
-func Upload(ctx context.Context, base string, spans []*otlp.ResourceSpans) error {
+// ParseReceiver reads the base URL of a receiver of OTLP over HTTP.
+func ParseReceiver(base string) (*url.URL, error) {
 	address, err := url.Parse(base)
 	if err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" || address.RawQuery != "" || address.User != nil {
-		return errors.New("allowed is an http or https URL without user and query, such as http://127.0.0.1:4318")
+		return nil, errors.New("allowed is an http or https URL without user and query, such as http://127.0.0.1:4318")
 	}
-	client := otlptracehttp.NewClient(otlptracehttp.WithEndpointURL(address.JoinPath(Path).String()))
+	return address, nil
+}
+
+// Upload sends spans to a receiver of OTLP over HTTP at this base URL, to which /v1/traces is added. The standard variables of the
+// process say the rest, such as headers (OTEL_EXPORTER_OTLP_HEADERS).
+func Upload(ctx context.Context, base *url.URL, spans []*otlp.ResourceSpans) error {
+	client := otlptracehttp.NewClient(otlptracehttp.WithEndpointURL(base.JoinPath(Path).String()))
 	if err := client.Start(ctx); err != nil {
 		return fmt.Errorf("export the spans: %w", err)
 	}
-	err = client.UploadTraces(ctx, spans)
+	err := client.UploadTraces(ctx, spans)
 	if err == nil {
 		err = client.Stop(ctx)
 	}

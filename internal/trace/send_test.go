@@ -44,14 +44,18 @@ func TestUpload(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20"+bearer)
 	from := trace.NewCollector()
 	post(t, from, encoded(t, span(1, 1, "first"), span(1, 2, "second")), nil)
-	if err := trace.Upload(t.Context(), server.URL, from.Trace(ended(t), idOf(1), 0)); err != nil {
+	base, err := trace.ParseReceiver(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := trace.Upload(t.Context(), base, from.Trace(ended(t), idOf(1), 0)); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(spans.Trace(ended(t), idOf(1), 0)); n != 2 {
 		t.Errorf("%d spans came, want 2", n)
 	}
 	for _, address := range []string{"", "127.0.0.1:4318", "ftp://127.0.0.1", "http://user:hush@127.0.0.1", "http://127.0.0.1?key=x"} {
-		if err := trace.Upload(t.Context(), address, nil); err == nil || !strings.Contains(err.Error(), "allowed is") {
+		if _, err := trace.ParseReceiver(address); err == nil || !strings.Contains(err.Error(), "allowed is") {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
