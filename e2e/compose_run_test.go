@@ -154,7 +154,7 @@ func (c *composed) healthy(t *testing.T, service string) {
 	t.Helper()
 	test := c.localAll(t, service, c.file.Services[service].Healthcheck.Test)
 	testbed.Wait(t, startWithin, func() error {
-		check := exec.CommandContext(t.Context(), testbed.FindProgram(t, test[1]), test[2:]...) //nolint:gosec // of the compose file
+		check := exec.CommandContext(t.Context(), testbed.FindProgram(t, test[1]), test[2:]...)
 		if out, err := check.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w: %s", service, err, out)
 		}

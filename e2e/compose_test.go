@@ -4,13 +4,18 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-redis/redis/v8"
 
 	"github.com/countersign/countersign/internal/testbed"
 )
@@ -35,9 +40,10 @@ func TestCompose(t *testing.T) {
 	if err != nil || got.Status != http.StatusCreated || got.Text("reservation") == "" {
 		t.Errorf("order: %d %s, %v", got.Status, got.Body, err)
 	}
-	if _, err := doWith(t, http.DefaultClient, http.MethodGet, entry, ""); err == nil {
+	if _, err := doWith(t, &http.Client{Timeout: endWithin}, http.MethodGet, entry, ""); err == nil {
 		t.Error("a client that does not trust the authority was served")
 	}
+	c.sharesTokens(t)
 	if list := c.step(t, "clients", documentedRun(t)...); !strings.Contains(list, "cl_0DemoGateway0000000001") {
 		t.Errorf("the command line lists no gateway:\n%s", list)
 	}
@@ -52,6 +58,38 @@ func TestCompose(t *testing.T) {
 	for _, p := range c.running {
 		if out := p.out.String(); strings.Contains(out, `"level":"ERROR"`) || strings.Contains(out, "NOPERM") || strings.Contains(out, "WRONGPASS") {
 			t.Errorf("%v printed an error:\n%s", p.command.Args[1:], out)
+		}
+	}
+}
+
+// sharesTokens checks that a server has put a token into Redis, and that the inventory service may read tokens for its own API, and no more.
+func (c *composed) sharesTokens(t *testing.T) {
+	t.Helper()
+	testbed.Wait(t, startWithin, func() error {
+		for _, server := range []string{"auth-1", "auth-2"} {
+			got, err := get(t.Context(), "http://127.0.0.1:"+c.port(t, server, "9090")+"/metrics")
+			if err != nil || regexp.MustCompile(`countersign_token_store_writes_total{outcome="stored"} [1-9]`).Match(got.Body) {
+				return err
+			}
+		}
+		return errors.New("no server has stored a token")
+	})
+	address, err := os.ReadFile(filepath.Join(c.volume("service-b"), "token-store.url"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redisClient(t, strings.TrimSpace(string(address)))
+	command := c.file.Services["service-b"].Command
+	own := "cst:{" + command[slices.Index(command, "--token-store-api-id")+1] + "}:x"
+	if err := client.Get(t.Context(), own).Err(); !errors.Is(err, redis.Nil) {
+		t.Errorf("the inventory service reads its own tokens: %v", err)
+	}
+	for what, err := range map[string]error{
+		"reads another API's tokens": client.Get(t.Context(), "cst:{api_0DemoOther0000000001}:x").Err(),
+		"writes":                     client.Set(t.Context(), own, "x", 0).Err(),
+	} {
+		if err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
+			t.Errorf("the inventory service %s: %v", what, err)
 		}
 	}
 }
