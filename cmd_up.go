@@ -15,6 +15,7 @@ import (
 	"github.com/countersign/countersign/admin/cli"
 	"github.com/countersign/countersign/internal/config"
 	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/redisconn"
 	"github.com/countersign/countersign/internal/seal"
 	"github.com/countersign/countersign/internal/terminal"
 	"github.com/countersign/countersign/internal/up"
@@ -187,6 +188,7 @@ func partSettings(folder *up.Folder, settings upSettings) instance.Settings {
 // prepareSystem makes the master key, the schema, the first rows and the credentials, as far as they are missing. inventory is the
 // API that the services speak of.
 func prepareSystem(ctx context.Context, folder *up.Folder, s instance.Settings, ports up.Ports, logger *slog.Logger) (b up.Bootstrap, inventory *auth.API, err error) {
+	warnOfRedis(ctx, s, logger)
 	master, err := seal.CreateKeyFile(s.MasterKeyFile)
 	if errors.Is(err, fs.ErrExist) {
 		master, err = seal.ReadKeyFile(s.MasterKeyFile)
@@ -240,4 +242,18 @@ func ensureClient(ctx context.Context, r *registry.Registry, role seed.Role, b *
 		ClientID: made.ID.String(), ClientSecret: made.Secret.Reveal(), Resource: role.Calls, Serves: role.Serves,
 	}
 	return nil
+}
+
+// warnOfRedis says so if the token store does not answer. Everything works without it, so nothing else would.
+func warnOfRedis(ctx context.Context, s instance.Settings, logger *slog.Logger) {
+	if !s.TokenStoreDirect {
+		return // it is in the process
+	}
+	redis, err := redisconn.Open(s.TokenStore, redisconn.Config{Budget: time.Second})
+	if err == nil {
+		err = errors.Join(redis.Ping(ctx), redis.Close())
+	}
+	if err != nil {
+		logger.WarnContext(ctx, "Redis (--redis) does not answer; until it does, tokens are looked up in the database", "error", err)
+	}
 }

@@ -379,6 +379,18 @@ func TestUpOnMySQLAndRedis(t *testing.T) {
 	secretsStayInside(t, s, issued, password)
 }
 
+// Without Redis everything works, so nothing but the screen would tell that it is not there.
+func TestUpWarnsOfARedisThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	s := startUp(t, "--redis", "redis://"+up.Address(testbed.FreePort(t)))
+	if !strings.Contains(s.out.String(), "Redis (--redis) does not answer") {
+		t.Errorf("it says:\n%s", s.out)
+	}
+	if !active(t, s.Issuer, s.client("service-b"), token(t, s.Issuer, s.client("service-a"), nil)) {
+		t.Error("a fresh token is not active")
+	}
+}
+
 func redisSize(t *testing.T, address string) (keys int) {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
