@@ -1,10 +1,10 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-long lint fmt bench chart licenses clean
+.PHONY: help build test test-long lint fmt bench chart image-check licenses clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the binary ./countersign
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o countersign .
@@ -13,7 +13,7 @@ test: ## what CI runs: lint, every package with the race detector, end to end (m
 	scripts/prerequisites
 	scripts/test
 
-test-long: ## test, and the long trials and fuzzing too (hours)
+test-long: ## test, and the long trials, the image and fuzzing too (hours)
 	scripts/prerequisites long
 	scripts/test long
 
@@ -29,6 +29,9 @@ bench: ## run the benchmarks beside their limits, 9 to 10 minutes; results are i
 
 chart: ## render the Helm chart anew and check it; after every change of deploy/helm/countersign
 	scripts/chart -update
+
+image-check: ## prove the Dockerfile without a container engine, as root (minutes)
+	scripts/image
 
 licenses: ## write NOTICE, with the licences of everything that is linked
 	go run ./internal/notice/cmd/notice > NOTICE.new
