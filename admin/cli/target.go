@@ -112,8 +112,11 @@ func (c connection) profiled(environ []string) (target, error) {
 
 // secureURL reads a URL to which secrets may be sent: https, or http that does not leave this machine.
 func secureURL(name, text string) (*url.URL, error) {
+	if strings.Contains(text, "@") { // what stands before it may be a password
+		return nil, fmt.Errorf("%s has a user: allowed is an https URL, or an http one on loopback, without user, query and fragment", name)
+	}
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery ||
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery ||
 		u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
 		return nil, fmt.Errorf("%s is %q: allowed is an https URL, or an http one on loopback, without user, query and fragment", name, text)
 	}
