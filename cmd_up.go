@@ -51,8 +51,8 @@ func newUpCmd(env environment) *cobra.Command {
 		Short: "Run the whole system on this machine, nothing to install",
 		Long: "Run the whole system on this machine, each part a process of its own: two authorization servers on one\n" +
 			"database, two gateways, a load balancer in front of both, and two services: A takes orders and asks B, the\n" +
-			"inventory, for them. The database is SQLite in the data folder unless --mysql names another. It ends on SIGTERM\n" +
-			"or Ctrl-C, and the parts end with it however it dies.",
+			"inventory, for them. The database is SQLite in the data folder unless --mysql names another. It ends on\n" +
+			"SIGTERM or Ctrl-C, and the parts end with it however it dies.",
 		Example: "  countersign up\n  countersign up --data-dir /tmp/try --port-base 24000",
 		Args:    subcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {

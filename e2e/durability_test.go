@@ -334,7 +334,7 @@ func frozenTrial(t *testing.T, mariadb *testbed.Server, seeded *seeded) (receive
 // buildHasty builds the binary with one line changed: it does not wait until a token's row is committed.
 func buildHasty(t *testing.T) string {
 	t.Helper()
-	const waits, hasty = "switch _, err := w.tokens.wait(ctx, queued); {", "switch _, err := queued, error(nil); {"
+	const waits, hasty = "written, err := w.tokens.wait(ctx, queued)", "written, err := queued.written, error(nil)"
 	path, err := filepath.Abs("../server/issue/tokens.go")
 	if err != nil {
 		t.Fatal(err)

@@ -25,8 +25,8 @@ func TestPartsEndWithTheirParent(t *testing.T) {
 	s := startUp(t)
 	s.Tell(t, "pause", "auth-2") // cannot notice anything
 	children := childrenOf(t, s.PID())
-	if len(children) != 5 {
-		t.Fatalf("%d children, want 5", len(children))
+	if len(children) != 7 {
+		t.Fatalf("%d children, want 7", len(children))
 	}
 	s.Signal(t, syscall.SIGKILL)
 	testbed.Wait(t, 2*time.Second, func() error {

@@ -15,7 +15,7 @@ import (
 func TestCommandLineFindsUp(t *testing.T) {
 	t.Parallel()
 	s := startUp(t)
-	line := regexp.MustCompile("`([^`]* client list)`").FindStringSubmatch(s.out.String())
+	line := regexp.MustCompile(`(?m)^  (.* client list)$`).FindStringSubmatch(s.out.String())
 	if line == nil {
 		t.Fatalf("no line for the command line:\n%s", s.out)
 	}
