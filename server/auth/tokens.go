@@ -62,11 +62,11 @@ func (s *Tokens) Introspect(ctx context.Context, caller *Caller, presented strin
 	if err != nil {
 		return nil, err
 	}
-	revision, age := s.Directory.Sequence(), s.Directory.Age()
-	if age > s.Staleness {
-		return nil, fault.New(fault.Unavailable, "the change log could not be read in time, so no token can be vouched for")
+	age, err := s.age(ctx)
+	if err != nil {
+		return nil, err
 	}
-	now := s.Now()
+	revision, now := s.Directory.Sequence(), s.Now()
 	if t == nil || !t.Live(now) || !s.mayIntrospect(caller, t) || s.Directory.Denied(t) {
 		return &Introspection{}, nil
 	}
@@ -91,14 +91,33 @@ func (s *Tokens) Verify(ctx context.Context, presented, audience string) (*Token
 	if err != nil {
 		return nil, err
 	}
-	if s.Directory.Age() > s.Staleness {
-		return nil, fault.New(fault.Unavailable, "the change log could not be read in time, so no token can be vouched for")
+	if _, err := s.age(ctx); err != nil {
+		return nil, err
 	}
 	api := s.Directory.APIByIdentifier(audience)
 	if t == nil || api == nil || t.API != api.ID || !t.Live(s.Now()) || s.Directory.Denied(t) {
 		return nil, errNotVerified()
 	}
 	return t, nil
+}
+
+// patience is how long a question waits for a directory that has fallen behind, as that of a process that was stopped for a while has.
+const patience = 100 * time.Millisecond
+
+// age returns that of the directory, or fault.Unavailable if it is beyond the staleness bound.
+func (s *Tokens) age(ctx context.Context) (time.Duration, error) {
+	age := s.Directory.Age()
+	if age > s.Staleness {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if s.Directory.CatchUp(ctx) == nil {
+			age = s.Directory.Age()
+		}
+	}
+	if age > s.Staleness {
+		return 0, fault.New(fault.Unavailable, "the change log could not be read in time, so no token can be vouched for")
+	}
+	return age, nil
 }
 
 func errNotVerified() error {

@@ -70,6 +70,14 @@ func TestIntrospect(t *testing.T) {
 		{name: "directory at the bound", change: func(w *world, _ *auth.Caller, _ *auth.Token) { w.age = auth.DefaultStaleness }, active: true},
 		{name: "directory too old", change: func(w *world, _ *auth.Caller, _ *auth.Token) { w.age = auth.DefaultStaleness + 1 }, err: fault.Unavailable},
 		{name: "too old even for garbage", presented: "garbage", change: func(w *world, _ *auth.Caller, _ *auth.Token) { w.age = time.Minute }, err: fault.Unavailable},
+		{name: "too old, until it is read anew", change: func(w *world, _ *auth.Caller, _ *auth.Token) { // as after SIGCONT
+			w.age = time.Minute
+			w.onCatchUp = func() error { w.age = time.Millisecond; return nil }
+		}, active: true},
+		{name: "too old, and cannot be read", change: func(w *world, _ *auth.Caller, _ *auth.Token) {
+			w.age = time.Minute
+			w.onCatchUp = func() error { return errors.New("database is gone") }
+		}, err: fault.Unavailable},
 		{name: "storage failure", resolve: fault.New(fault.Unavailable, "database"), err: fault.Unavailable},
 		{name: "defect", resolve: errors.New("defect"), err: fault.Internal},
 	} {
