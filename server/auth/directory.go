@@ -28,6 +28,9 @@ type Follower interface {
 	// CatchUp reads the change log now, unless that was done or tried a moment ago: calls beyond a rate return at once. Use
 	// it for what may have been created a moment ago on another instance.
 	CatchUp(ctx context.Context) error
+	// Refresh returns once everything that was committed before it was called is applied, or fault.Unavailable. No rate bounds it, but
+	// all who call while a read is under way share the next one.
+	Refresh(ctx context.Context) error
 	// Reach reads the change log until sequence is applied, or returns fault.Unavailable.
 	Reach(ctx context.Context, sequence uint64) error
 }

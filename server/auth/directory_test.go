@@ -16,6 +16,7 @@ type directory struct {
 	denied    map[auth.TokenID]bool
 	catchUps  int
 	onCatchUp func() error
+	onRefresh func() error
 	onReach   func() error
 }
 
@@ -45,6 +46,13 @@ func (d *directory) APIByIdentifier(identifier string) *auth.API {
 func (d *directory) Reach(_ context.Context, sequence uint64) error {
 	d.sequence = sequence
 	return d.onReach()
+}
+
+func (d *directory) Refresh(context.Context) error {
+	if d.onRefresh != nil {
+		return d.onRefresh()
+	}
+	return nil
 }
 
 func (d *directory) CatchUp(context.Context) error {

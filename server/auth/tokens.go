@@ -110,7 +110,7 @@ func (s *Tokens) age(ctx context.Context) (time.Duration, error) {
 	if age > s.Staleness {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		if s.Directory.CatchUp(ctx) == nil {
+		if s.Directory.Refresh(ctx) == nil {
 			age = s.Directory.Age()
 		}
 	}

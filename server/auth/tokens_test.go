@@ -72,11 +72,11 @@ func TestIntrospect(t *testing.T) {
 		{name: "too old even for garbage", presented: "garbage", change: func(w *world, _ *auth.Caller, _ *auth.Token) { w.age = time.Minute }, err: fault.Unavailable},
 		{name: "too old, until it is read anew", change: func(w *world, _ *auth.Caller, _ *auth.Token) { // as after SIGCONT
 			w.age = time.Minute
-			w.onCatchUp = func() error { w.age = time.Millisecond; return nil }
+			w.onRefresh = func() error { w.age = time.Millisecond; return nil }
 		}, active: true},
 		{name: "too old, and cannot be read", change: func(w *world, _ *auth.Caller, _ *auth.Token) {
 			w.age = time.Minute
-			w.onCatchUp = func() error { return errors.New("database is gone") }
+			w.onRefresh = func() error { return errors.New("database is gone") }
 		}, err: fault.Unavailable},
 		{name: "storage failure", resolve: fault.New(fault.Unavailable, "database"), err: fault.Unavailable},
 		{name: "defect", resolve: errors.New("defect"), err: fault.Internal},
