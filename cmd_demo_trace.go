@@ -32,7 +32,7 @@ func newDemoTraceCmd(env environment) *cobra.Command {
 		Use: "trace", Short: "Show one request of a user, hop by hop", Args: arguments(),
 		Long: "Send one request of a user, GET /orders, through the running `countersign up`, and show it hop by hop: first cold, when service A\n" +
 			"has no token and nobody knows the one that it gets, then warm. What is shown comes from the spans of the parts\n" +
-			"(OpenTelemetry, W3C Trace Context); requests of others are not recorded. Service A is restarted before: it is stateless.",
+			"(OpenTelemetry, W3C Trace Context), which record only what asks for it. Service A is restarted before: it is stateless.",
 		Example: "  countersign demo trace\n  countersign demo trace --otlp http://127.0.0.1:4318",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd, env, &settings); err != nil {

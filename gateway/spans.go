@@ -38,7 +38,7 @@ func (p *passage) describe(span trace.Span) {
 	switch {
 	case p.refused != nil && !p.forwarded:
 		verdict = p.refused.code
-	case p.route.verifier == nil:
+	case p.route != nil && p.route.verifier == nil:
 		verdict = "open"
 	}
 	span.SetAttributes(verdictKey.String(verdict))
