@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/testbed"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/registry"
 )
 
 // cuts are ways in which an instance loses its database.
@@ -38,7 +40,13 @@ func TestCutOffWhileNarrowed(t *testing.T) {
 				before = append(before, token(t, s.URL, seeded.Caller, asking(jwtAPI, "write")), token(t, s.URL, seeded.Caller, asking(opaqueAPI, "write")))
 			}
 			cut(proxy)
-			narrowings()[0].take(t, seeded, seeded.Caller)
+			for _, api := range []string{jwtAPI, opaqueAPI} {
+				narrowed := auth.Grant{Client: clientID(t, seeded.Caller), API: seeded.API(t, api).ID, Scopes: auth.NewScopes("read")}
+				testbed.Wait(t, healWithin, func() error { // until the database gives up on what the instance was amid when it was cut off
+					_, _, err := seeded.Registry.PutGrant(t.Context(), seeded.Actor, narrowed, registry.Any)
+					return err
+				})
+			}
 			askers := startAskers(t, away, seeded.Caller)
 			inEach(t, before, func(text string) error {
 				_, err := untilInactive(t.Context(), near, seeded.Server, text)

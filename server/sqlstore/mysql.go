@@ -41,6 +41,9 @@ func mysqlDialect() dialect {
 	}
 }
 
+// maxIdle is how long the server keeps a connection on which nothing is asked.
+const maxIdle = time.Minute
+
 // openMySQL opens a pool for everything that must be answered within the timeout, and one for changes of the schema. Parameters are
 // interpolated by the driver: a batch of tokens takes one round trip, whatever its size.
 func openMySQL(s *Store, o Config, c *mysql.Config) error {
@@ -55,6 +58,7 @@ func openMySQL(s *Store, o Config, c *mysql.Config) error {
 		"innodb_lock_wait_timeout": strconv.Itoa(lockWait),
 		// A change of the schema that waits makes everybody else wait behind it.
 		"lock_wait_timeout": strconv.Itoa(lockWait),
+		"wait_timeout":      strconv.Itoa(int(maxIdle / time.Second)), // what MySQL has to end a transaction by whose instance was cut off
 	}
 	if err := c.Apply(mysql.Charset("utf8mb4", "utf8mb4_bin")); err != nil {
 		return fmt.Errorf("configure the database driver: %w", err)
@@ -70,13 +74,13 @@ func openMySQL(s *Store, o Config, c *mysql.Config) error {
 	if err != nil {
 		return fmt.Errorf("configure the database driver: %w", err)
 	}
-	s.write = sql.OpenDB(clustered{calls})
+	s.write = sql.OpenDB(sessions{calls, o.Timeout})
 	s.write.SetMaxOpenConns(o.Connections)
 	s.write.SetMaxIdleConns(o.Connections)
-	s.write.SetConnMaxIdleTime(5 * time.Minute)
+	s.write.SetConnMaxIdleTime(maxIdle / 2)
 	s.write.SetConnMaxLifetime(30 * time.Minute) // so that connections return to a server that was away
 	s.read = s.write
-	s.setup = sql.OpenDB(clustered{changes})
+	s.setup = sql.OpenDB(sessions{Connector: changes})
 	s.setup.SetMaxOpenConns(2)
 	s.setup.SetMaxIdleConns(0)
 	return nil
