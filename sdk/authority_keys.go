@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/sdk/internal/issuer"
-	"github.com/countersign/countersign/sdk/internal/jwks"
+	"github.com/countersign/countersign/sdk/jwks"
 )
 
 // keySetLimit is how many bytes a key set may have.

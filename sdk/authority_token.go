@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/sdk/internal/issuer"
-	"github.com/countersign/countersign/sdk/internal/strictjson"
+	"github.com/countersign/countersign/sdk/strictjson"
 )
 
 const (

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/countersign/countersign/sdk/internal/jose"
+	"github.com/countersign/countersign/sdk/jose"
 	"github.com/countersign/countersign/sdk/internal/revocation"
-	"github.com/countersign/countersign/sdk/internal/strictjson"
+	"github.com/countersign/countersign/sdk/strictjson"
 )
 
 // claims are those of a JWT access token (RFC 9068 §2.2), read but not yet judged.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/sdk/internal/flight"
-	"github.com/countersign/countersign/sdk/internal/jwks"
+	"github.com/countersign/countersign/sdk/jwks"
 	"github.com/countersign/countersign/sdk/internal/revocation"
 	"github.com/countersign/countersign/sdk/internal/tokencache"
 )

@@ -11,7 +11,7 @@ import (
 
 	"github.com/countersign/countersign/sdk/internal/issuer"
 	"github.com/countersign/countersign/sdk/internal/revocation"
-	"github.com/countersign/countersign/sdk/internal/strictjson"
+	"github.com/countersign/countersign/sdk/strictjson"
 )
 
 // errInactive: the server says that the token is not active, which is all that it says (RFC 7662 §2.2): the token is expired, revoked,

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/sdk/internal/flight"
-	"github.com/countersign/countersign/sdk/internal/jose"
-	"github.com/countersign/countersign/sdk/internal/jwks"
+	"github.com/countersign/countersign/sdk/jose"
+	"github.com/countersign/countersign/sdk/jwks"
 )
 
 // recognise finds out what a token is: from memory, or from whoever vouches for it. live: the server was asked on behalf of this caller.

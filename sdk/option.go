@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/countersign/countersign/sdk/internal/jose"
+	"github.com/countersign/countersign/sdk/jose"
 )
 
 // ClientOption is an option of [New].

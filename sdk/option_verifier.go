@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/countersign/countersign/sdk/internal/jose"
+	"github.com/countersign/countersign/sdk/jose"
 )
 
 func newVerifierConfig() *verifierConfig {

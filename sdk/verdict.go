@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/countersign/countersign/sdk/internal/jwks"
+	"github.com/countersign/countersign/sdk/jwks"
 	"github.com/countersign/countersign/sdk/internal/tokencache"
 )
 

@@ -8,7 +8,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/countersign/countersign/sdk/internal/strictjson"
+	"github.com/countersign/countersign/sdk/strictjson"
 )
 
 // MetadataLimit is how many bytes metadata may have.

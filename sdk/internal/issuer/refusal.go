@@ -1,6 +1,6 @@
 package issuer
 
-import "github.com/countersign/countersign/sdk/internal/strictjson"
+import "github.com/countersign/countersign/sdk/strictjson"
 
 // Refusal returns error and error_description of an OAuth error answer (RFC 6749 §5.2) in printable ASCII, at most 300 characters and
 // without what was sent in confidence. Both are empty if the answer is none.

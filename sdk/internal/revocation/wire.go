@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/countersign/countersign/sdk/internal/strictjson"
+	"github.com/countersign/countersign/sdk/strictjson"
 )
 
 // MaxAnswer is the length in bytes that an answer, or an event of a stream, may have. It is some 400,000 entries.
