@@ -34,7 +34,7 @@ type inactive struct {
 	Active bool `json:"active"`
 }
 
-// introspect serves RFC 7662 §2.
+// introspect serves RFC 7662 §2, and RFC 9701 where the caller asks for it.
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	f, err := readForm(w, r)
 	if err != nil {
@@ -54,14 +54,14 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !found.Active {
 		httpx.NoStore(w.Header())
-		return writeJSON(w, inactive{})
+		return s.answer(w, r, caller, auth.ES256, inactive{})
 	}
 	w.Header().Set("Cache-Control", "private, max-age="+strconv.FormatInt(int64(found.Fresh/time.Second), 10))
 	client, credential := found.Token.Client.String(), ""
 	if found.Token.Credential != (auth.SecretID{}) {
 		credential = found.Token.Credential.String()
 	}
-	return writeJSON(w, active{
+	return s.answer(w, r, caller, found.API.Algorithm, active{
 		Active: true, Scope: found.Token.Scope, ClientID: client, TokenType: "Bearer",
 		Expires: found.Token.Expires.Unix(), Issued: found.Token.Issued.Unix(), Subject: client,
 		Audience: found.API.Identifier, Issuer: s.config.Issuer, ID: found.Token.ID.String(),

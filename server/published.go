@@ -26,6 +26,7 @@ type serverMetadata struct {
 	JWKS                 string     `json:"jwks_uri"`
 	Introspection        string     `json:"introspection_endpoint"`
 	IntrospectionMethods []string   `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionSigning []string   `json:"introspection_signing_alg_values_supported"`
 	Revocation           string     `json:"revocation_endpoint"`
 	RevocationMethods    []string   `json:"revocation_endpoint_auth_methods_supported"`
 	Feed                 string     `json:"countersign_revocation_endpoint,omitempty"`
@@ -72,6 +73,7 @@ func (s *Server) newMetadata() (*document, error) {
 		Introspection: s.base + introspectPath,
 		// RFC 8414 §2 lets this endpoint alone name a token type beside the methods.
 		IntrospectionMethods: append(methods[:2:2], "Bearer"),
+		IntrospectionSigning: signingAlgorithms(),
 		Revocation:           s.base + revokePath, RevocationMethods: methods,
 		StoreKeys: s.storeKeys(), Documentation: guide,
 	}
@@ -87,6 +89,13 @@ func (s *Server) newMetadata() (*document, error) {
 		body: body, etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`,
 		mediaType: "application/json", maxAge: metadataMaxAge,
 	}, nil
+}
+
+func signingAlgorithms() (names []string) {
+	for _, alg := range auth.Algorithms() {
+		names = append(names, string(alg))
+	}
+	return names
 }
 
 // storeKeys returns the token store's public keys in the order of their versions.

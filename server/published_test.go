@@ -31,6 +31,7 @@ func TestMetadata(t *testing.T) {
 		"jwks_uri":                              issuer + "/oauth2/jwks",
 		"introspection_endpoint":                issuer + "/oauth2/introspect",
 		"introspection_endpoint_auth_methods_supported": append(methods, "Bearer"),
+		"introspection_signing_alg_values_supported":    []any{"ES256", "RS256", "PS256", "EdDSA"},
 		"revocation_endpoint":                           issuer + "/oauth2/revoke",
 		"revocation_endpoint_auth_methods_supported":    methods,
 		"countersign_revocation_endpoint":               issuer + "/oauth2/revocations",

@@ -25,6 +25,8 @@ import (
 // Keys are the signing keys, as keys.Ring holds them.
 type Keys interface {
 	oauth.Signer
+	// SignAnswer returns a signed introspection answer (RFC 9701); fault.Unavailable if no key of the algorithm can sign.
+	SignAnswer(alg auth.Algorithm, a keys.Answer) (string, error)
 	// JWKS returns the JWK set.
 	JWKS() keys.JWKS
 }

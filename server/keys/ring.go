@@ -45,7 +45,8 @@ type ringKey struct {
 	der       []byte // of the public part, as stored
 	public    crypto.PublicKey
 	private   crypto.Signer // nil if it did not open
-	header    string        // the first segment of every JWT that the key signs
+	header    string        // the first segment of every access token that the key signs
+	answer    string        // the first segment of every introspection answer that it signs
 	jwk       []byte
 	activeAt  time.Time
 	until     time.Time // end of being needed; zero: none in sight
@@ -116,6 +117,7 @@ func (r *Ring) open(k *auth.Key, known *ringKey) (*ringKey, error) {
 	}
 	return &ringKey{
 		id: k.ID, algorithm: k.Algorithm, der: k.Public, public: public, private: private, header: header(k), jwk: published,
+		answer: base64url([]byte(`{"alg":"` + string(k.Algorithm) + `","kid":"` + k.ID.String() + `","typ":"` + answerType + `"}`)),
 	}, nil
 }
 

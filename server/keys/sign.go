@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 
@@ -24,24 +23,18 @@ const (
 // algorithm that became active last. It returns fault.Unavailable if there is none that this instance can use, and
 // fault.InvalidScope if the token would be longer than auth.MaxTokenLength: it could be neither verified nor taken back.
 func (r *Ring) Sign(alg auth.Algorithm, c Claims) (token string, by auth.KeyID, err error) {
-	key := r.state.Load().signer(alg, r.config.Now())
-	if key == nil || !key.opened() {
-		return "", auth.KeyID{}, fault.New(fault.Unavailable, "no "+string(alg)+" key can sign right now")
+	key, err := r.signing(alg)
+	if err != nil {
+		return "", auth.KeyID{}, err
 	}
 	if c.Audience == "" || !plain(c.Audience) || !plain(c.Scope) {
 		return "", auth.KeyID{}, fmt.Errorf("sign token %s: audience or scope holds what the domain does not allow", c.ID)
 	}
 	var buffer [typicalClaims]byte
-	claims := r.appendClaims(buffer[:0], c)
-	encoding := base64.RawURLEncoding
-	text := make([]byte, 0, len(key.header)+encoding.EncodedLen(len(claims))+encoding.EncodedLen(rsaBits/8)+2)
-	text = append(append(text, key.header...), '.')
-	text = encoding.AppendEncode(text, claims)
-	signature, err := key.sign(text)
+	text, err := key.jws(key.header, r.appendClaims(buffer[:0], c))
 	if err != nil {
-		return "", auth.KeyID{}, fmt.Errorf("sign by key %s: %w", key.id, err)
+		return "", auth.KeyID{}, err
 	}
-	text = encoding.AppendEncode(append(text, '.'), signature)
 	if len(text) > auth.MaxTokenLength {
 		return "", auth.KeyID{}, fault.New(fault.InvalidScope, "a token with so many scopes is longer than a token may be: ask for fewer").At("scope")
 	}

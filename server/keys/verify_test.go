@@ -138,6 +138,7 @@ func TestHeaderAttacks(t *testing.T) {
 		{"10 zip", signed(`{"alg":"ES256","kid":"` + kid + `","typ":"at+jwt","zip":"DEF"}`)},
 		{"14 doubled header member", signed(`{"alg":"ES256","kid":"` + kid + `","typ":"at+jwt","typ":"at+jwt"}`)},
 		{"17 typ JWT", signed(`{"alg":"ES256","kid":"` + kid + `","typ":"JWT"}`)},
+		{"17 introspection answer, with the claims of an access token", signed(`{"alg":"ES256","kid":"` + kid + `","typ":"token-introspection+jwt"}`)},
 		{"17 no typ", signed(`{"alg":"ES256","kid":"` + kid + `"}`)},
 		{"header with white space", signed(strings.ReplaceAll(f.header(), ",", ", "))},
 	} {
