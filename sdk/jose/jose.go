@@ -1,5 +1,5 @@
-// Package jose checks signed tokens in compact form (JWS, RFC 7515) against public keys (JWK, RFC 7517), by asymmetric algorithms of
-// RFC 7518, RFC 8037 and RFC 9864 only. It reads strictly: a token or key that can be read in two ways is refused.
+// Package jose makes signed tokens in compact form (JWS, RFC 7515), and checks them against public keys (JWK, RFC 7517), by asymmetric
+// algorithms of RFC 7518, RFC 8037 and RFC 9864 only. It reads strictly: a token or key that can be read in two ways is refused.
 //
 // What a token says about where its key is to be had (jku, x5u, jwk, x5c) is passed over. Keys come from the issuer, and each says for
 // which algorithms it is (RFC 8725 §3.1): a token only picks one that its key allows.

@@ -26,7 +26,7 @@ func (s *Signed) signedBy(k *Key) bool {
 	if k.ed25519 != nil {
 		return ed25519.Verify(k.ed25519, []byte(s.input), s.signature)
 	}
-	hash, sum := s.digest()
+	hash, sum := digest(s.Header.Algorithm, []byte(s.input))
 	if k.ecdsa != nil {
 		size := (k.ecdsa.Curve.Params().BitSize + 7) / 8
 		return len(s.signature) == 2*size && verifyECDSA(k.ecdsa, sum, s.signature[:size], s.signature[size:])
@@ -39,16 +39,16 @@ func (s *Signed) signedBy(k *Key) bool {
 }
 
 // digest hashes what is signed. The names of RFC 7518 §3.1 end in the size of their SHA-2.
-func (s *Signed) digest() (crypto.Hash, []byte) {
-	switch string(s.Header.Algorithm[2:]) {
+func digest(a Algorithm, input []byte) (crypto.Hash, []byte) {
+	switch string(a[2:]) {
 	case "384":
-		sum := sha512.Sum384([]byte(s.input))
+		sum := sha512.Sum384(input)
 		return crypto.SHA384, sum[:]
 	case "512":
-		sum := sha512.Sum512([]byte(s.input))
+		sum := sha512.Sum512(input)
 		return crypto.SHA512, sum[:]
 	}
-	sum := sha256.Sum256([]byte(s.input))
+	sum := sha256.Sum256(input)
 	return crypto.SHA256, sum[:]
 }
 
