@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/countersign/countersign/sdk/strictjson"
@@ -13,7 +14,8 @@ type Header struct {
 	Type      string    // typ as it is written, empty if there is none
 }
 
-func readHeader(text []byte) (Header, error) {
+// readHeader reads a header. The key that it holds (jwk, RFC 7515 §4.1.3) is read if embedded is not nil, and else passed over.
+func readHeader(text []byte, embedded *embeddedKey) (Header, error) {
 	var header Header
 	var name string
 	err := strictjson.Object(text, func(member string, value strictjson.Value) (err error) {
@@ -24,6 +26,8 @@ func readHeader(text []byte) (Header, error) {
 			header.KeyID, err = value.String()
 		case "typ":
 			header.Type, err = value.String()
+		case "jwk":
+			embedded.read(value)
 		case "crit", "b64", "enc", "zip":
 			err = fmt.Errorf("header with %s", member)
 		}
@@ -38,4 +42,22 @@ func readHeader(text []byte) (Header, error) {
 	}
 	header.Algorithm = known
 	return header, nil
+}
+
+// embeddedKey is what a token says is its own key.
+type embeddedKey struct {
+	key *Key
+	err error // why it is no usable one
+}
+
+func (e *embeddedKey) read(value strictjson.Value) {
+	if e == nil {
+		return
+	}
+	if value.Kind() != strictjson.Map {
+		e.err = unusable(errors.New("not an object"))
+		return
+	}
+	var w written
+	e.key, e.err = w.read(value)
 }

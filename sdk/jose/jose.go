@@ -2,7 +2,7 @@
 // algorithms of RFC 7518, RFC 8037 and RFC 9864 only. It reads strictly: a token or key that can be read in two ways is refused.
 //
 // What a token says about where its key is to be had (jku, x5u, jwk, x5c) is passed over. Keys come from the issuer, and each says for
-// which algorithms it is (RFC 8725 §3.1): a token only picks one that its key allows.
+// which algorithms it is (RFC 8725 §3.1): a token only picks one that its key allows. [ParseWithKey] is the one exception.
 //
 // An ECDSA signature (r, n−s) is as good as (r, s), so a token has more than one valid text. A list of refused tokens goes by their
 // jti, never by the text or its hash.

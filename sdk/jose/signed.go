@@ -2,6 +2,7 @@ package jose
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,7 +29,30 @@ type Signed struct {
 // It refuses: anything but three parts; more than MaxToken or MaxHeader bytes; base64url that is not the one encoding of its bytes
 // (padding, line ends, spare bits); a header that is not strict JSON; crit, b64 (RFC 7797), enc and zip, whatever they say; an empty
 // signature.
-func Parse(compact string) (*Signed, error) {
+func Parse(compact string) (*Signed, error) { return parse(compact, nil) }
+
+// ParseWithKey reads, as Parse does, a token that brings its own public key along (jwk, RFC 7515 §4.1.3), and checks the signature by it.
+// All that this proves is that whoever made the token has the private key: it is for proofs of possession (RFC 9449), never for tokens
+// by which somebody says who he is. The error is one of Parse and [Signed.Verify], or ErrKey if there is no key or, by [ParseKey], none that
+// can be used.
+func ParseWithKey(compact string) (*Signed, *Key, error) {
+	var embedded embeddedKey
+	signed, err := parse(compact, &embedded)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case embedded.err != nil:
+		return nil, nil, embedded.err
+	case embedded.key == nil:
+		return nil, nil, unusable(errors.New("the token has no jwk"))
+	}
+	if err := signed.Verify(embedded.key); err != nil {
+		return nil, nil, err
+	}
+	return signed, embedded.key, nil
+}
+
+func parse(compact string, embedded *embeddedKey) (*Signed, error) {
 	if len(compact) > MaxToken {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrMalformed, MaxToken)
 	}
@@ -52,7 +76,7 @@ func Parse(compact string) (*Signed, error) {
 	if len(parts[2]) == 0 {
 		return nil, fmt.Errorf("%w: no signature", ErrMalformed)
 	}
-	read, err := readHeader(parts[0])
+	read, err := readHeader(parts[0], embedded)
 	if err != nil {
 		return nil, err
 	}
