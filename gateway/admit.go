@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
-	"github.com/countersign/countersign/gateway/ratelimit"
 	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/sdk"
 )
 
@@ -177,7 +176,7 @@ func (g *Gateway) withinLimit(ctx context.Context, route *route, identity *sdk.I
 	case route.limitBy == limitByClient && identity != nil:
 		key += " client " + identity.Issuer() + " " + identity.ClientID()
 	case route.limitBy != limitByRoute:
-		key += " address " + network(httpx.From(ctx).Address).String()
+		key += " address " + ratelimit.Network(httpx.From(ctx).Address).String()
 	}
 	verdict := g.limiter.Allow(ctx, key, *route.limit)
 	if verdict.Allowed {
@@ -187,15 +186,6 @@ func (g *Gateway) withinLimit(ctx context.Context, route *route, identity *sdk.I
 		status: http.StatusTooManyRequests, code: "too_many_requests", detail: "too many requests: " + whose(route, identity) + " may make " + limitText(*route.limit) + " here",
 		retryAfter: max(time.Second, verdict.RetryAfter),
 	}
-}
-
-// network is what one caller has at least: of IPv6 a /64, in which it can take any address.
-func network(a netip.Addr) netip.Addr {
-	const shared = 64
-	if p, err := a.Prefix(shared); err == nil && a.Is6() {
-		return p.Addr()
-	}
-	return a
 }
 
 func whose(route *route, identity *sdk.Identity) string {

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/countersign/countersign/gateway/ratelimit"
 	"github.com/countersign/countersign/internal/document"
+	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/lb"
 	"github.com/countersign/countersign/sdk"
 )

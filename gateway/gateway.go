@@ -14,8 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/countersign/countersign/gateway/ratelimit"
 	"github.com/countersign/countersign/internal/document"
+	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/lb"
 	"github.com/countersign/countersign/sdk"

@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/countersign/countersign/gateway/ratelimit"
+	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/internal/redisconn"
 )
 
@@ -42,7 +42,12 @@ func (s *limiters) prepare(store RateLimitStore) (*heldLimiter, error) {
 			return nil, err
 		}
 	}
-	if h.Limiter, err = ratelimit.New(ratelimit.Config{Redis: h.conn, Registerer: h.registry}); err != nil {
+	fallbacks := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "countersign_gateway_ratelimit_fallbacks_total",
+		Help: "Requests whose limit this gateway decided by itself because Redis did not answer.",
+	})
+	h.registry.MustRegister(fallbacks)
+	if h.Limiter, err = ratelimit.New(ratelimit.Config{Redis: h.conn, Fallbacks: fallbacks}); err != nil {
 		return nil, errors.Join(err, h.end())
 	}
 	return h, nil

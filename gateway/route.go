@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/countersign/countersign/gateway/ratelimit"
+	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/sdk"
 )
 

@@ -17,9 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/countersign/countersign/gateway"
-	"github.com/countersign/countersign/gateway/ratelimit"
 	"github.com/countersign/countersign/internal/document"
 	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/lb"
 	"github.com/countersign/countersign/sdk/sdktest"

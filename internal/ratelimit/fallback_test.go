@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/countersign/countersign/gateway/ratelimit"
+	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/internal/redisconn"
 	"github.com/countersign/countersign/internal/testbed"
 )
@@ -41,8 +40,8 @@ func TestRedisFails(t *testing.T) {
 			server := testbed.StartRedis(t)
 			proxy := testbed.StartProxy(t, server.Addr())
 			conn := connect(t, "redis://"+proxy.Addr(), redisconn.Config{Budget: budget})
-			metrics := prometheus.NewRegistry()
-			limiter := open(t, ratelimit.Config{Redis: conn, Registerer: metrics})
+			metrics := newFallbacks()
+			limiter := open(t, ratelimit.Config{Redis: conn, Fallbacks: metrics})
 			expectBurstOfRedis(t, limiter, metrics, limit)
 			before := fallbacks(t, metrics)
 
@@ -78,7 +77,7 @@ func TestRedisFails(t *testing.T) {
 }
 
 // expectBurstOfRedis tries until Redis was in time for each request.
-func expectBurstOfRedis(t *testing.T, limiter *ratelimit.Limiter, metrics prometheus.Gatherer, limit ratelimit.Limit) {
+func expectBurstOfRedis(t *testing.T, limiter *ratelimit.Limiter, metrics prometheus.Counter, limit ratelimit.Limit) {
 	t.Helper()
 	testbed.Wait(t, 10*time.Second, func() error {
 		before, passed := fallbacks(t, metrics), 0
@@ -111,8 +110,8 @@ func expectBurst(t *testing.T, limiter *ratelimit.Limiter, key string, limit rat
 func TestRedisRefuses(t *testing.T) {
 	redis := testbed.StartRedis(t, "--user", "gateway", "on", ">x", "~csr:*", "-@all", "+ping")
 	conn := connect(t, strings.Replace(redis.URL(), "://", "://gateway:x@", 1), redisconn.Config{Budget: 10 * time.Second})
-	metrics := prometheus.NewRegistry()
-	limiter := open(t, ratelimit.Config{Redis: conn, Registerer: metrics})
+	metrics := newFallbacks()
+	limiter := open(t, ratelimit.Config{Redis: conn, Fallbacks: metrics})
 	limit := ratelimit.Limit{Requests: 1, Per: time.Hour, Burst: 5}
 	expectBurst(t, limiter, "k", limit)
 	expectFallbacks(t, metrics, limit.Burst+1)
@@ -121,8 +120,8 @@ func TestRedisRefuses(t *testing.T) {
 // TestEndedContext is a caller who is gone: no failure of Redis.
 func TestEndedContext(t *testing.T) {
 	conn := connect(t, testbed.Redis(t).URL(), redisconn.Config{Budget: 10 * time.Second})
-	metrics := prometheus.NewRegistry()
-	limiter := open(t, ratelimit.Config{Redis: conn, Registerer: metrics})
+	metrics := newFallbacks()
+	limiter := open(t, ratelimit.Config{Redis: conn, Fallbacks: metrics})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if v := limiter.Allow(ctx, "k", ratelimit.Limit{Requests: 1, Per: time.Hour, Burst: 1}); !v.Allowed {
@@ -131,35 +130,27 @@ func TestEndedContext(t *testing.T) {
 	expectFallbacks(t, metrics, 0)
 }
 
-func expectFallbacks(t *testing.T, metrics prometheus.Gatherer, want int) {
+func newFallbacks() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: "fallbacks"})
+}
+
+func expectFallbacks(t *testing.T, metrics prometheus.Counter, want int) {
 	t.Helper()
-	const name = "countersign_gateway_ratelimit_fallbacks_total"
-	if err := testutil.GatherAndCompare(metrics, strings.NewReader(`
-		# HELP `+name+` Requests whose limit this gateway decided by itself because Redis did not answer.
-		# TYPE `+name+` counter
-		`+name+` `+strconv.Itoa(want)+`
-	`), name); err != nil {
-		t.Error(err)
+	if got := fallbacks(t, metrics); got != want {
+		t.Errorf("%d fallbacks, want %d", got, want)
 	}
 }
 
-func fallbacks(t *testing.T, metrics prometheus.Gatherer) int {
+func fallbacks(t *testing.T, metrics prometheus.Counter) int {
 	t.Helper()
-	families, err := metrics.Gather()
-	if err != nil || len(families) != 1 {
-		t.Fatalf("metrics %v, %v", families, err)
-	}
-	return int(families[0].GetMetric()[0].GetCounter().GetValue())
+	return int(testutil.ToFloat64(metrics))
 }
 
 func TestNew(t *testing.T) {
 	if _, err := ratelimit.New(ratelimit.Config{Keys: -1}); err == nil {
-		t.Error("a negative number of keys is accepted")
+		t.Error("a negative number of keys is accepted by New")
 	}
-	metrics := prometheus.NewRegistry()
-	open(t, ratelimit.Config{Registerer: metrics})
-	var twice prometheus.AlreadyRegisteredError
-	if _, err := ratelimit.New(ratelimit.Config{Registerer: metrics}); !errors.As(err, &twice) {
-		t.Errorf("a second limiter with the same metrics: %v", err)
+	if _, err := ratelimit.NewTally(ratelimit.Config{Keys: -1}); err == nil {
+		t.Error("a negative number of keys is accepted by NewTally")
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/countersign/countersign/gateway/ratelimit"
+	"github.com/countersign/countersign/internal/ratelimit"
 )
 
 func TestValidate(t *testing.T) {

@@ -48,3 +48,9 @@ func (l *Limiter) Accounts() int {
 	l.local.accounts.CleanUp()
 	return l.local.accounts.EstimatedSize()
 }
+
+// Accounts is how many accounts are in memory, exactly.
+func (t *Tally) Accounts() int {
+	t.local.accounts.CleanUp()
+	return t.local.accounts.EstimatedSize()
+}

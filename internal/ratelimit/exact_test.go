@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/countersign/countersign/gateway/ratelimit"
+	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/internal/redisconn"
 	"github.com/countersign/countersign/internal/testbed"
 )

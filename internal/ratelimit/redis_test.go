@@ -8,9 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/countersign/countersign/gateway/ratelimit"
+	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/internal/redisconn"
 	"github.com/countersign/countersign/internal/testbed"
 )
@@ -18,8 +16,8 @@ import (
 // TestWhatRedisKeeps looks at the keys: of a form of their own, none for ever, and no harm whatever is found there.
 func TestWhatRedisKeeps(t *testing.T) {
 	conn := connect(t, testbed.Redis(t).URL(), redisconn.Config{Budget: 10 * time.Second})
-	metrics := prometheus.NewRegistry()
-	limiter := open(t, ratelimit.Config{Redis: conn, Registerer: metrics})
+	metrics := newFallbacks()
+	limiter := open(t, ratelimit.Config{Redis: conn, Fallbacks: metrics})
 	limit := ratelimit.Limit{Requests: 10, Per: time.Second, Burst: 3}
 	limiter.Allow(t.Context(), "cl_1\n*", limit)
 	keys, _ := eval(t, conn, `return redis.call('keys', '*')`).([]any)
@@ -77,8 +75,8 @@ func TestDocumentedUser(t *testing.T) {
 	redis := testbed.StartRedis(t, append([]string{"--user"}, strings.Fields(user)...)...)
 	url := strings.Replace(redis.URL(), "://", "://gateway:PASSWORD@", 1)
 	conn := connect(t, url, redisconn.Config{Budget: 10 * time.Second})
-	metrics := prometheus.NewRegistry()
-	limiter := open(t, ratelimit.Config{Redis: conn, Registerer: metrics})
+	metrics := newFallbacks()
+	limiter := open(t, ratelimit.Config{Redis: conn, Fallbacks: metrics})
 	limit := ratelimit.Limit{Requests: 1, Per: time.Hour, Burst: 1}
 	if !limiter.Allow(t.Context(), "k", limit).Allowed || limiter.Allow(t.Context(), "k", limit).Allowed {
 		t.Error("the limit does not hold")
