@@ -22,7 +22,8 @@ type authority struct {
 	server     *issuer.Issuer
 	identifier string
 	clientID   string
-	auth       ClientAuth // nil: the client has no credentials
+	auth       ClientAuth     // nil: the client has no credentials
+	signed     *signedAnswers // nil: answers to introspection are plain
 	log        *slog.Logger
 }
 
@@ -66,8 +67,12 @@ func (a *authority) introspect(ctx context.Context, token string) (*issuer.Answe
 	if err != nil {
 		return nil, err
 	}
+	accept := plainAnswer
+	if a.signed != nil {
+		accept = signedAnswer
+	}
 	return a.post(ctx, m.IntrospectionEndpoint, m.IntrospectionMethods, issuer.Request{
-		Operation: OperationIntrospect, Rounds: 2, Form: aboutToken(token),
+		Operation: OperationIntrospect, Rounds: 2, Form: aboutToken(token), Header: http.Header{"Accept": {accept}},
 	})
 }
 
@@ -102,7 +107,9 @@ func (a *authority) post(ctx context.Context, endpoint string, methods []string,
 		return nil, fmt.Errorf("the metadata of %s names no endpoint for %s", a.identifier, r.Operation)
 	}
 	r.Method, r.URL, r.Limit = http.MethodPost, endpoint, answerLimit
-	r.Header = http.Header{"Accept": {"application/json"}}
+	if r.Header == nil {
+		r.Header = http.Header{"Accept": {plainAnswer}}
+	}
 	r.Prepare = a.credentials(methods)
 	return a.server.Do(ctx, r)
 }

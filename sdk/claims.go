@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/countersign/countersign/sdk/jose"
 	"github.com/countersign/countersign/sdk/internal/revocation"
+	"github.com/countersign/countersign/sdk/jose"
 	"github.com/countersign/countersign/sdk/strictjson"
 )
 

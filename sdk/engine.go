@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/sdk/internal/flight"
-	"github.com/countersign/countersign/sdk/jwks"
 	"github.com/countersign/countersign/sdk/internal/revocation"
 	"github.com/countersign/countersign/sdk/internal/tokencache"
+	"github.com/countersign/countersign/sdk/jwks"
 )
 
 const (
@@ -97,6 +97,9 @@ func newEngine(identifier, audience string, c *verifierConfig) (*engine, error) 
 	e.keys = jwks.New(jwks.Config{
 		Fetch: a.keySet, HardMaxAge: c.keysMaxAge, Log: c.log, Changed: e.saved.keysChanged,
 	})
+	if c.signedAnswers {
+		a.signed = &signedAnswers{identifier: identifier, clientID: c.clientID, leeway: c.leeway, key: e.keys.Key}
+	}
 	e.feed = revocation.New(revocation.Config{
 		Poll: e.pollFeed, Stream: e.streamFeed, Bound: c.bound, Leeway: c.leeway, Log: c.log, Changed: e.saved.touch, KeyRevoked: e.keys.Expect,
 		Permanent:  func(err error) bool { return errors.Is(err, errFeedRefused) },

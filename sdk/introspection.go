@@ -40,10 +40,14 @@ func (a *authority) lookUpIntrospection(ctx context.Context, token string) (*fou
 	if err == nil {
 		err = introspectionRefusal(answer, a.clientID)
 	}
+	var body []byte
+	if err == nil {
+		body, err = a.answerOf(ctx, answer)
+	}
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("introspect: %w", err))
 	}
-	f, err := readIntrospection(answer.Body, a.identifier)
+	f, err := readIntrospection(body, a.identifier)
 	if verdict := (*VerifyError)(nil); err != nil && !errors.As(err, &verdict) {
 		return nil, unavailable(fmt.Errorf("read introspection answer: %w", err))
 	}
@@ -57,6 +61,14 @@ func (a *authority) lookUpIntrospection(ctx context.Context, token string) (*fou
 		f.fresh = max(f.fresh-time.Since(answer.Began), time.Nanosecond) // 0 would mean that nothing was said
 	}
 	return f, nil
+}
+
+// answerOf returns the JSON of an answer.
+func (a *authority) answerOf(ctx context.Context, answer *issuer.Answer) ([]byte, error) {
+	if a.signed == nil {
+		return answer.Body, nil
+	}
+	return a.signed.open(ctx, answer)
 }
 
 // unavailable is the error for a token of which nothing can be learned now.

@@ -63,6 +63,7 @@ type verifierConfig struct {
 	keysMaxAge           time.Duration
 	legacy               bool
 	noRevocation         bool
+	signedAnswers        bool // introspection, see WithSignedIntrospection
 
 	realm            string // of challenges; empty: the audience
 	resourceMetadata string // the URL that challenges name; empty: none

@@ -1,6 +1,8 @@
 package sdktest
 
 import (
+	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -38,10 +40,15 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 	i.answer(w, TokenEndpoint, answer)
 }
 
-// serveIntrospection tells any client of any token, RFC 7662 §2.2.
+// serveIntrospection tells any client of any token, RFC 7662 §2.2. The answer is signed if the client asks for that, RFC 9701.
 func (i *Issuer) serveIntrospection(w http.ResponseWriter, r *http.Request) {
-	if _, _, ok := i.authenticate(w, r); !ok {
+	client, _, ok := i.authenticate(w, r)
+	if !ok {
 		return
+	}
+	say := func(answer map[string]any) { i.answer(w, IntrospectionEndpoint, answer) }
+	if r.Header.Get("Accept") == signedAnswer {
+		say = func(answer map[string]any) { i.sign(w, client, answer) }
 	}
 	i.mu.Lock()
 	m, revision := i.tokens[r.PostForm.Get("token")], i.log.sequence
@@ -49,7 +56,7 @@ func (i *Issuer) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 	i.mu.Unlock()
 	if !active {
 		w.Header().Set("Cache-Control", "no-store")
-		i.answer(w, IntrospectionEndpoint, map[string]any{"active": false})
+		say(map[string]any{"active": false})
 		return
 	}
 	answer := make(map[string]any, len(m.claims)+4)
@@ -68,7 +75,21 @@ func (i *Issuer) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 			answer["countersign_max_age_ms"] = age.Milliseconds()
 		}
 	}
-	i.answer(w, IntrospectionEndpoint, answer)
+	say(answer)
+}
+
+const signedAnswer = "application/token-introspection+jwt"
+
+// sign writes a signed answer to introspection, RFC 9701 §5.
+func (i *Issuer) sign(w http.ResponseWriter, client string, answer map[string]any) {
+	key := i.Key()
+	input := encode(encodeJSON(map[string]any{"typ": "token-introspection+jwt", "alg": string(key.algorithm), "kid": key.id}))
+	input += "." + encode(encodeJSON(map[string]any{
+		"iss": i.url, "aud": client, "iat": time.Now().Unix(),
+		"token_introspection": json.RawMessage(i.encode(IntrospectionEndpoint, answer)),
+	}))
+	w.Header().Set("Content-Type", signedAnswer)
+	_, _ = io.WriteString(w, input+"."+encode(key.Sign([]byte(input)))) // who has gone cannot be told
 }
 
 // serveRevocation takes a client's own token back, RFC 7009 §2. It answers 200 for every other token too.

@@ -19,6 +19,7 @@ func (i *Issuer) metadata() map[string]any {
 		"introspection_endpoint": i.url + introspectPath, "revocation_endpoint": i.url + revokePath,
 		"grant_types_supported": []string{"client_credentials"}, "response_types_supported": []string{"none"},
 	}
+	m["introspection_signing_alg_values_supported"] = []string{string(i.Key().algorithm)}
 	if methods := i.config.methods; len(methods) > 0 {
 		m["token_endpoint_auth_methods_supported"] = methods
 		m["introspection_endpoint_auth_methods_supported"] = methods
