@@ -29,7 +29,8 @@ func TestDatabaseSchemasAreApart(t *testing.T) {
 	}
 }
 
-func TestDatabaseIsDurable(t *testing.T) {
+// TestDatabaseSettings: a store warns of no setting of the shared server.
+func TestDatabaseSettings(t *testing.T) {
 	t.Parallel()
 	var flush string
 	err := testbed.OpenMySQL(t, testbed.MariaDB(t).AdminURL()).

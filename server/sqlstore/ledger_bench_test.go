@@ -25,7 +25,7 @@ func tokens(n int) []*auth.Token {
 
 // BenchmarkInsertTokens compares batches of tokens with what the database alone can do: the same rows by a bare INSERT.
 func BenchmarkInsertTokens(b *testing.B) {
-	url := testbed.MariaDB(b).New(b)
+	url := testbed.StartMariaDB(b).URL()
 	s, err := sqlstore.Open(b.Context(), sqlstore.Config{URL: url, Logger: discard()})
 	if err != nil {
 		b.Fatal(err)
