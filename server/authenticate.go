@@ -63,7 +63,7 @@ func (s *Server) refused(ctx context.Context, err error) {
 }
 
 func (s *Server) bearer(ctx context.Context, presented, scope string) (*auth.Caller, error) {
-	token, err := s.config.Tokens.Verify(ctx, presented, auth.ServerAPI)
+	token, err := s.config.Tokens.Verify(ctx, presented, auth.ServerAPI, auth.Confirmation{})
 	if err != nil {
 		return nil, err
 	}

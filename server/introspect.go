@@ -10,7 +10,7 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
-// active is the introspection answer for an active token, RFC 7662 §2.2, with three members of ours.
+// active is the introspection answer for an active token, RFC 7662 §2.2, with members of ours.
 type active struct {
 	Active    bool   `json:"active"`
 	Scope     string `json:"scope"`
@@ -22,6 +22,12 @@ type active struct {
 	Audience  string `json:"aud"`
 	Issuer    string `json:"iss"`
 	ID        string `json:"jti"`
+	// Confirmation is what the token is bound to (RFC 7800), Actor who acts for the subject, MayAct who may exchange it (RFC 8693 §4).
+	Confirmation *confirmation `json:"cnf,omitempty"`
+	Actor        *actorClaim   `json:"act,omitempty"`
+	MayAct       *actorClaim   `json:"may_act,omitempty"`
+	// Ancestors are the tokens that it was made from, which take it with them.
+	Ancestors []ancestor `json:"cs_anc,omitempty"`
 	// Credential is with what the token was asked for.
 	Credential string `json:"cs_sec,omitempty"`
 	// MaxAge is for how many milliseconds the answer holds, Revision the sequence of the change log up to which it does.
@@ -57,14 +63,15 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 		return s.answer(w, r, caller, auth.ES256, inactive{})
 	}
 	w.Header().Set("Cache-Control", "private, max-age="+strconv.FormatInt(int64(found.Fresh/time.Second), 10))
-	client, credential := found.Token.Client.String(), ""
-	if found.Token.Credential != (auth.SecretID{}) {
-		credential = found.Token.Credential.String()
+	t, credential := found.Token, ""
+	if t.Credential != (auth.SecretID{}) {
+		credential = t.Credential.String()
 	}
 	return s.answer(w, r, caller, found.API.Algorithm, active{
-		Active: true, Scope: found.Token.Scope, ClientID: client, TokenType: "Bearer",
-		Expires: found.Token.Expires.Unix(), Issued: found.Token.Issued.Unix(), Subject: client,
-		Audience: found.API.Identifier, Issuer: s.config.Issuer, ID: found.Token.ID.String(),
+		Active: true, Scope: t.Scope, ClientID: t.Client.String(), TokenType: tokenType(t),
+		Expires: t.Expires.Unix(), Issued: t.Issued.Unix(), Subject: t.Subject().String(),
+		Confirmation: confirmationOf(t), Actor: actorsOf(t), MayAct: mayActOf(t), Ancestors: ancestorsOf(t),
+		Audience: found.API.Identifier, Issuer: s.config.Issuer, ID: t.ID.String(),
 		Credential: credential, MaxAge: found.Fresh.Milliseconds(), Revision: found.Revision,
 	})
 }

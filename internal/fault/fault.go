@@ -11,7 +11,7 @@ import (
 // question that callers have.
 type Code string
 
-// The codes. Those that an RFC defines carry its name on the wire: RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2.
+// The codes. Those that an RFC defines carry its name on the wire: RFC 6749 §5.2, RFC 6750 §3.1, RFC 8707 §2, RFC 9449 §12.2.
 const (
 	InvalidRequest       Code = "invalid_request"        // RFC 6749: malformed, missing or repeated parameter
 	InvalidClient        Code = "invalid_client"         // RFC 6749: the caller is not who it says
@@ -21,6 +21,9 @@ const (
 	InvalidTarget        Code = "invalid_target"         // RFC 8707: the resource is unknown or not granted
 	InvalidToken         Code = "invalid_token"          // RFC 6750: expired, revoked, malformed or not for this audience
 	InsufficientScope    Code = "insufficient_scope"     // RFC 6750
+	InvalidGrant         Code = "invalid_grant"          // RFC 6749: the token to be exchanged is expired, revoked, malformed or not the client's to exchange
+	InvalidProof         Code = "invalid_dpop_proof"     // RFC 9449: missing, malformed, or not for this request
+	UseNonce             Code = "use_dpop_nonce"         // RFC 9449: the proof needs the server's nonce
 	UnsupportedTokenType Code = "unsupported_token_type" // RFC 7009
 	MethodNotAllowed     Code = "method_not_allowed"     // 405
 	UnsupportedMedia     Code = "unsupported_media_type" // 415

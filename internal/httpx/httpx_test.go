@@ -52,7 +52,7 @@ func request(target string) *http.Request {
 func codes() []fault.Code {
 	return []fault.Code{
 		fault.InvalidRequest, fault.InvalidClient, fault.UnauthorizedClient, fault.UnsupportedGrantType, fault.InvalidScope,
-		fault.InvalidTarget, fault.InvalidToken, fault.InsufficientScope, fault.UnsupportedTokenType, fault.MethodNotAllowed,
+		fault.InvalidTarget, fault.InvalidToken, fault.InsufficientScope, fault.InvalidGrant, fault.InvalidProof, fault.UseNonce, fault.UnsupportedTokenType, fault.MethodNotAllowed,
 		fault.UnsupportedMedia, fault.TooLarge, fault.TooMany, fault.NotFound, fault.Conflict, fault.Unavailable, fault.Internal,
 	}
 }

@@ -35,6 +35,12 @@ func wireOf(code fault.Code) wire {
 		return wire{http.StatusUnauthorized, "invalid_token", "Invalid access token"}
 	case fault.InsufficientScope:
 		return wire{http.StatusForbidden, "insufficient_scope", "Insufficient scope"}
+	case fault.InvalidGrant:
+		return wire{http.StatusBadRequest, "invalid_grant", "The token cannot be exchanged"}
+	case fault.InvalidProof:
+		return wire{http.StatusBadRequest, "invalid_dpop_proof", "Invalid DPoP proof"}
+	case fault.UseNonce:
+		return wire{http.StatusBadRequest, "use_dpop_nonce", "The DPoP proof needs a nonce"}
 	case fault.UnsupportedTokenType:
 		return wire{http.StatusBadRequest, "unsupported_token_type", "Unsupported token type"}
 	case fault.MethodNotAllowed:

@@ -84,6 +84,7 @@ type API struct {
 	Format     Format
 	Lifetime   time.Duration // of its tokens, whole seconds, MinLifetime to MaxLifetime
 	Algorithm  Algorithm     // that signs its JWTs
+	Constraint Constraint    // on what its tokens are bound to
 	// Servers are the clients that serve this API: they may introspect its tokens and read the revocation feed.
 	Servers []ClientID
 	Created time.Time
@@ -131,6 +132,11 @@ func (a *API) Validate() error {
 	}
 	if !slices.Contains(Algorithms(), a.Algorithm) {
 		return fault.New(fault.InvalidRequest, `allowed are "ES256", "RS256", "PS256" and "EdDSA"`).At("signing_algorithm")
+	}
+	switch a.Constraint {
+	case Unconstrained, AnyBinding, DPoPBinding, CertificateTLS:
+	default:
+		return fault.New(fault.InvalidRequest, `allowed are "any", "dpop", "mutual_tls" and nothing`).At("sender_constraint")
 	}
 	return nil
 }

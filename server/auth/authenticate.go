@@ -2,7 +2,11 @@ package auth
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -13,13 +17,45 @@ import (
 type Credentials struct {
 	ClientID string
 	Secret   SecretValue
-	Method   Method // how they were sent
+	Method   Method // how they were sent; not set for an assertion, of which only the client can tell what it is
+	// Assertion is a signed statement that the client sent instead of a secret.
+	Assertion Assertion
+	// Certificates is the chain of the TLS connection, the client's own first. A client that has it may authenticate by other means.
+	Certificates []*x509.Certificate
 }
+
+// Assertion is a `client_assertion`, RFC 7521 §4.2. It prints as [redacted].
+type Assertion struct {
+	Type string // `client_assertion_type`
+	text string
+}
+
+// The types of assertions.
+const (
+	JWTBearer    = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" // RFC 7523 §2.2
+	SPIFFEBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe" // draft-ietf-oauth-spiffe-client-auth
+)
+
+// PresentedAssertion wraps what a caller sent.
+func PresentedAssertion(kind, text string) Assertion { return Assertion{kind, text} }
+
+// Reveal returns the text, for those who check it.
+func (a Assertion) Reveal() string { return a.text }
+
+// Format implements fmt.Formatter without the text.
+func (a Assertion) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
+
+// LogValue implements slog.LogValuer without the text.
+func (a Assertion) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
 // Caller is an authenticated client.
 type Caller struct {
 	Client     *Client
-	Credential SecretID
+	Credential SecretID // zero: it was no secret
+	// Uses are the proofs by which it authenticated and which are good for one use. Whoever acts for the caller records them.
+	Uses []ProofUse
+	// Issuer vouched for the caller, as it was then; nil: none did.
+	Issuer *TrustedIssuer
 	// Scopes are those of the ServerAPI that the caller holds: by its grant if it authenticated as a client, by its token if
 	// it came with one.
 	Scopes Scopes
@@ -32,6 +68,31 @@ type Authenticator struct {
 	Peppers   func() *Peppers
 	Now       func() time.Time
 	Imported  Imported // nil: no imported secret ever matches
+	// Assertions and Certificates check what is no secret; nil: nobody authenticates by such.
+	Assertions   Assertions
+	Certificates Certificates
+}
+
+// Assertions checks what clients sign, or have signed for them.
+type Assertions interface {
+	// ClientOf returns the client that an assertion says it is of, empty if it says nothing. Nothing of it is checked.
+	ClientOf(a Assertion) string
+	// Check proves that an assertion is the client's, by its registered method. It returns a *Refusal if it is not, and fault.Unavailable if keys
+	// that are needed cannot be had. record may be nil, which is refused in as much time.
+	Check(ctx context.Context, record *ClientRecord, a Assertion) (Proven, error)
+}
+
+// Proven is what an assertion brought.
+type Proven struct {
+	Use    *ProofUse      // nil: it may be used again
+	Issuer *TrustedIssuer // nil: the client signed it itself
+}
+
+// Certificates checks the certificates of TLS connections.
+type Certificates interface {
+	// Check proves that a chain, the client's own certificate first, is the client's, by its registered method. Its errors are those of
+	// Assertions.Check.
+	Check(ctx context.Context, record *ClientRecord, chain []*x509.Certificate) (Proven, error)
 }
 
 // Authenticate returns the client that c proves, or fault.InvalidClient. An unknown client, a wrong, expired or disabled
@@ -43,6 +104,9 @@ type Authenticator struct {
 // A client with imported secrets can be told from others by whoever knows its id, and sends what can be an imported secret: the answer
 // takes as long as argon2id does, and to many wrong ones it is fault.TooMany.
 func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) (*Caller, error) {
+	if c.Assertion.text != "" || c.Method.ByCertificate() {
+		return a.prove(ctx, c)
+	}
 	if !c.Secret.WellFormed() && !c.Secret.Importable() {
 		return nil, refuse(a.record(c), Malformed)
 	}
@@ -88,13 +152,81 @@ func (a *Authenticator) match(ctx context.Context, c Credentials, tried *[]*Secr
 		return nil, fault.Wrap(fault.InvalidClient, "the client is registered for "+string(registered)+", not for "+string(c.Method),
 			refusal(record, WrongMethod))
 	}
-	caller := &Caller{Client: record.Client, Credential: secret.ID, Serves: record.Serves}
+	caller := a.caller(record)
+	caller.Credential = secret.ID
+	return caller, nil
+}
+
+// prove authenticates by what is no secret. A client that is not known yet, or has another key now, may be known after a look at the change log.
+func (a *Authenticator) prove(ctx context.Context, c Credentials) (*Caller, error) {
+	if c.ClientID == "" && a.Assertions != nil {
+		c.ClientID = a.Assertions.ClientOf(c.Assertion)
+	}
+	caller, err := a.proven(ctx, c)
+	if err == nil || !errors.Is(err, fault.InvalidClient) {
+		return caller, err
+	}
+	if err := a.Directory.CatchUp(ctx); err != nil {
+		return nil, fault.Wrap(fault.Unavailable, "client credentials cannot be checked right now", err)
+	}
+	return a.proven(ctx, c)
+}
+
+func (a *Authenticator) proven(ctx context.Context, c Credentials) (*Caller, error) {
+	record := a.record(c)
+	var proven Proven
+	var err error
+	switch {
+	case record != nil && record.Client.Status != Active:
+		return nil, refuse(record, DisabledClient)
+	case record != nil && !record.Client.AuthMethod.takes(c):
+		return nil, refuse(record, WrongMethod)
+	case c.Assertion.text != "" && a.Assertions != nil:
+		proven, err = a.Assertions.Check(ctx, record, c.Assertion)
+	case c.Assertion.text == "" && a.Certificates != nil:
+		proven, err = a.Certificates.Check(ctx, record, c.Certificates)
+	default:
+		return nil, refuse(record, Malformed)
+	}
+	switch found, refused := errors.AsType[*Refusal](err); {
+	case refused:
+		return nil, fault.Wrap(fault.InvalidClient, notAuthenticated, found)
+	case err != nil:
+		return nil, err
+	case record == nil:
+		return nil, refuse(nil, UnknownClient)
+	}
+	caller := a.caller(record)
+	caller.Issuer = proven.Issuer
+	if proven.Use != nil {
+		caller.Uses = []ProofUse{*proven.Use}
+	}
+	return caller, nil
+}
+
+// takes reports whether credentials are of the kind that goes with the method.
+func (m Method) takes(c Credentials) bool {
+	switch m {
+	case PrivateKeyJWT, FederatedJWT:
+		return c.Assertion.text != "" && c.Assertion.Type == JWTBearer
+	case SPIFFEJWT:
+		return c.Assertion.text != "" && c.Assertion.Type == SPIFFEBearer
+	case TLSClientAuth, SelfSignedTLS, SPIFFEX509:
+		return c.Assertion.text == "" && len(c.Certificates) > 0
+	case SecretBasic, SecretPost:
+	}
+	return false
+}
+
+// caller returns the client of a record, which has authenticated.
+func (a *Authenticator) caller(record *ClientRecord) *Caller {
+	caller := &Caller{Client: record.Client, Serves: record.Serves}
 	if own := a.Directory.APIByIdentifier(ServerAPI); own != nil {
 		if grant := record.Grants[own.ID]; grant != nil {
 			caller.Scopes = grant.Scopes
 		}
 	}
-	return caller, nil
+	return caller
 }
 
 func (a *Authenticator) matchImported(ctx context.Context, v SecretValue, record *ClientRecord, tried *[]*Secret) (*Secret, error) {
@@ -141,6 +273,15 @@ func (a *Authenticator) Still(c *Caller) bool {
 	record := a.Directory.Client(c.Client.ID)
 	if record == nil || record.Client.Status != Active {
 		return false
+	}
+	if c.Issuer != nil {
+		now := a.Directory.TrustedIssuer(c.Issuer.ID)
+		if now == nil || now.Revision != c.Issuer.Revision {
+			return false
+		}
+	}
+	if c.Credential == (SecretID{}) {
+		return record.Client == c.Client || record.Client.AuthMethod == c.Client.AuthMethod && record.Client.Proofs.equal(&c.Client.Proofs)
 	}
 	for _, s := range record.Secrets {
 		if s.ID == c.Credential {

@@ -7,10 +7,11 @@ type ChangeKind uint8
 
 // The kinds. The first group tells caches what to read again; the second takes tokens back. The numbers are stored.
 const (
-	ClientChanged    ChangeKind = 1 // the client, its secrets or its grants
+	ClientChanged    ChangeKind = 1 // the client, its secrets, its grants or what it may exchange
 	APIChanged       ChangeKind = 2
 	KeysChanged      ChangeKind = 3 // some signing key
 	SealedKeyChanged ChangeKind = 4 // some sealed key
+	IssuerChanged    ChangeKind = 5 // a trusted issuer
 
 	RevokeToken      ChangeKind = 16 // one jti
 	RevokeClient     ChangeKind = 17 // every token of a client

@@ -3,6 +3,7 @@ package auth
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -18,7 +19,27 @@ type Method string
 const (
 	SecretBasic Method = "client_secret_basic" // RFC 6749 §2.3.1, in the Authorization header
 	SecretPost  Method = "client_secret_post"  // RFC 6749 §2.3.1, in the body
+
+	PrivateKeyJWT Method = "private_key_jwt"             // RFC 7523 §2.2, by a key of the client
+	TLSClientAuth Method = "tls_client_auth"             // RFC 8705 §2.1, by a certificate of a trusted authority
+	SelfSignedTLS Method = "self_signed_tls_client_auth" // RFC 8705 §2.2, by a certificate that is registered
+	FederatedJWT  Method = "federated_jwt"               // RFC 7523 §2.2, by a token of a trusted issuer
+	SPIFFEJWT     Method = "spiffe_jwt"                  // draft-ietf-oauth-spiffe-client-auth, by a JWT-SVID
+	SPIFFEX509    Method = "spiffe_x509"                 // the same, by an X.509-SVID
 )
+
+// Methods lists every method.
+func Methods() []Method {
+	return []Method{SecretBasic, SecretPost, PrivateKeyJWT, TLSClientAuth, SelfSignedTLS, FederatedJWT, SPIFFEJWT, SPIFFEX509}
+}
+
+// BySecret reports whether the method is by a secret.
+func (m Method) BySecret() bool { return m == SecretBasic || m == SecretPost }
+
+// ByCertificate reports whether the method is by the certificate of the TLS connection.
+func (m Method) ByCertificate() bool {
+	return m == TLSClientAuth || m == SelfSignedTLS || m == SPIFFEX509
+}
 
 // Client is a service that calls others.
 type Client struct {
@@ -31,6 +52,7 @@ type Client struct {
 	Labels      map[string]string
 	Status      Status
 	AuthMethod  Method
+	Proofs      Proofs
 	// DefaultResource is the API for which a token is asked when the request names no resource. The first grant sets it, so
 	// that a later grant never breaks a caller. Zero: none.
 	DefaultResource APIID
@@ -68,12 +90,26 @@ func (c *Client) Validate() error {
 	default:
 		return fault.New(fault.InvalidRequest, `allowed are "active" and "disabled"`).At("status")
 	}
-	switch c.AuthMethod {
-	case SecretBasic, SecretPost:
-	default:
-		return fault.New(fault.InvalidRequest, `allowed are "client_secret_basic" and "client_secret_post"`).At("token_endpoint_auth_method")
+	if !slices.Contains(Methods(), c.AuthMethod) {
+		return fault.New(fault.InvalidRequest, "allowed are "+quoted(Methods())).At("token_endpoint_auth_method")
 	}
-	return nil
+	return c.Proofs.validate(c.AuthMethod)
+}
+
+// quoted lists values for people.
+func quoted[T ~string](values []T) string {
+	var b strings.Builder
+	for i, v := range values {
+		switch i {
+		case 0:
+		case len(values) - 1:
+			b.WriteString(" and ")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString(strconv.Quote(string(v)))
+	}
+	return b.String()
 }
 
 // validText bounds a text for people: length in characters, no control characters but the ends of lines and tabs.

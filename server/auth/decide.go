@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"crypto/sha256"
+	"slices"
 	"time"
 
 	"github.com/countersign/countersign/internal/fault"
@@ -11,6 +13,10 @@ type TokenRequest struct {
 	Caller   *Caller
 	Resource []string // the `resource` parameters as sent, RFC 8707 §2
 	Scope    string   // the `scope` parameter as sent, RFC 6749 §3.3
+	// Confirmation is what the caller proved to hold, beyond its credentials.
+	Confirmation Confirmation
+	// Uses are the proofs of it that are good for one use; those of the Caller are its own.
+	Uses []ProofUse
 }
 
 // Decision is a token that may be issued, before its id and its form are made.
@@ -20,6 +26,12 @@ type Decision struct {
 	API        *API
 	Scope      string
 	Revision   uint64
+
+	Confirmation Confirmation
+	Lineage      Lineage
+	Uses         []ProofUse
+	// Until is when the token has to have expired; zero: it is not bounded beyond the API's lifetime.
+	Until time.Time
 }
 
 // Decide says which token the request gets: for one API, with scopes that a grant allows. With no scope asked, the whole
@@ -41,7 +53,43 @@ func Decide(d Directory, r TokenRequest, revision uint64) (*Decision, error) {
 	} else if !allowed.Contains(asked) {
 		return nil, fault.New(fault.InvalidScope, "the client's grant for this resource does not hold every requested scope").At("scope")
 	}
-	return &Decision{Client: r.Caller.Client.ID, Credential: r.Caller.Credential, API: api, Scope: asked.String(), Revision: revision}, nil
+	bound, err := r.bind(api)
+	if err != nil {
+		return nil, err
+	}
+	return &Decision{
+		Client: r.Caller.Client.ID, Credential: r.Caller.Credential, API: api, Scope: asked.String(), Revision: revision,
+		Confirmation: bound, Lineage: Lineage{MayAct: grant.MayAct}, Uses: r.uses(),
+	}, nil
+}
+
+// uses returns every proof that the request uses up.
+func (r *TokenRequest) uses() []ProofUse {
+	if len(r.Caller.Uses) == 0 {
+		return r.Uses
+	}
+	return slices.Concat(r.Caller.Uses, r.Uses)
+}
+
+// bind says what the token is bound to: to a DPoP key whenever the client proved to have one, to its certificate if the client or the API
+// wants that. What the client or the API wants and the request does not bring is fault.InvalidProof or fault.InvalidRequest.
+func (r *TokenRequest) bind(api *API) (Confirmation, error) {
+	bound, wants := r.Confirmation, r.Caller.Client.Proofs
+	wantsCertificate := wants.CertificateBound || api.Constraint == CertificateTLS || api.Constraint == AnyBinding && bound.JWK == [sha256.Size]byte{}
+	if !wantsCertificate {
+		bound.Certificate = [sha256.Size]byte{}
+	}
+	switch {
+	case wants.DPoPBound && bound.JWK == [sha256.Size]byte{}:
+		return bound, fault.New(fault.InvalidProof, "the client's tokens are bound to a DPoP key, and the request has no DPoP header")
+	case wants.CertificateBound && bound.Certificate == [sha256.Size]byte{}:
+		return bound, fault.New(fault.InvalidRequest, "the client's tokens are bound to its certificate, and the connection has none")
+	case api.Constraint == DPoPBinding && !api.Constraint.Met(bound):
+		return bound, fault.New(fault.InvalidProof, "the resource takes tokens that are bound to a DPoP key, and the request has no DPoP header")
+	case !api.Constraint.Met(bound):
+		return bound, fault.New(fault.InvalidRequest, "the resource takes tokens that are bound to a certificate or a DPoP key, and the request has neither")
+	}
+	return bound, nil
 }
 
 // target finds the API that the request is about and the grant for it.
@@ -88,8 +136,12 @@ func onlyOne(resources []string) (resource string, several bool) {
 func (d *Decision) Token(now time.Time) *Token {
 	issued := now.Truncate(time.Second).UTC()
 	expires := issued.Add(d.API.Lifetime)
+	if !d.Until.IsZero() && d.Until.Before(expires) {
+		expires = d.Until.Truncate(time.Second).UTC()
+	}
 	return &Token{
 		ID: NewTokenID(issued, expires), Client: d.Client, Credential: d.Credential, API: d.API.ID, Scope: d.Scope,
 		Issued: issued, Expires: expires, Revision: d.Revision,
+		Confirmation: d.Confirmation, Lineage: d.Lineage, Uses: d.Uses,
 	}
 }

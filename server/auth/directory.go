@@ -19,7 +19,9 @@ type Directory interface {
 	API(id APIID) *API
 	// APIByIdentifier returns the API with this audience, or nil.
 	APIByIdentifier(identifier string) *API
-	// Denied reports whether a revocation refuses the token.
+	// TrustedIssuer returns the trusted issuer with this id, or nil.
+	TrustedIssuer(id TrustedIssuerID) *TrustedIssuer
+	// Denied reports whether a revocation refuses the token, or one that it was made from.
 	Denied(t *Token) bool
 }
 
@@ -40,5 +42,7 @@ type ClientRecord struct {
 	Client  *Client
 	Secrets []*Secret
 	Grants  map[APIID]*Grant
-	Serves  []APIID // APIs whose tokens the client may introspect
+	// Exchanges are what the client may exchange tokens for.
+	Exchanges []*ExchangeGrant
+	Serves    []APIID // APIs whose tokens the client may introspect
 }

@@ -14,6 +14,7 @@ type directory struct {
 	clients   map[auth.ClientID]*auth.ClientRecord
 	apis      []*auth.API
 	denied    map[auth.TokenID]bool
+	issuers   map[auth.TrustedIssuerID]*auth.TrustedIssuer
 	catchUps  int
 	onCatchUp func() error
 	onRefresh func() error
@@ -24,6 +25,10 @@ func (d *directory) Sequence() uint64                           { return d.seque
 func (d *directory) Age() time.Duration                         { return d.age }
 func (d *directory) Client(id auth.ClientID) *auth.ClientRecord { return d.clients[id] }
 func (d *directory) Denied(t *auth.Token) bool                  { return d.denied[t.ID] }
+
+func (d *directory) TrustedIssuer(id auth.TrustedIssuerID) *auth.TrustedIssuer {
+	return d.issuers[id]
+}
 
 func (d *directory) API(id auth.APIID) *auth.API {
 	for _, a := range d.apis {

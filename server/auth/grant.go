@@ -12,6 +12,7 @@ type Grant struct {
 	API      APIID
 	Revision int64 // counts the changes of this row, from 1; 0 is a grant that is not stored yet
 	Scopes   Scopes
+	MayAct   ClientID // the only client that may exchange the tokens of this grant; zero: whoever has an ExchangeGrant
 	Created  time.Time
 	Updated  time.Time
 }

@@ -116,6 +116,31 @@ func (id *SecretID) UnmarshalText(text []byte) error {
 	return err
 }
 
+// TrustedIssuerID names a trusted issuer. Its text form is `iss_` and 22 base62 digits.
+type TrustedIssuerID rawID
+
+// NewTrustedIssuerID returns a fresh id that sorts after older ones.
+func NewTrustedIssuerID(now time.Time) TrustedIssuerID { return TrustedIssuerID(newID(now)) }
+
+// ParseTrustedIssuerID reads the text form, or returns fault.NotFound.
+func ParseTrustedIssuerID(text string) (TrustedIssuerID, error) {
+	id, err := parseID("iss_", text)
+	return TrustedIssuerID(id), err
+}
+
+// String returns the text form.
+func (id TrustedIssuerID) String() string { return idText("iss_", rawID(id)) }
+
+// MarshalText returns the text form.
+func (id TrustedIssuerID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (id *TrustedIssuerID) UnmarshalText(text []byte) error {
+	read, err := readID("iss_", string(text))
+	*id = TrustedIssuerID(read)
+	return err
+}
+
 // KeyID names a signing key, the `kid` of RFC 7515 §4.1.4. Its text form is `key_` and 22 base62 digits.
 type KeyID rawID
 

@@ -11,17 +11,29 @@ const (
 	DisabledSecret = "disabled_secret"
 	WrongMethod    = "wrong_method" // the right secret, sent in another way than the registered one
 	Malformed      = "malformed"    // nothing that can be a secret of the client, or no readable credentials at all
+
+	BadAssertion      = "bad_assertion"      // an assertion that is malformed, not the client's, or signed by none of its keys
+	ExpiredAssertion  = "expired_assertion"  // or one that is not valid yet, or for too long
+	WrongAudience     = "wrong_audience"     // an assertion that is not for this server alone
+	ReplayedAssertion = "replayed_assertion" // one that was used before
+	NoRuleMatches     = "no_rule_matches"    // a good token of a trusted issuer, of a workload that is not the client
+	BadCertificate    = "bad_certificate"    // none, or one that is not the client's
 )
 
 // Reasons returns every reason there is.
 func Reasons() []string {
-	return []string{UnknownClient, DisabledClient, WrongSecret, ExpiredSecret, DisabledSecret, WrongMethod, Malformed}
+	return []string{
+		UnknownClient, DisabledClient, WrongSecret, ExpiredSecret, DisabledSecret, WrongMethod, Malformed,
+		BadAssertion, ExpiredAssertion, WrongAudience, ReplayedAssertion, NoRuleMatches, BadCertificate,
+	}
 }
 
 // Refusal is why Authenticate refused. It is in the chain of its error, where the log finds it; it is no part of what the caller sees.
 type Refusal struct {
 	Client ClientID // zero unless the credentials named a client that exists: what they named else may be a secret, pasted by mistake
 	Reason string   // one of Reasons
+	// Detail says more of what is at fault, such as a claim, to who looks for it in the log. It holds nothing that was sent.
+	Detail string
 }
 
 // Error implements error.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type Tx interface {
 	Secrets() Secrets
 	APIs() APIs
 	Grants() Grants
+	Exchanges() Exchanges
+	Issuers() Issuers
 	Keys() Keys
 	Journal
 }
@@ -104,6 +107,32 @@ type Grants interface {
 	DeleteGrant(ctx context.Context, client ClientID, api APIID) error
 	// EachGrant calls each for every grant, in order of client and API, until it returns an error.
 	EachGrant(ctx context.Context, each func(*Grant) error) error
+}
+
+// Exchanges is the part of a Tx that holds what may be exchanged for what.
+type Exchanges interface {
+	// Exchange returns a client's grant to exchange tokens for one API for those for another, or fault.NotFound.
+	Exchange(ctx context.Context, client ClientID, source, target APIID) (*ExchangeGrant, error)
+	// ClientExchanges returns a client's grants in order of source and target.
+	ClientExchanges(ctx context.Context, id ClientID) ([]*ExchangeGrant, error)
+	// PutExchange adds or replaces g as PutClient does.
+	PutExchange(ctx context.Context, g *ExchangeGrant) error
+	// DeleteExchange removes the grant, or returns fault.NotFound.
+	DeleteExchange(ctx context.Context, client ClientID, source, target APIID) error
+	// EachExchange calls each for every grant, in order of client, source and target, until it returns an error.
+	EachExchange(ctx context.Context, each func(*ExchangeGrant) error) error
+}
+
+// Issuers is the part of a Tx that holds trusted issuers. They are few.
+type Issuers interface {
+	// TrustedIssuer returns the issuer with this id, or fault.NotFound.
+	TrustedIssuer(ctx context.Context, id TrustedIssuerID) (*TrustedIssuer, error)
+	// TrustedIssuers returns every issuer in order of id.
+	TrustedIssuers(ctx context.Context) ([]*TrustedIssuer, error)
+	// PutTrustedIssuer adds or replaces i as PutClient does. It reports fault.Conflict if another issuer has the name or the identifier.
+	PutTrustedIssuer(ctx context.Context, i *TrustedIssuer) error
+	// DeleteTrustedIssuer removes the issuer, or returns fault.NotFound.
+	DeleteTrustedIssuer(ctx context.Context, id TrustedIssuerID) error
 }
 
 // Keys is the part of a Tx that holds signing keys and sealed keys.
@@ -191,7 +220,11 @@ type Ledger interface {
 	// is above the Revision of any of them, it returns a *StaleError. It returns fault.Unavailable if a Revision is above the log's
 	// sequence: the log has gone back, and what it will take back would not reach such a token.
 	// retry says that an earlier call with these tokens ended with an unknown outcome: rows that exist and are equal then count as written.
+	// Proofs that tokens have used up are recorded in the same transaction. Tokens with one that was used before are left out; the others are
+	// written, and a *ReplayError names those.
 	InsertTokens(ctx context.Context, tokens []*Token, retry bool) error
+	// UseProofs records proofs that got no token, all or none. It returns a *ReplayError if one of them was used before.
+	UseProofs(ctx context.Context, uses []ProofUse) error
 	// Token returns the token with this id, or fault.NotFound. Key is not set.
 	Token(ctx context.Context, id TokenID) (*Token, error)
 	// ClientTokens returns at most limit tokens of a client, in order of id, whose id is above after.
@@ -224,6 +257,37 @@ type StaleError struct {
 
 // Error implements error.
 func (e *StaleError) Error() string { return "the change log is ahead of the decision" }
+
+// ReplayError says that proofs were used before.
+type ReplayError struct{ Proofs []ReplayedProof }
+
+// ReplayedProof is a proof that was used before, and the token that was asked for with it and not written.
+type ReplayedProof struct {
+	Token TokenID // zero: none was asked for
+	Key   [sha256.Size]byte
+}
+
+// Has reports whether the proof was used before.
+func (e *ReplayError) Has(key [sha256.Size]byte) bool {
+	return slices.ContainsFunc(e.Proofs, func(p ReplayedProof) bool { return p.Key == key })
+}
+
+// Of returns what is known of the proofs of one token, nil if none of them was used before.
+func (e *ReplayError) Of(id TokenID) *ReplayError {
+	var of []ReplayedProof
+	for _, p := range e.Proofs {
+		if p.Token == id {
+			of = append(of, p)
+		}
+	}
+	if of == nil {
+		return nil
+	}
+	return &ReplayError{of}
+}
+
+// Error implements error.
+func (e *ReplayError) Error() string { return "a proof was used a second time" }
 
 // ErrOutcomeUnknown is in the chain of an error after which nobody knows whether the transaction was committed: the
 // connection broke, or time ran out, while the commit was under way.

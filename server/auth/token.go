@@ -80,7 +80,11 @@ type Token struct {
 	// Revision is the change-log sequence that the issuing instance had fully applied before it decided (claim `cs_rev`).
 	Revision uint64
 	// Proof is SHA-256 of an opaque token's secret part; zero for a JWT, which its signature proves.
-	Proof [sha256.Size]byte
+	Proof        [sha256.Size]byte
+	Confirmation Confirmation // zero: a bearer token
+	Lineage      Lineage
+	// Uses are the proofs that were used up by asking for the token. They are recorded with its row and are no part of it.
+	Uses []ProofUse
 	// Key is the key that signed a JWT. It stands in the JWT's header, not in the row; zero for opaque tokens.
 	Key KeyID
 }

@@ -83,7 +83,9 @@ func (s *Tokens) Introspect(ctx context.Context, caller *Caller, presented strin
 // Verify returns the live token that presented is if it is for the API with this audience: for callers of our own APIs. It
 // returns fault.InvalidToken otherwise, and fault.Unavailable as Introspect does. Since this is how callers are let in, nobody
 // who was not must make it read the database: an opaque token is refused unseen where the API has none.
-func (s *Tokens) Verify(ctx context.Context, presented, audience string) (*Token, error) {
+//
+// held is what the caller proved to hold: a token that is bound to anything else is refused.
+func (s *Tokens) Verify(ctx context.Context, presented, audience string, held Confirmation) (*Token, error) {
 	if api := s.Directory.APIByIdentifier(audience); api != nil && api.BuiltIn() && LooksOpaque(presented) {
 		return nil, errNotVerified()
 	}
@@ -95,7 +97,7 @@ func (s *Tokens) Verify(ctx context.Context, presented, audience string) (*Token
 		return nil, err
 	}
 	api := s.Directory.APIByIdentifier(audience)
-	if t == nil || api == nil || t.API != api.ID || !t.Live(s.Now()) || s.Directory.Denied(t) {
+	if t == nil || api == nil || t.API != api.ID || !t.Live(s.Now()) || s.Directory.Denied(t) || !t.Confirmation.HeldBy(held) {
 		return nil, errNotVerified()
 	}
 	return t, nil

@@ -146,20 +146,20 @@ func TestVerify(t *testing.T) {
 	w := newWorld()
 	token := w.token(w.served)
 	tokens := w.tokens(answers{token: token}, nil)
-	if got, err := tokens.Verify(t.Context(), "known", w.served.Identifier); err != nil || got != token {
+	if got, err := tokens.Verify(t.Context(), "known", w.served.Identifier, auth.Confirmation{}); err != nil || got != token {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, audience := range []string{w.stock.Identifier, "https://unknown.example"} {
-		if _, err := tokens.Verify(t.Context(), "known", audience); !errors.Is(err, fault.InvalidToken) {
+		if _, err := tokens.Verify(t.Context(), "known", audience, auth.Confirmation{}); !errors.Is(err, fault.InvalidToken) {
 			t.Errorf("a token of another audience: %v", err)
 		}
 	}
 	w.denied[token.ID] = true
-	if _, err := tokens.Verify(t.Context(), "known", w.served.Identifier); !errors.Is(err, fault.InvalidToken) {
+	if _, err := tokens.Verify(t.Context(), "known", w.served.Identifier, auth.Confirmation{}); !errors.Is(err, fault.InvalidToken) {
 		t.Errorf("a revoked token: %v", err)
 	}
 	w.age = time.Minute
-	if _, err := tokens.Verify(t.Context(), "known", w.served.Identifier); !errors.Is(err, fault.Unavailable) {
+	if _, err := tokens.Verify(t.Context(), "known", w.served.Identifier, auth.Confirmation{}); !errors.Is(err, fault.Unavailable) {
 		t.Errorf("a stale directory: %v", err)
 	}
 }
@@ -170,10 +170,10 @@ func TestVerifyLooksForNoOpaqueToken(t *testing.T) {
 	w.apis = append(w.apis, &auth.API{ID: auth.NewAPIID(start), Identifier: auth.ServerAPI, Format: auth.JWT})
 	opaque, _ := auth.MintOpaque(auth.NewTokenID(start, start.Add(time.Hour)))
 	looked := answers{err: fault.New(fault.Unavailable, "it was looked for")}
-	if _, err := w.tokens(looked, nil).Verify(t.Context(), opaque, auth.ServerAPI); !errors.Is(err, fault.InvalidToken) {
+	if _, err := w.tokens(looked, nil).Verify(t.Context(), opaque, auth.ServerAPI, auth.Confirmation{}); !errors.Is(err, fault.InvalidToken) {
 		t.Errorf("an opaque token: %v", err)
 	}
-	if _, err := w.tokens(looked, nil).Verify(t.Context(), "e30.e30.e30", auth.ServerAPI); !errors.Is(err, fault.Unavailable) {
+	if _, err := w.tokens(looked, nil).Verify(t.Context(), "e30.e30.e30", auth.ServerAPI, auth.Confirmation{}); !errors.Is(err, fault.Unavailable) {
 		t.Errorf("a JWT: %v", err)
 	}
 }

@@ -56,13 +56,13 @@ type admins struct {
 // Authenticate implements api.Authenticator. That the token is genuine is found out first, since the read of the change log that
 // follows is only for those who have authenticated.
 func (a admins) Authenticate(ctx context.Context, bearer string) (auth.Actor, error) {
-	if _, err := a.tokens.Verify(ctx, bearer, auth.AdminAPI); err != nil {
+	if _, err := a.tokens.Verify(ctx, bearer, auth.AdminAPI, auth.Confirmation{}); err != nil {
 		return auth.Actor{}, err
 	}
 	if err := a.directory.Refresh(ctx); err != nil {
 		return auth.Actor{}, err
 	}
-	t, err := a.tokens.Verify(ctx, bearer, auth.AdminAPI)
+	t, err := a.tokens.Verify(ctx, bearer, auth.AdminAPI, auth.Confirmation{})
 	if err != nil {
 		return auth.Actor{}, err
 	}

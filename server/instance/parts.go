@@ -223,6 +223,7 @@ func (p *parts) verify(ctx context.Context, presented string) (*auth.Token, erro
 	return &auth.Token{
 		ID: claims.ID, Client: claims.Client, Credential: claims.Credential, API: api.ID, Scope: claims.Scope,
 		Issued: claims.Issued, Expires: claims.Expires, Revision: claims.Revision, Key: claims.Key,
+		Confirmation: claims.Confirmation, Lineage: claims.Lineage,
 	}, nil
 }
 

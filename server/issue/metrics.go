@@ -14,8 +14,8 @@ type metrics struct {
 
 // queueMetrics are those of one writer.
 type queueMetrics struct {
-	batch, latency                                       prometheus.Observer
-	committed, stale, unavailable, failed, unknown, shed prometheus.Counter
+	batch, latency                                                 prometheus.Observer
+	committed, stale, replayed, unavailable, failed, unknown, shed prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -42,6 +42,7 @@ func (m *metrics) of(writer string) queueMetrics {
 		batch: m.batch.WithLabelValues(writer), latency: m.latency.WithLabelValues(writer),
 		committed:   m.outcomes.WithLabelValues(writer, "committed"),
 		stale:       m.outcomes.WithLabelValues(writer, "stale"),
+		replayed:    m.outcomes.WithLabelValues(writer, "replayed"),
 		unavailable: m.outcomes.WithLabelValues(writer, "unavailable"),
 		failed:      m.outcomes.WithLabelValues(writer, "failed"),
 		unknown:     m.outcomes.WithLabelValues(writer, "unknown"),

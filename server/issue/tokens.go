@@ -19,7 +19,7 @@ var errDecideAgain = errors.New("decided from a state that is no longer the newe
 // been read first. Its errors are returned as they are. sign, unless it is nil, makes the token's text while the row is being
 // committed. It runs in the caller's goroutine, after each decide, and must not change the token.
 //
-// A failure of the storage is fault.Unavailable; the row may then be there all the same, which harms nobody as nobody bears the token.
+// A token whose proofs were used before is a *auth.ReplayError. A failure of the storage is fault.Unavailable; the row may then be there all the same, which harms nobody as nobody bears the token.
 func (w *Writer) Issue(ctx context.Context, decide func() (*auth.Token, error), sign func(*auth.Token) error) (*auth.Token, error) {
 	for range w.rounds {
 		if err := w.ready(); err != nil {
@@ -69,7 +69,10 @@ func (w *Writer) commitTokens(ctx context.Context, batch []*job[*auth.Token]) []
 		j.written = written{rows: len(batch), began: began, ended: ended}
 	}
 	stale, isStale := errors.AsType[*auth.StaleError](err)
+	replay, isReplay := errors.AsType[*auth.ReplayError](err)
 	switch {
+	case isReplay:
+		w.refuseReplayed(batch, replay)
 	case err == nil:
 		m.committed.Add(float64(len(batch)))
 		answer(batch, nil)
@@ -86,6 +89,19 @@ func (w *Writer) commitTokens(ctx context.Context, batch []*job[*auth.Token]) []
 		return append(left, w.commitTokens(ctx, batch[half:])...)
 	}
 	return batch[:0]
+}
+
+// refuseReplayed answers a batch of which some tokens were asked for by proofs that were used before. The others are written.
+func (w *Writer) refuseReplayed(batch []*job[*auth.Token], replay *auth.ReplayError) {
+	for _, j := range batch {
+		if of := replay.Of(j.value.ID); of != nil {
+			w.tokens.metrics.replayed.Inc()
+			j.done <- of
+			continue
+		}
+		w.tokens.metrics.committed.Inc()
+		j.done <- nil
+	}
 }
 
 // decideAgain sends the rows that the change log has overtaken back to be decided again, once the directory has what they lacked.

@@ -108,7 +108,7 @@ countersign_write_queue_length{writer="token"} 0
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "countersign_write_queue_length"); err != nil {
 		t.Error(err)
 	}
-	if n, err := testutil.GatherAndCount(registry, "countersign_writes_total"); n != 12 || err != nil {
+	if n, err := testutil.GatherAndCount(registry, "countersign_writes_total"); n != 14 || err != nil {
 		t.Errorf("%d outcomes: %v", n, err)
 	}
 }

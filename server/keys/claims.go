@@ -8,16 +8,20 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
-// Claims are the claims of an access token, RFC 9068 §2.2. `iss` is the ring's; `sub` and `client_id` are both the client.
+// Claims are the claims of an access token, RFC 9068 §2.2. `iss` is the ring's; `sub` and `client_id` are both the client
+// unless the token was made by exchange.
 type Claims struct {
 	ID         auth.TokenID  // jti
-	Client     auth.ClientID // sub, client_id
+	Client     auth.ClientID // client_id
 	Audience   string        // aud: the identifier of one API
 	Scope      string        // scope; left out if empty
 	Issued     time.Time     // iat, whole seconds
 	Expires    time.Time     // exp, whole seconds
 	Revision   uint64        // cs_rev
 	Credential auth.SecretID // cs_sec; left out if zero
+	// Confirmation is cnf (RFC 7800), Lineage is sub if it is another than the client, act and may_act (RFC 8693 §4), and cs_anc.
+	Confirmation auth.Confirmation
+	Lineage      auth.Lineage
 	// Key is the key that signed. Verify sets it, Sign does not look at it.
 	Key auth.KeyID
 }
@@ -40,8 +44,12 @@ const (
 // appendClaims writes the claim set. Audience and scope must be plain.
 func (r *Ring) appendClaims(dst []byte, c Claims) []byte {
 	client := c.Client.String()
+	subject := client
+	if c.Lineage.Subject != (auth.ClientID{}) {
+		subject = c.Lineage.Subject.String()
+	}
 	dst = append(dst, r.opening...)
-	dst = append(dst, client...)
+	dst = append(dst, subject...)
 	dst = append(dst, claimClient...)
 	dst = append(dst, client...)
 	dst = append(dst, claimAudience...)
@@ -64,6 +72,12 @@ func (r *Ring) appendClaims(dst []byte, c Claims) []byte {
 		dst = append(dst, claimCredential...)
 		dst = append(dst, c.Credential.String()...)
 		dst = append(dst, '"')
+	}
+	if c.Confirmation.Bound() {
+		dst = appendConfirmation(dst, c.Confirmation)
+	}
+	if !c.Lineage.Empty() {
+		dst = appendLineage(dst, &c)
 	}
 	return append(dst, '}')
 }
@@ -95,18 +109,28 @@ func (r *Ring) parseClaims(text string) (c Claims, ok bool) {
 		credential = s.text()
 		s.literal(`"`)
 	}
-	s.literal("}")
-	if s.failed || s.rest != "" || subject != client {
+	c.Confirmation = s.confirmation()
+	if subject != client && !c.parseSubject(subject) {
 		return Claims{}, false
 	}
-	return c, c.parseIDs(client, id, credential)
+	if c.Client = s.client(client); !s.failed && s.rest != "}" {
+		s.lineage(&c)
+	}
+	s.literal("}")
+	if s.failed || s.rest != "" || !c.consistent() {
+		return Claims{}, false
+	}
+	return c, c.parseIDs(id, credential)
 }
 
-func (c *Claims) parseIDs(client, id, credential string) bool {
+func (c *Claims) parseSubject(subject string) bool {
+	id, err := auth.ParseClientID(subject)
+	c.Lineage.Subject = id
+	return err == nil
+}
+
+func (c *Claims) parseIDs(id, credential string) bool {
 	var err error
-	if c.Client, err = auth.ParseClientID(client); err != nil {
-		return false
-	}
 	if c.ID, err = auth.ParseTokenID(id); err != nil {
 		return false
 	}

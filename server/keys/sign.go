@@ -30,6 +30,9 @@ func (r *Ring) Sign(alg auth.Algorithm, c Claims) (token string, by auth.KeyID, 
 	if c.Audience == "" || !plain(c.Audience) || !plain(c.Scope) {
 		return "", auth.KeyID{}, fmt.Errorf("sign token %s: audience or scope holds what the domain does not allow", c.ID)
 	}
+	if !c.Lineage.Empty() && !c.signable() {
+		return "", auth.KeyID{}, fmt.Errorf("sign token %s: it comes from what the domain does not allow", c.ID)
+	}
 	var buffer [typicalClaims]byte
 	text, err := key.jws(key.header, r.appendClaims(buffer[:0], c))
 	if err != nil {

@@ -28,9 +28,26 @@ func newDenySet() *denySet {
 	})}
 }
 
-// denies reports whether a revocation with a sequence above the token's revision names the token. Of a key it is any
-// revocation: whoever has stolen it writes the revision himself.
-func (d *denySet) denies(t *auth.Token) bool {
+// denies reports whether a revocation with a sequence above the token's revision names the token, or one that it was made from. Of a key it
+// is any revocation: whoever has stolen it writes the revision himself.
+func (d *denySet) denies(t *auth.Token, apis func(identifier string) *auth.API) bool {
+	for i := range t.Lineage.Ancestors {
+		if d.deniesAncestor(&t.Lineage.Ancestors[i], apis) {
+			return true
+		}
+	}
+	return d.deniesOne(t)
+}
+
+// deniesAncestor is about a token that another was made from. One for an API that is gone is refused with it.
+func (d *denySet) deniesAncestor(a *auth.Ancestor, apis func(identifier string) *auth.API) bool {
+	api := apis(a.Audience)
+	return api == nil || d.deniesOne(&auth.Token{
+		ID: a.ID, Client: a.Client, Credential: a.Credential, API: api.ID, Revision: a.Revision, Key: a.Key,
+	})
+}
+
+func (d *denySet) deniesOne(t *auth.Token) bool {
 	return d.above(t.Revision, subject{kind: auth.RevokeAll}) ||
 		d.above(t.Revision, subject{kind: auth.RevokeToken, id: t.ID}) ||
 		d.above(t.Revision, subject{kind: auth.RevokeClient, id: t.Client}) ||

@@ -10,7 +10,7 @@ import (
 // readAll reads everything in one snapshot, as a delta from nothing.
 func (d *Directory) readAll(ctx context.Context) (all *delta, err error) {
 	err = d.view(ctx, func(ctx context.Context, r reading) error {
-		all = &delta{clients: map[auth.ClientID]*auth.ClientRecord{}, apis: map[auth.APIID]*auth.API{}, keys: true, sealed: true}
+		all = &delta{clients: map[auth.ClientID]*auth.ClientRecord{}, apis: map[auth.APIID]*auth.API{}, keys: true, sealed: true, issuers: true}
 		if all.position, err = r.tx.Changes().Position(ctx); err != nil {
 			return fmt.Errorf("read change log position: %w", err)
 		}
@@ -59,6 +59,16 @@ func (d *delta) readRecords(ctx context.Context, r reading) error {
 	})
 	if err != nil {
 		return fmt.Errorf("read grants: %w", err)
+	}
+	err = r.tx.Exchanges().EachExchange(ctx, func(g *auth.ExchangeGrant) error {
+		r.progress()
+		if record := d.clients[g.Client]; record != nil {
+			record.Exchanges = append(record.Exchanges, g)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read exchange grants: %w", err)
 	}
 	err = r.tx.APIs().EachAPI(ctx, func(a *auth.API) error {
 		r.progress()

@@ -136,7 +136,15 @@ func (d *Directory) APIByIdentifier(identifier string) *auth.API {
 }
 
 // Denied implements auth.Directory.
-func (d *Directory) Denied(t *auth.Token) bool { return d.current.Load().denied.denies(t) }
+func (d *Directory) Denied(t *auth.Token) bool {
+	current := d.current.Load()
+	return current.denied.denies(t, func(identifier string) *auth.API { return current.apis.Load().byIdentifier[identifier] })
+}
+
+// TrustedIssuer implements auth.Directory.
+func (d *Directory) TrustedIssuer(id auth.TrustedIssuerID) *auth.TrustedIssuer {
+	return (*d.current.Load().issuers.Load())[id]
+}
 
 // Ready says why the directory must not be served from: because it was never loaded, or because the change log is no longer the
 // one that it followed, which only a restart mends. It is nil while the database is merely down: Age tells that.

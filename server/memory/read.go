@@ -22,6 +22,8 @@ type delta struct {
 	signing     []*auth.Key
 	sealed      bool // sealed keys were read
 	sealing     []*auth.SealedKey
+	issuers     bool // trusted issuers were read
+	trusted     []*auth.TrustedIssuer
 	tooFar      bool // everything has to be read; of the rest only position is set
 }
 
@@ -115,6 +117,8 @@ func (d *delta) sort(changes []auth.Change) bool {
 			d.keys = true
 		case auth.SealedKeyChanged:
 			d.sealed = true
+		case auth.IssuerChanged:
+			d.issuers = true
 		case auth.RevokeToken, auth.RevokeClient, auth.RevokeGrant, auth.RevokeAPI, auth.RevokeCredential, auth.RevokeKey, auth.RevokeAll:
 			d.revocations = append(d.revocations, *c)
 		}
@@ -176,6 +180,12 @@ func (d *delta) readKeys(ctx context.Context, r reading) (err error) {
 		if d.sealing, err = r.tx.Keys().SealedKeys(ctx); err != nil {
 			return fmt.Errorf("read sealed keys: %w", err)
 		}
+		r.progress()
+	}
+	if d.issuers {
+		if d.trusted, err = r.tx.Issuers().TrustedIssuers(ctx); err != nil {
+			return fmt.Errorf("read trusted issuers: %w", err)
+		}
 	}
 	return nil
 }
@@ -196,6 +206,9 @@ func (r reading) client(ctx context.Context, id auth.ClientID) (*auth.ClientReco
 	}
 	record := &auth.ClientRecord{Client: client}
 	if record.Secrets, err = r.tx.Secrets().ClientSecrets(ctx, id); err != nil {
+		return nil, err
+	}
+	if record.Exchanges, err = r.tx.Exchanges().ClientExchanges(ctx, id); err != nil {
 		return nil, err
 	}
 	grants, err := r.tx.Grants().ClientGrants(ctx, id)

@@ -14,6 +14,7 @@ import (
 type state struct {
 	clients *table[auth.ClientID, *auth.ClientRecord]
 	apis    atomic.Pointer[apiIndex]
+	issuers atomic.Pointer[map[auth.TrustedIssuerID]*auth.TrustedIssuer]
 	denied  *denySet
 }
 
@@ -23,6 +24,7 @@ func newState() *state {
 		denied:  newDenySet(),
 	}
 	s.apis.Store(indexAPIs(nil))
+	s.issuers.Store(&map[auth.TrustedIssuerID]*auth.TrustedIssuer{})
 	return s
 }
 
@@ -47,10 +49,11 @@ func indexAPIs(byID map[auth.APIID]*auth.API) *apiIndex {
 	return index
 }
 
-// using returns the clients that have a grant for the API or have it as their default.
+// using returns the clients that have a grant for the API, exchange tokens for it, or have it as their default.
 func (s *state) using(id auth.APIID) (clients []auth.ClientID) {
 	s.clients.each(func(client auth.ClientID, record *auth.ClientRecord) {
-		if record.Grants[id] != nil || record.Client.DefaultResource == id {
+		exchanges := func(g *auth.ExchangeGrant) bool { return g.Source == id || g.Target == id }
+		if record.Grants[id] != nil || record.Client.DefaultResource == id || slices.ContainsFunc(record.Exchanges, exchanges) {
 			clients = append(clients, client)
 		}
 	})
@@ -104,5 +107,12 @@ func (s *state) apply(d *delta) {
 		edit.put(id, record)
 	}
 	edit.publish()
+	if d.issuers {
+		trusted := make(map[auth.TrustedIssuerID]*auth.TrustedIssuer, len(d.trusted))
+		for _, issuer := range d.trusted {
+			trusted[issuer.ID] = issuer
+		}
+		s.issuers.Store(&trusted)
+	}
 	s.denied.add(d.revocations)
 }

@@ -139,6 +139,7 @@ func claims(t *auth.Token, api *auth.API) keys.Claims {
 	return keys.Claims{
 		ID: t.ID, Client: t.Client, Audience: api.Identifier, Scope: t.Scope,
 		Issued: t.Issued, Expires: t.Expires, Revision: t.Revision, Credential: t.Credential,
+		Confirmation: t.Confirmation, Lineage: t.Lineage,
 	}
 }
 

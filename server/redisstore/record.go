@@ -71,6 +71,10 @@ func encode(b *binding, t *auth.Token, keys *Keys, direct bool) []byte {
 	if !direct {
 		signKey = 0
 	}
+	// A record has no room for what a token is bound to or was made from: verifiers ask the server about such a token.
+	if t.Confirmation.Bound() || !t.Lineage.Empty() {
+		return nil
+	}
 	if keys.macVersion == 0 || direct && signKey == 0 || len(t.Scope) > math.MaxUint16 {
 		return nil
 	}

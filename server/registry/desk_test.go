@@ -23,6 +23,7 @@ type desk struct {
 	store     *sqlstore.Store
 	path      string // of the database
 	directory *memory.Directory
+	made      time.Duration // how many clients were: each gets an id that sorts after the one before
 }
 
 func newDesk(t *testing.T) *desk {
@@ -114,8 +115,9 @@ func long() time.Time { return time.Now().Add(-1000 * time.Hour).UTC().Truncate(
 
 func (d *desk) client(name string, edit ...func(*auth.Client)) *auth.Client {
 	d.Helper()
+	d.made++
 	c := &auth.Client{
-		ID: auth.NewClientID(time.Now()), Name: name, Status: auth.Active, AuthMethod: auth.SecretBasic, Created: long(), Updated: long(),
+		ID: auth.NewClientID(time.Now().Add(d.made * time.Millisecond)), Name: name, Status: auth.Active, AuthMethod: auth.SecretBasic, Created: long(), Updated: long(),
 	}
 	for _, do := range edit {
 		do(c)

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	selectAPIs = "SELECT a.id, a.revision, a.identifier, a.name, a.scopes, a.format, a.lifetime, a.algorithm, a.created, a.updated FROM apis a "
-	insertAPI  = "INSERT INTO apis (identifier, name, scopes, format, lifetime, algorithm, created, updated, revision, id) " +
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	updateAPI = "UPDATE apis SET identifier = ?, name = ?, scopes = ?, format = ?, lifetime = ?, algorithm = ?, created = ?, updated = ?, " +
+	selectAPIs = "SELECT a.id, a.revision, a.identifier, a.name, a.scopes, a.format, a.lifetime, a.algorithm, a.sender, a.created, a.updated FROM apis a "
+	insertAPI  = "INSERT INTO apis (identifier, name, scopes, format, lifetime, algorithm, sender, created, updated, revision, id) " +
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	updateAPI = "UPDATE apis SET identifier = ?, name = ?, scopes = ?, format = ?, lifetime = ?, algorithm = ?, sender = ?, created = ?, updated = ?, " +
 		"revision = ? WHERE id = ? AND revision = ?"
 	// The servers of a page of APIs are read by one statement.
 	selectServers = "SELECT api_id, client_id FROM api_servers WHERE api_id IN ("
@@ -21,7 +21,7 @@ const (
 func scanAPI(row scanner) (*auth.API, error) {
 	a := new(auth.API)
 	var lifetime int64
-	err := row.Scan(fixed(a.ID[:]), &a.Revision, &a.Identifier, &a.Name, asJSON{&a.Scopes}, &a.Format, &lifetime, &a.Algorithm,
+	err := row.Scan(fixed(a.ID[:]), &a.Revision, &a.Identifier, &a.Name, asJSON{&a.Scopes}, &a.Format, &lifetime, &a.Algorithm, &a.Constraint,
 		micros{&a.Created}, micros{&a.Updated})
 	a.Lifetime = time.Duration(lifetime) * time.Microsecond
 	return a, err
@@ -85,7 +85,7 @@ func (t *tx) PutAPI(ctx context.Context, a *auth.API) error {
 		return err
 	}
 	err = t.put(ctx, &a.Revision, insertAPI, updateAPI, a.Identifier, a.Name, string(scopes), string(a.Format), a.Lifetime.Microseconds(),
-		string(a.Algorithm), a.Created.UnixMicro(), a.Updated.UnixMicro(), a.Revision+1, a.ID[:])
+		string(a.Algorithm), string(a.Constraint), a.Created.UnixMicro(), a.Updated.UnixMicro(), a.Revision+1, a.ID[:])
 	if err != nil {
 		return err
 	}

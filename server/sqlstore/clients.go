@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	clientColumns = "SELECT c.id, c.revision, c.name, c.description, c.owner, c.labels, c.status, c.auth_method, c.default_resource, c.created, c.updated "
+	clientColumns = "SELECT c.id, c.revision, c.name, c.description, c.owner, c.labels, c.status, c.auth_method, c.default_resource, c.created, c.updated, c.proofs "
 	selectClients = clientColumns + "FROM clients c "
-	insertClient  = "INSERT INTO clients (name, description, owner, labels, status, auth_method, default_resource, created, updated, revision, id) " +
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertClient  = "INSERT INTO clients (name, description, owner, labels, status, auth_method, default_resource, created, updated, proofs, revision, id) " +
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	insertLabels = "INSERT INTO client_labels (client_id, name, value, client_name) VALUES "
 	updateClient = "UPDATE clients SET name = ?, description = ?, owner = ?, labels = ?, status = ?, auth_method = ?, default_resource = ?, " +
-		"created = ?, updated = ?, revision = ? WHERE id = ? AND revision = ?"
+		"created = ?, updated = ?, proofs = ?, revision = ? WHERE id = ? AND revision = ?"
 )
 
 func scanClient(row scanner) (*auth.Client, error) {
 	c := new(auth.Client)
 	return c, row.Scan(fixed(c.ID[:]), &c.Revision, &c.Name, &c.Description, &c.Owner, asJSON{&c.Labels}, &c.Status, &c.AuthMethod,
-		fixed(c.DefaultResource[:]), micros{&c.Created}, micros{&c.Updated})
+		fixed(c.DefaultResource[:]), micros{&c.Created}, micros{&c.Updated}, asJSON{&c.Proofs})
 }
 
 // Client implements auth.Clients.
@@ -41,9 +41,13 @@ func (t *tx) PutClient(ctx context.Context, c *auth.Client) error {
 	if err != nil {
 		return err
 	}
+	proofs, err := jsonOrNull(c.Proofs)
+	if err != nil {
+		return err
+	}
 	isNew := c.Revision == 0
 	err = t.put(ctx, &c.Revision, insertClient, updateClient, c.Name, c.Description, c.Owner, string(labels), string(c.Status), string(c.AuthMethod),
-		orNull(c.DefaultResource[:]), c.Created.UnixMicro(), c.Updated.UnixMicro(), c.Revision+1, c.ID[:])
+		orNull(c.DefaultResource[:]), c.Created.UnixMicro(), c.Updated.UnixMicro(), proofs, c.Revision+1, c.ID[:])
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,16 @@ func micro(t time.Time) any {
 	return t.UnixMicro()
 }
 
-// asJSON scans a JSON column.
+// jsonOrNull is the JSON of a struct, nil if nothing is set in it.
+func jsonOrNull(value any) (any, error) {
+	text, err := json.Marshal(value)
+	if err != nil || string(text) == "{}" {
+		return nil, err
+	}
+	return string(text), nil
+}
+
+// asJSON scans a JSON column. NULL leaves what it is scanned into as it is.
 type asJSON struct{ into any }
 
 // Scan implements sql.Scanner.
@@ -71,6 +80,8 @@ func (j asJSON) Scan(value any) error {
 		text = v
 	case string:
 		text = []byte(v)
+	case nil:
+		return nil
 	default:
 		return fmt.Errorf("a %T where JSON belongs", value)
 	}

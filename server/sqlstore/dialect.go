@@ -22,6 +22,8 @@ type dialect struct {
 	// orUpdate goes between an INSERT and the assignments to the row that it finds under the key; added is the value that it was to add.
 	orUpdate func(key string) string
 	added    func(column string) string
+	// orIgnore begins an INSERT that passes over rows whose key exists.
+	orIgnore string
 	// partitions says that the tokens are partitioned by when they expire.
 	partitions bool
 	update     sql.TxOptions

@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	selectGrants = "SELECT client_id, api_id, revision, scopes, created, updated FROM grants "
-	insertGrants = "INSERT INTO grants (scopes, created, updated, revision, client_id, api_id) VALUES "
-	grantGroup   = "(?, ?, ?, ?, ?, ?)"
-	updateGrant  = "UPDATE grants SET scopes = ?, created = ?, updated = ?, revision = ? WHERE client_id = ? AND api_id = ? AND revision = ?"
+	selectGrants = "SELECT client_id, api_id, revision, scopes, may_act, created, updated FROM grants "
+	insertGrants = "INSERT INTO grants (scopes, may_act, created, updated, revision, client_id, api_id) VALUES "
+	grantGroup   = "(?, ?, ?, ?, ?, ?, ?)"
+	updateGrant  = "UPDATE grants SET scopes = ?, may_act = ?, created = ?, updated = ?, revision = ? WHERE client_id = ? AND api_id = ? AND revision = ?"
 )
 
 func scanGrant(row scanner) (*auth.Grant, error) {
 	g := new(auth.Grant)
 	var scopes string
-	err := row.Scan(fixed(g.Client[:]), fixed(g.API[:]), &g.Revision, &scopes, micros{&g.Created}, micros{&g.Updated})
+	err := row.Scan(fixed(g.Client[:]), fixed(g.API[:]), &g.Revision, &scopes, fixed(g.MayAct[:]), micros{&g.Created}, micros{&g.Updated})
 	g.Scopes = auth.NewScopes(strings.Fields(scopes)...)
 	return g, err
 }
@@ -64,7 +64,7 @@ func (t *tx) PutGrant(ctx context.Context, grants ...*auth.Grant) error {
 }
 
 func grantArgs(g *auth.Grant) []any {
-	return []any{g.Scopes.String(), g.Created.UnixMicro(), g.Updated.UnixMicro(), g.Revision + 1, g.Client[:], g.API[:]}
+	return []any{g.Scopes.String(), orNull(g.MayAct[:]), g.Created.UnixMicro(), g.Updated.UnixMicro(), g.Revision + 1, g.Client[:], g.API[:]}
 }
 
 // DeleteGrant implements auth.Grants.

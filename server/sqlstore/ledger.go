@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	selectRows = "SELECT jti, client, credential, api, scope, issued, expires, revision, proof FROM tokens "
-	insertRows = "INSERT INTO tokens (jti, client, credential, api, scope, issued, expires, revision, proof) VALUES "
-	rowGroup   = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	rowFields  = 9
+	selectRows = "SELECT jti, client, credential, api, scope, issued, expires, revision, proof, confirmation, lineage FROM tokens "
+	insertRows = "INSERT INTO tokens (jti, client, credential, api, scope, issued, expires, revision, proof, confirmation, lineage) VALUES "
+	rowGroup   = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	rowFields  = 11
 )
 
 // errLogWentBack is the answer to a token that no revocation to come would refuse.
@@ -55,7 +55,7 @@ func (s *Store) insertTokens(ctx context.Context, conn connection, tokens []*aut
 	if err := conn.QueryRowContext(ctx, "SELECT sequence, decisive FROM change_counter WHERE id = 1").Scan(&sequence, &decisive); err != nil {
 		return s.failed("read the change counter", err)
 	}
-	args := make([]any, 0, rowFields*len(tokens))
+	var proofs []claimed
 	for _, t := range tokens {
 		if t.Revision < decisive {
 			return &auth.StaleError{Sequence: decisive}
@@ -63,13 +63,27 @@ func (s *Store) insertTokens(ctx context.Context, conn connection, tokens []*aut
 		if t.Revision > sequence {
 			return unavailable(errLogWentBack)
 		}
-		args = append(args, t.ID[:], t.Client[:], t.Credential[:], t.API[:], t.Scope, t.Issued.UnixMicro(), t.Expires.UnixMicro(),
-			t.Revision, orNull(t.Proof[:]))
+		if len(t.Uses) > 0 {
+			proofs = append(proofs, claims(t.ID, t.Uses)...)
+		}
 	}
-	if _, err := s.exec(ctx, conn, values(insertRows, rowGroup, len(tokens)), args...); err != nil {
+	if len(proofs) > 0 {
+		return s.insertProven(ctx, conn, tokens, proofs)
+	}
+	if _, err := s.exec(ctx, conn, values(insertRows, rowGroup, len(tokens)), rowsOf(tokens)...); err != nil {
 		return s.failedWrite("insert tokens", err)
 	}
 	return nil
+}
+
+// rowsOf returns the columns of rows.
+func rowsOf(tokens []*auth.Token) []any {
+	args := make([]any, 0, rowFields*len(tokens))
+	for _, t := range tokens {
+		args = append(args, t.ID[:], t.Client[:], t.Credential[:], t.API[:], t.Scope, t.Issued.UnixMicro(), t.Expires.UnixMicro(),
+			t.Revision, orNull(t.Proof[:]), confirmationColumn(&t.Confirmation), lineageColumn(&t.Lineage))
+	}
+	return args
 }
 
 // missing returns the tokens that have no row, or fault.Conflict if one has a row that is not equal.
@@ -104,13 +118,13 @@ func (s *Store) missing(ctx context.Context, conn connection, tokens []*auth.Tok
 
 func sameRow(a, b *auth.Token) bool {
 	return a.Client == b.Client && a.Credential == b.Credential && a.API == b.API && a.Scope == b.Scope && a.Issued.Equal(b.Issued) &&
-		a.Expires.Equal(b.Expires) && a.Revision == b.Revision && a.Proof == b.Proof
+		a.Expires.Equal(b.Expires) && a.Revision == b.Revision && a.Proof == b.Proof && a.Confirmation == b.Confirmation && lineageColumn(&a.Lineage) == lineageColumn(&b.Lineage)
 }
 
 func scanToken(row scanner) (*auth.Token, error) {
 	t := new(auth.Token)
 	return t, row.Scan(fixed(t.ID[:]), fixed(t.Client[:]), fixed(t.Credential[:]), fixed(t.API[:]), &t.Scope, micros{&t.Issued},
-		micros{&t.Expires}, &t.Revision, fixed(t.Proof[:]))
+		micros{&t.Expires}, &t.Revision, fixed(t.Proof[:]), confirmation{&t.Confirmation}, lineage{&t.Lineage})
 }
 
 // ClientTokens implements auth.Ledger.

@@ -56,6 +56,9 @@ func (s *Store) maintain(ctx context.Context, now time.Time, keepAudit time.Dura
 			return err
 		}
 	}
+	if err := s.deleteOldProofs(ctx, now); err != nil {
+		return err
+	}
 	return s.deleteReplays(ctx, now)
 }
 

@@ -28,6 +28,7 @@ func mysqlDialect() dialect {
 		join:       " STRAIGHT_JOIN ",
 		orUpdate:   func(string) string { return "ON DUPLICATE KEY UPDATE " },
 		added:      func(column string) string { return "VALUES(" + column + ")" },
+		orIgnore:   "INSERT IGNORE",
 		update:     sql.TxOptions{Isolation: sql.LevelReadCommitted},
 		view:       sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 		classify:   classifyMySQL,

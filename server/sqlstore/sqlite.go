@@ -29,6 +29,7 @@ func sqliteDialect() dialect {
 		join:       " CROSS JOIN ",
 		orUpdate:   func(key string) string { return "ON CONFLICT (" + key + ") DO UPDATE SET " },
 		added:      func(column string) string { return "excluded." + column },
+		orIgnore:   "INSERT OR IGNORE",
 		view:       sql.TxOptions{ReadOnly: true},
 		classify:   classifySQLite,
 		refused:    refusedSQLite,

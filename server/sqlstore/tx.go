@@ -128,15 +128,17 @@ type tx struct {
 	s *Store
 }
 
-func (t *tx) Clients() auth.Clients { return t }
-func (t *tx) Secrets() auth.Secrets { return t }
-func (t *tx) APIs() auth.APIs       { return t }
-func (t *tx) Grants() auth.Grants   { return t }
-func (t *tx) Keys() auth.Keys       { return t }
-func (t *tx) Changes() auth.Changes { return t }
-func (t *tx) Audit() auth.Audit     { return t }
-func (t *tx) Usage() auth.Usage     { return t }
-func (t *tx) Replays() auth.Replays { return t }
+func (t *tx) Clients() auth.Clients     { return t }
+func (t *tx) Secrets() auth.Secrets     { return t }
+func (t *tx) APIs() auth.APIs           { return t }
+func (t *tx) Grants() auth.Grants       { return t }
+func (t *tx) Exchanges() auth.Exchanges { return t }
+func (t *tx) Issuers() auth.Issuers     { return t }
+func (t *tx) Keys() auth.Keys           { return t }
+func (t *tx) Changes() auth.Changes     { return t }
+func (t *tx) Audit() auth.Audit         { return t }
+func (t *tx) Usage() auth.Usage         { return t }
+func (t *tx) Replays() auth.Replays     { return t }
 
 // exec runs a statement and returns how many rows it met.
 func (t *tx) exec(ctx context.Context, what, query string, args ...any) (int64, error) {

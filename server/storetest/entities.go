@@ -53,6 +53,10 @@ func put(ctx context.Context, tx auth.Tx, rows ...any) error {
 			err = tx.APIs().PutAPI(ctx, row)
 		case *auth.Secret:
 			err = tx.Secrets().PutSecret(ctx, row)
+		case *auth.ExchangeGrant:
+			err = tx.Exchanges().PutExchange(ctx, row)
+		case *auth.TrustedIssuer:
+			err = tx.Issuers().PutTrustedIssuer(ctx, row)
 		case *auth.Grant:
 			err = tx.Grants().PutGrant(ctx, row)
 		}
@@ -84,6 +88,7 @@ func testClients(t *testing.T, o *Opened) {
 
 	stale := *c
 	c.Name, c.Status, c.Labels, c.Updated = "renamed", auth.Disabled, nil, now()
+	c.AuthMethod, c.Proofs = auth.PrivateKeyJWT, strongProofs()
 	o.put(t, c)
 	wantSame(t, "changed client", viewed(t, o, read), c)
 	wantError(t, "put of an old revision", o.tryPut(t, &stale), fault.Conflict)
@@ -207,6 +212,7 @@ func testAPIs(t *testing.T, o *Opened) {
 	wantSame(t, "api", viewed(t, o, byID), b)
 	stale := *b
 	b.Servers, b.Scopes, b.Format, b.Lifetime = []auth.ClientID{d.ID}, b.Scopes[:1], auth.JWT, 24*time.Hour
+	b.Constraint = auth.CertificateTLS
 	o.put(t, b)
 	wantSame(t, "changed api", viewed(t, o, byID), b)
 	wantSame(t, "api by audience", viewed(t, o, func(ctx context.Context, tx auth.Tx) (*auth.API, error) {
@@ -242,7 +248,7 @@ func testGrants(t *testing.T, o *Opened) {
 	read := func(ctx context.Context, tx auth.Tx) (*auth.Grant, error) { return tx.Grants().Grant(ctx, c.ID, a.ID) }
 	wantSame(t, "grant", viewed(t, o, read), g)
 	stale := *g
-	g.Scopes = auth.NewScopes("read")
+	g.Scopes, g.MayAct = auth.NewScopes("read"), d.ID
 	o.put(t, g)
 	wantSame(t, "changed grant", viewed(t, o, read), g)
 	wantError(t, "put of an old revision", o.tryPut(t, &stale), fault.Conflict)
