@@ -15,9 +15,15 @@ const AuthorizePath = "/authorize"
 // X-Forwarded-Method, X-Forwarded-Uri and X-Forwarded-Host describe, with the Authorization header that it bears itself: 200 with the
 // headers that tell who calls, or how to answer. It is a handler to be served within an httpx.Edge.
 //
+// The metadata of resources is served too, at its own path.
+//
 // The proxy sends upstream the path that it got. So a path that is not canonical is refused: which one the upstream would see nobody
 // here can say.
 func (g *Gateway) Authorize(w http.ResponseWriter, r *http.Request) {
+	if g.asksForMetadata(r) {
+		g.ServeHTTP(w, r)
+		return
+	}
 	began := g.cfg.Now()
 	p := &passage{exchange: httpx.From(r.Context())}
 	p.exchange.Attachment = p

@@ -14,6 +14,7 @@ type Document struct {
 	Issuers   map[string]Issuer          `yaml:"issuers" help:"the authorization servers whose tokens are accepted, by a name of your choice"`
 	Pools     map[string]lb.PoolSettings `yaml:"pools" help:"the upstreams that serve the same requests, by a name of your choice"`
 	Routes    []Route                    `yaml:"routes" required:"true" help:"which requests go where, and who may make them; what no route names is 404"`
+	Resources []Resource                 `yaml:"resources" help:"the APIs whose metadata the gateway publishes (RFC 9728), so that clients find out whom to ask for tokens"`
 	Paths     Paths                      `yaml:"paths" help:"what is done with paths that servers read in different ways"`
 	RateLimit RateLimitStore             `yaml:"rate_limit" help:"where requests are counted for the limits of the routes"`
 	AccessLog AccessLog                  `yaml:"access_log" help:"one line of JSON for each request, on standard error"`
@@ -51,6 +52,7 @@ type Issuer struct {
 	StateFile    string        `yaml:"state_file" help:"where keys and revocations are kept, so that the gateway can restart while the issuer is down"`
 	TokenStore   *TokenStore   `yaml:"token_store" help:"look opaque tokens up in the issuer's Redis before it is asked (docs/token-store.md)"`
 	Revocation   string        `yaml:"revocation" default:"feed" oneof:"feed|none" help:"follow the issuer's revocation feed, or leave it alone"`
+	Signed       bool          `yaml:"signed_introspection" help:"believe signed answers to introspection alone (RFC 9701)"`
 	LegacyTokens bool          `yaml:"legacy_tokens" help:"accept JWTs of typ JWT or none (not RFC 9068), where the issuer leaves no choice"`
 }
 
@@ -59,6 +61,16 @@ type TokenStore struct {
 	Redis     string            `yaml:"redis" secret:"true" help:"redis://user:password@host:port/db; better in a file"`
 	RedisFile string            `yaml:"redis_file" help:"file with that URL"`
 	APIs      map[string]string `yaml:"apis" required:"true" help:"ids of APIs (api_…), by their identifiers, which are the audiences of routes"`
+}
+
+// Resource is an API whose metadata is published, RFC 9728 §2.
+type Resource struct {
+	Audience       string   `yaml:"audience" required:"true" help:"the API's identifier, as in its routes: the https URL under which clients reach it, without query"`
+	Name           string   `yaml:"name" help:"its name, for people"`
+	Scopes         []string `yaml:"scopes" help:"scopes that callers may need; left out: those that its routes ask for"`
+	Documentation  string   `yaml:"documentation" help:"URL of a page for developers"`
+	Policy         string   `yaml:"policy" help:"URL of a page that says how its data may be used"`
+	TermsOfService string   `yaml:"terms_of_service" help:"URL of its terms"`
 }
 
 // RateLimitStore is where requests are counted.

@@ -83,6 +83,9 @@ func (g *Gateway) Explain(ctx context.Context, method string, address *url.URL, 
 	if route.verifier == nil {
 		e.Reason = "the route asks for no token"
 	}
+	if route.metadata != nil {
+		e.Reason = "the gateway answers with the metadata of " + route.resource
+	}
 	if e.Pool = route.pool; e.Pool != "" {
 		e.UpstreamPath, e.UpstreamHost = route.upstreamPath(path), route.rewrite.Host
 		e.TokenPassed = token != "" && !route.drop

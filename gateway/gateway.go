@@ -77,6 +77,9 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	c := &compiler{gateway: g, document: cfg.Document, source: cfg.Source}
 	c.routes()
+	if len(c.errs) == 0 { // what is wrong with a route is not to be told twice
+		c.resources()
+	}
 	if err := c.err(); err != nil {
 		return nil, err
 	}

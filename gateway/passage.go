@@ -58,6 +58,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, p, refused)
 		return
 	}
+	if route.metadata != nil {
+		route.metadata.ServeHTTP(w, r)
+		return
+	}
 	if route.proxy == nil {
 		g.refuse(w, p, &refusal{status: http.StatusNotFound, code: "not_found", detail: "this route has no upstream"})
 		return

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"net/http/httputil"
 	"strings"
 	"time"
@@ -32,6 +33,8 @@ type route struct {
 	bodyTimeout time.Duration // 0: none
 	rewrite     Rewrite
 	proxy       *httputil.ReverseProxy // nil: for decisions only
+	metadata    http.Handler           // answers with the metadata of resource; nil: it is no such route
+	resource    string
 
 	counts *routeCounts
 }

@@ -57,6 +57,9 @@ func (i Issuer) open(audience string, log *slog.Logger, tracing *telemetry.Traci
 	if i.Revocation == "none" {
 		opts = append(opts, sdk.WithoutRevocation())
 	}
+	if i.Signed {
+		opts = append(opts, sdk.WithSignedIntrospection())
+	}
 	if i.LegacyTokens {
 		opts = append(opts, sdk.WithLegacyTokens())
 	}

@@ -22,19 +22,26 @@ func WithRealm(realm string) VerifierOption {
 
 // WithResourceMetadata makes challenges name the URL of the resource's metadata (RFC 9728 §5.1), where
 // [Verifier.ResourceMetadata] is served: absolute, https, or http on loopback. It holds for the audience given to [NewVerifier],
-// and not for that of [Verifier.ForAudience], which is another resource.
+// and not for that of [Verifier.ForAudience], which is another resource: see [Verifier.ForResource].
 func WithResourceMetadata(address string) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
-		u, err := url.Parse(address)
-		if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || quotable(address) != address {
-			return fmt.Errorf("WithResourceMetadata: %q is not an absolute URL without user and fragment", address)
-		}
-		if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
-			return fmt.Errorf("WithResourceMetadata: %q is neither https nor on loopback", address)
+		if err := checkMetadataURL(address); err != nil {
+			return fmt.Errorf("WithResourceMetadata: %w", err)
 		}
 		c.resourceMetadata = address
 		return nil
 	})
+}
+
+func checkMetadataURL(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || quotable(address) != address {
+		return fmt.Errorf("%q is not an absolute URL without user and fragment", address)
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		return fmt.Errorf("%q is neither https nor on loopback", address)
+	}
+	return nil
 }
 
 func isLoopback(host string) bool {

@@ -13,6 +13,8 @@ const resourceWellKnown = "/.well-known/oauth-protected-resource"
 type Resource struct {
 	// Name is for people.
 	Name string
+	// Issuers are further authorization servers whose tokens the resource takes.
+	Issuers []string
 	// Scopes are those that callers may need.
 	Scopes []string
 	// Documentation, Policy and TermsOfService are URLs of pages for developers.
@@ -40,7 +42,7 @@ type resourceMetadata struct {
 func (v *Verifier) ResourceMetadata(about Resource) http.Handler {
 	body, _ := json.Marshal(resourceMetadata{ // strings only: cannot fail
 		Resource:             v.audience,
-		AuthorizationServers: []string{v.engine.authority.identifier},
+		AuthorizationServers: append([]string{v.engine.authority.identifier}, about.Issuers...),
 		Scopes:               about.Scopes,
 		BearerMethods:        []string{"header"},
 		Name:                 about.Name,

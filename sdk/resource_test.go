@@ -28,6 +28,12 @@ func TestResourceMetadata(t *testing.T) {
 				`"scopes_supported":["inventory:read","inventory:write"],"bearer_methods_supported":["header"],"resource_name":"Inventory",` +
 				`"resource_documentation":"https://docs.example.com","resource_policy_uri":"https://example.com/policy","resource_tos_uri":"https://example.com/terms"}`,
 		},
+		{
+			name:  "further issuers",
+			about: sdk.Resource{Issuers: []string{"https://other.example.com"}},
+			want: `{"resource":"https://api.example.com/inventory","authorization_servers":["https://auth.example.com","https://other.example.com"],` +
+				`"bearer_methods_supported":["header"]}`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			verifier, err := sdk.NewVerifier("https://auth.example.com", "https://api.example.com/inventory")
@@ -56,6 +62,29 @@ func TestResourceMetadata(t *testing.T) {
 				t.Errorf("POST: %d %v", post.StatusCode, post.Header)
 			}
 		})
+	}
+}
+
+func TestForResource(t *testing.T) {
+	verifier, err := sdk.NewVerifier("https://auth.example.com", "https://api.example.com/inventory")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const address = "https://api.example.com/.well-known/oauth-protected-resource/orders"
+	orders, err := verifier.ForResource("https://api.example.com/orders", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := orders.Refusal(sdk.ErrNoToken).Challenge, `Bearer realm="https://api.example.com/orders", resource_metadata="`+address+`"`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if orders.ResourceMetadataPath() != "/.well-known/oauth-protected-resource/orders" {
+		t.Errorf("the metadata is at %s", orders.ResourceMetadataPath())
+	}
+	for audience, address := range map[string]string{"": address, "a": "http://api.example.com/m", "b": "/m", "c": `https://api.example.com/"`} {
+		if _, err := verifier.ForResource(audience, address); err == nil {
+			t.Errorf("%q at %q is taken", audience, address)
+		}
 	}
 }
 

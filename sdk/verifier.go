@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"time"
 
@@ -48,6 +49,17 @@ func NewVerifier(issuer, audience string, opts ...VerifierOption) (*Verifier, er
 // its end. Opaque tokens for it are introspected, unless [WithTokenStoreFor] names its API.
 func (v *Verifier) ForAudience(audience string) *Verifier {
 	return &Verifier{engine: v.engine, audience: audience}
+}
+
+// ForResource is [Verifier.ForAudience] with challenges that name the URL of the resource's metadata, as [WithResourceMetadata] has them.
+func (v *Verifier) ForResource(audience, metadata string) (*Verifier, error) {
+	if audience == "" {
+		return nil, errNoAudience
+	}
+	if err := checkMetadataURL(metadata); err != nil {
+		return nil, fmt.Errorf("metadata of the resource: %w", err)
+	}
+	return &Verifier{engine: v.engine, audience: audience, resourceMetadata: metadata}, nil
 }
 
 // Ready begins to follow the issuer, waits until the first attempt to reach it has ended, and returns nil if tokens can be judged. It
