@@ -71,6 +71,9 @@ func newForeignWorld(t *testing.T) *foreignWorld {
 			}
 			w.APIs[algorithm] = made.Identifier
 			w.grant(t, w.Caller, made.Identifier)
+			if _, err := w.Registry.SetServer(ctx, w.Actor, made.ID, clientID(t, w.Server), true); err != nil {
+				t.Fatal(err)
+			}
 		}
 		w.grant(t, w.Poster, w.APIs[algorithm])
 	}
@@ -113,7 +116,7 @@ func testForeignClients(t *testing.T, w *foreignWorld, issuer string) {
 	t.Helper()
 	t.Run("x-oauth2", func(t *testing.T) { testOAuth2(t, w, issuer) })
 	t.Run("go-oidc", func(t *testing.T) { testOIDC(t, w, issuer) })
-	t.Run("oauth4webapi", func(t *testing.T) { testNode(t, w, issuer) })
+	t.Run("node", func(t *testing.T) { testNode(t, w, issuer) })
 	t.Run("Authlib", func(t *testing.T) { testPython(t, w, issuer) })
 	t.Run("curl", func(t *testing.T) { testCurl(t, w, issuer) })
 }
@@ -312,9 +315,13 @@ func startForeignInstance(t *testing.T, s *seeded, path string, now func() time.
 func testNode(t *testing.T, w *foreignWorld, issuer string) {
 	t.Helper()
 	folder := npmInstall(t, "foreign")
-	script := exec.CommandContext(t.Context(), "node", "oauth4webapi.mjs")
-	script.Dir = folder
-	runScript(t, script, w, issuer)
+	for _, library := range []string{"oauth4webapi", "openid-client", "jose"} {
+		t.Run(library, func(t *testing.T) {
+			script := exec.CommandContext(t.Context(), "node", library+".mjs")
+			script.Dir = folder
+			runScript(t, script, w, issuer)
+		})
+	}
 }
 
 // npmInstall copies a folder with a package.json, installs what its lock file pins, and returns the copy.

@@ -1,24 +1,10 @@
-// Drives a server by oauth4webapi as its users would. Reads the world as JSON from standard input, and prints one line of JSON
-// per check: {"check": name, "error": text or null}.
 import assert from 'node:assert/strict'
-import { text } from 'node:stream/consumers'
+import { check, world } from './world.mjs'
 
-globalThis.crypto ??= (await import('node:crypto')).webcrypto // Node 18 has it only as a module
-const oauth = await import('oauth4webapi')
+const oauth = await import('oauth4webapi') // which wants what world.mjs makes
 
-const world = JSON.parse(await text(process.stdin))
 const options = { [oauth.allowInsecureRequests]: true } // the issuer is on loopback
 const issuer = new URL(world.issuer)
-
-async function check(name, run) {
-  let error = null
-  try {
-    await run()
-  } catch (e) {
-    error = e.stack
-  }
-  console.log(JSON.stringify({ check: name, error }))
-}
 
 async function discover(algorithm) {
   const response = await oauth.discoveryRequest(issuer, { ...options, algorithm })
@@ -102,6 +88,25 @@ for (const [algorithm, audience] of Object.entries(world.apis)) {
     await assert.rejects(validate(presented, world.opaque, algorithm), { code: oauth.JWT_CLAIM_COMPARISON })
     const others = Object.keys(world.apis).filter((other) => other !== algorithm)
     await assert.rejects(validate(presented, audience, others[0]))
+  })
+}
+
+for (const [algorithm, audience] of Object.entries(world.apis)) {
+  await check(`signed introspection: ${algorithm}`, async () => {
+    const [client, authentication] = basic(world.server)
+    const ask = async (presented) => {
+      const response = await oauth.introspectionRequest(as, client, authentication, presented, { ...options, requestJwtResponse: true })
+      const found = await oauth.processIntrospectionResponse(as, client, response)
+      await oauth.validateApplicationLevelSignature(as, response, options)
+      return found
+    }
+    const { access_token: presented } = await token(basic(world.caller), { resource: audience, scope: 'read' })
+    const found = await ask(presented)
+    assert.equal(found.active, true)
+    assert.equal(found.client_id, world.caller.id)
+    assert.equal(found.aud, audience)
+    await revoke(basic(world.caller), presented)
+    assert.deepEqual(await ask(presented), { active: false })
   })
 }
 
