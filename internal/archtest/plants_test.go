@@ -45,7 +45,7 @@ func plants() []plant {
 		{rule: "stores", dir: "server/memstore", imported: "net/http"},
 		{rule: "suite", dir: "server/storetest", imported: module + "server/oauth"},
 		{rule: "engine", dir: "server/abuse", imported: module + "internal/redisconn"},
-		{rule: "engine", dir: "server/assertion", imported: "github.com/golang-jwt/jwt/v4"},
+		{rule: "engine", dir: "server/assertion", imported: module + "server/oauth"},
 		{rule: "engine", dir: "server/feed", imported: module + "server"},
 		{rule: "engine", dir: "server/imported", imported: module + "server/sqlstore"},
 		{rule: "engine", dir: "server/issue", imported: "database/sql"},
