@@ -3,15 +3,26 @@ package server
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/server/auth"
 )
 
-// revocations serves the revocation feed to clients that serve an API and to holders of auth.ScopeRevocationsRead.
+// revocations serves the revocation feed to clients that serve an API and to holders of auth.ScopeRevocationsRead. By POST, what GET has in the
+// query is in the form, where the credentials of many a client go.
 func (s *Server) revocations(w http.ResponseWriter, r *http.Request) error {
-	who, err := s.identify(r, nil)
+	var f form
+	if r.Method == http.MethodPost {
+		var err error
+		if f, err = readForm(w, r); err != nil {
+			return err
+		}
+		r = r.Clone(r.Context())
+		r.URL.RawQuery = url.Values{"after": {f.value("after")}}.Encode()
+	}
+	who, err := s.identify(r, f)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,9 @@ func (s *Server) publicRoutes() []route {
 		routes = append(routes, route{http.MethodGet, s.path + openidConfiguration, "metadata", s.metadata})
 	}
 	if s.config.Feed != nil {
-		routes = append(routes, route{http.MethodGet, s.path + feedPath, "revocations", s.revocations})
+		routes = append(routes,
+			route{http.MethodGet, s.path + feedPath, "revocations", s.revocations},
+			route{http.MethodPost, s.path + feedPath, "revocations", s.revocations})
 	}
 	return routes
 }

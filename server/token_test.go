@@ -237,7 +237,7 @@ func TestMethods(t *testing.T) {
 		{"V09 revocation by GET", "GET", "/oauth2/revoke?token=a", "POST"},
 		{"M11 metadata by POST", "POST", "/.well-known/oauth-authorization-server", "GET, HEAD"},
 		{"M11 keys by POST", "POST", "/oauth2/jwks", "GET, HEAD"},
-		{"feed by POST", "POST", "/oauth2/revocations", "GET, HEAD"},
+		{"feed by PUT", "PUT", "/oauth2/revocations", "POST, GET, HEAD"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := w.send(tt.method, tt.path, "", basic(w.caller))

@@ -101,7 +101,7 @@ func (f *Feed) Serve(w http.ResponseWriter, r *http.Request, client auth.ClientI
 		return err
 	}
 	f.catchUp(r.Context(), from)
-	if r.Method == http.MethodGet && accepts(r.Header, eventStream) {
+	if r.Method != http.MethodHead && accepts(r.Header, eventStream) {
 		return f.stream(w, r, client, from, allowed)
 	}
 	age := f.source.Age() // before the entries: they are at least as new
