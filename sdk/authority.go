@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,7 @@ type authority struct {
 	identifier string
 	clientID   string
 	auth       ClientAuth     // nil: the client has no credentials
+	mutual     bool           // it shows a certificate
 	signed     *signedAnswers // nil: answers to introspection are plain
 	log        *slog.Logger
 }
@@ -38,7 +40,7 @@ func newAuthority(identifier, clientID string, auth ClientAuth, c common) (*auth
 		}
 	}
 	server, err := issuer.New(issuer.Config{
-		Identifier: identifier, Addresses: c.addresses, HTTP: c.http, Timeout: c.timeout, Log: c.log,
+		Identifier: identifier, Addresses: c.addresses, HTTP: c.http, Timeout: c.timeout, Log: c.log, Certificate: certificateOf(auth, c.log),
 		Trace: func(ctx context.Context, operation string) (context.Context, func(string, error)) {
 			ctx, end := c.tracer.Start(ctx, operation)
 			return ctx, func(result string, err error) { end(Outcome{Result: result, Err: err}) }
@@ -47,7 +49,23 @@ func newAuthority(identifier, clientID string, auth ClientAuth, c common) (*auth
 	if err != nil {
 		return nil, err
 	}
-	return &authority{server: server, identifier: identifier, clientID: clientID, auth: auth, log: c.log}, nil
+	_, mutual := auth.(*Certificate)
+	return &authority{server: server, identifier: identifier, clientID: clientID, auth: auth, mutual: mutual, log: c.log}, nil
+}
+
+// certificateOf returns what the certificate of these credentials comes from, nil if they have none.
+func certificateOf(auth ClientAuth, log *slog.Logger) func(context.Context) (*tls.Certificate, error) {
+	own, ok := auth.(*Certificate)
+	if !ok {
+		return nil
+	}
+	return func(ctx context.Context) (*tls.Certificate, error) {
+		certificate, err := own.current(ctx, log)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ErrCredentials, err)
+		}
+		return certificate, err
+	}
 }
 
 // close ends what goes on in the background, and waits for it.
@@ -57,6 +75,9 @@ func (a *authority) metadata(ctx context.Context) (*issuer.Metadata, error) {
 	m, err := a.server.Metadata(ctx)
 	if errors.Is(err, issuer.ErrClosed) {
 		return nil, ErrClosed
+	}
+	if err == nil && a.mutual {
+		m = m.MutualTLS()
 	}
 	return m, err
 }
@@ -71,7 +92,7 @@ func (a *authority) introspect(ctx context.Context, token string) (*issuer.Answe
 	if a.signed != nil {
 		accept = signedAnswer
 	}
-	return a.post(ctx, m.IntrospectionEndpoint, m.IntrospectionMethods, issuer.Request{
+	return a.post(ctx, m.IntrospectionEndpoint, accepted{m.IntrospectionMethods, m.IntrospectionAlgorithms}, issuer.Request{
 		Operation: OperationIntrospect, Rounds: 2, Form: aboutToken(token), Header: http.Header{"Accept": {accept}},
 	})
 }
@@ -82,7 +103,7 @@ func (a *authority) revoke(ctx context.Context, token string) error {
 	if err != nil {
 		return unanswered(err)
 	}
-	answer, err := a.post(ctx, m.RevocationEndpoint, m.RevocationMethods, issuer.Request{
+	answer, err := a.post(ctx, m.RevocationEndpoint, accepted{m.RevocationMethods, m.RevocationAlgorithms}, issuer.Request{
 		Operation: OperationRevoke, Rounds: 2, Form: aboutToken(token),
 	})
 	if err != nil {
@@ -98,8 +119,14 @@ func aboutToken(token string) url.Values {
 	return url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 }
 
+// accepted is by what an endpoint has clients authenticate.
+type accepted struct{ methods, algorithms []string }
+
+// prepare adds to a request what proves something.
+type prepare = func(context.Context, http.Header, url.Values) error
+
 // post sends a form to an endpoint in the client's name.
-func (a *authority) post(ctx context.Context, endpoint string, methods []string, r issuer.Request) (*issuer.Answer, error) {
+func (a *authority) post(ctx context.Context, endpoint string, by accepted, r issuer.Request) (*issuer.Answer, error) {
 	if a.auth == nil {
 		return nil, errNoCredentials
 	}
@@ -110,19 +137,38 @@ func (a *authority) post(ctx context.Context, endpoint string, methods []string,
 	if r.Header == nil {
 		r.Header = http.Header{"Accept": {plainAnswer}}
 	}
-	r.Prepare = a.credentials(methods)
+	r.Prepare = both(a.credentials(by), r.Prepare)
 	return a.server.Do(ctx, r)
 }
 
+// both returns what does one after the other; second may be nil.
+func both(first, second prepare) prepare {
+	if second == nil {
+		return first
+	}
+	return func(ctx context.Context, h http.Header, form url.Values) error {
+		if err := first(ctx, h, form); err != nil {
+			return err
+		}
+		return second(ctx, h, form)
+	}
+}
+
 // credentials returns what adds the client's credentials to a request.
-func (a *authority) credentials(methods []string) func(context.Context, http.Header, url.Values) error {
+func (a *authority) credentials(by accepted) prepare {
 	return func(ctx context.Context, h http.Header, form url.Values) error {
 		err := a.auth.Authenticate(ctx, &AuthRequest{
-			Issuer: a.identifier, ClientID: a.clientID, Methods: methods, Header: h, Form: form, log: a.log,
+			Issuer: a.identifier, ClientID: a.clientID, Methods: by.methods, Algorithms: by.algorithms, Header: h, Form: form, log: a.log,
 		})
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrCredentials, err)
 		}
 		return nil
 	}
+}
+
+// needsBody tells whether the client's credentials go into a body here.
+func (a *authority) needsBody(methods []string) bool {
+	known, ok := a.auth.(interface{ needsBody(methods []string) bool })
+	return ok && known.needsBody(methods)
 }

@@ -58,14 +58,21 @@ func (a *authority) feed(ctx context.Context, cursor string, r issuer.Request) (
 	if err != nil || m.RevocationFeed == "" {
 		return nil, fmt.Errorf("the metadata of %s names no revocation feed", a.identifier)
 	}
-	if cursor != "" {
+	r.Method, r.Limit, r.Prepare = http.MethodGet, feedLimit, a.credentials(accepted{m.IntrospectionMethods, m.IntrospectionAlgorithms})
+	if a.needsBody(m.IntrospectionMethods) { // what is asked by GET is asked by a form, then
+		r.Method, r.Form = http.MethodPost, url.Values{}
+	}
+	switch {
+	case cursor != "" && r.Form != nil:
+		r.Form.Set("after", cursor)
+	case cursor != "":
 		query := u.Query()
 		query.Set("after", cursor)
 		u.RawQuery = query.Encode()
 	}
-	r.Method, r.URL, r.Limit, r.Prepare = http.MethodGet, u.String(), feedLimit, a.credentials(m.IntrospectionMethods)
+	r.URL = u.String()
 	answer, err := a.server.Do(ctx, r)
-	if errors.Is(err, errPostOnly) {
+	if errors.Is(err, errNoForm) {
 		return nil, fmt.Errorf("%w: %w", errFeedRefused, err)
 	}
 	if err != nil {
@@ -81,8 +88,8 @@ func feedRefusal(answer *issuer.Answer, clientID string) error {
 	case http.StatusOK:
 		return nil
 	case http.StatusUnauthorized:
-		return fmt.Errorf("%w: the server does not know client %q by these credentials (%s: %s); check its id and secret, and that it is "+
-			"registered with client_secret_basic, which is what the feed takes", errFeedRefused, clientID, code, description)
+		return fmt.Errorf("%w: the server does not know client %q by these credentials (%s: %s); check its id and secret, or key, "+
+			"and that it is registered for this method of authentication", errFeedRefused, clientID, code, description)
 	case http.StatusForbidden:
 		return fmt.Errorf("%w: client %q is no server of any API (%s: %s); make it one by `countersign api serve API %s`, or grant it "+
 			"revocations:read of urn:countersign:server", errFeedRefused, clientID, code, description, clientID)

@@ -88,6 +88,19 @@ func TestPollFeed(t *testing.T) {
 	}
 }
 
+func TestFeedByPOST(t *testing.T) {
+	w := newWire(t, answers(200, `{}`))
+	form := "\nAccept: application/json\nContent-Type: application/x-www-form-urlencoded\n"
+	body := "client_id=" + testClient + "&client_secret=" + testSecret
+	a := w.authority(t, sdk.SecretPost(testSecret))
+	if _, _, err := a.PollFeed(t.Context(), "77.6"); err != nil || w.last() != "POST /feed"+form+"after=77.6&"+body {
+		t.Errorf("%v, asked %s", err, w.last())
+	}
+	if _, _, err := a.PollFeed(t.Context(), ""); err != nil || w.last() != "POST /feed"+form+body {
+		t.Errorf("%v, asked %s", err, w.last())
+	}
+}
+
 func TestWhyTheFeedIsNotRead(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -96,9 +109,9 @@ func TestWhyTheFeedIsNotRead(t *testing.T) {
 		refused bool // somebody has to change the configuration
 		want    string
 	}{
-		{"401", sdk.Secret(testSecret), answers(401, `{"error":"invalid_client","error_description":"no"}`), true, "registered with client_secret_basic"},
+		{"401", sdk.Secret(testSecret), answers(401, `{"error":"invalid_client","error_description":"no"}`), true, "registered for this method"},
 		{"403", sdk.Secret(testSecret), answers(403, `{"error":"access_denied"}`), true, "revocations:read"},
-		{"client_secret_post", sdk.SecretPost(testSecret), answers(200, `{}`), true, "client_secret_post needs a request with a body"},
+		{"another method", sdk.SecretPost(testSecret), answers(405, ``), false, "answered 405"},
 		{"no credentials", nil, answers(200, `{}`), true, "no client credentials"},
 		{"400", sdk.Secret(testSecret), answers(400, `{"error":"invalid_request"}`), false, "answered 400 (invalid_request"},
 		{"503", sdk.Secret(testSecret), answers(503, ``), false, "answered 503"},

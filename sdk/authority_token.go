@@ -22,15 +22,15 @@ const (
 // tokenAnswer is a token that was asked for.
 type tokenAnswer struct {
 	accessToken string
-	tokenType   string // as the server writes it; it means Bearer
+	tokenType   string // as the server writes it; it means Bearer, or DPoP where that was asked for
 	began       time.Time
 	lifetime    time.Duration // from began, when the request began: the token is not younger
 	scopes      []string
 }
 
-// requestToken asks for a token by client credentials (RFC 6749 §4.4) for a resource (RFC 8707), at every address once. Errors are
-// *TokenError.
-func (a *authority) requestToken(ctx context.Context, resource string, scopes []string) (*tokenAnswer, error) {
+// requestToken asks for a token by client credentials (RFC 6749 §4.4) for a resource (RFC 8707), at every address once, bound to the key of d
+// if d is not nil. Errors are *TokenError.
+func (a *authority) requestToken(ctx context.Context, resource string, scopes []string, d *dpop) (*tokenAnswer, error) {
 	m, err := a.metadata(ctx)
 	if err != nil {
 		return nil, unanswered(err)
@@ -43,8 +43,8 @@ func (a *authority) requestToken(ctx context.Context, resource string, scopes []
 		form.Set("scope", strings.Join(scopes, " "))
 	}
 	moveOn := a.server.Doubt()
-	answer, err := a.post(ctx, m.TokenEndpoint, m.TokenMethods, issuer.Request{Operation: OperationToken, Form: form})
-	token, failure := readToken(answer, err, scopes)
+	answer, err := a.askForToken(ctx, m, form, d)
+	token, failure := readToken(answer, err, scopes, d)
 	if failure == nil {
 		return token, nil
 	}
@@ -54,7 +54,37 @@ func (a *authority) requestToken(ctx context.Context, resource string, scopes []
 	return nil, failure
 }
 
-func readToken(answer *issuer.Answer, err error, scopes []string) (*tokenAnswer, *TokenError) {
+// askForToken sends a token request, with a proof if d is not nil; once more if the server has a nonce for that (RFC 9449 §8).
+func (a *authority) askForToken(ctx context.Context, m *issuer.Metadata, form url.Values, d *dpop) (*issuer.Answer, error) {
+	by := accepted{m.TokenMethods, m.TokenAlgorithms}
+	r := issuer.Request{Operation: OperationToken, Form: form}
+	if d != nil || a.needsBody(m.TokenMethods) {
+		r.Rounds = 2 // the transport does not send again what is good for once, and kept connections do break
+	}
+	if d == nil {
+		return a.post(ctx, m.TokenEndpoint, by, r)
+	}
+	if err := d.supported(m); err != nil {
+		return nil, err
+	}
+	endpoint, err := url.Parse(m.TokenEndpoint)
+	if err != nil {
+		return nil, fmt.Errorf("the metadata of %s names no token endpoint", a.identifier) // it was parsed before
+	}
+	r.Prepare = func(_ context.Context, h http.Header, _ url.Values) error {
+		return d.prove(h, http.MethodPost, endpoint, "")
+	}
+	answer, err := a.post(ctx, m.TokenEndpoint, by, r)
+	if err != nil || !d.heed(endpoint, answer.Header) {
+		return answer, err
+	}
+	if code, _ := answer.Refusal(); code != useNonce {
+		return answer, nil
+	}
+	return a.post(ctx, m.TokenEndpoint, by, r)
+}
+
+func readToken(answer *issuer.Answer, err error, scopes []string, d *dpop) (*tokenAnswer, *TokenError) {
 	if err != nil {
 		return nil, unanswered(err)
 	}
@@ -62,6 +92,9 @@ func readToken(answer *issuer.Answer, err error, scopes []string) (*tokenAnswer,
 		return nil, refused(answer)
 	}
 	token, err := parseToken(answer.Body, scopes)
+	if err == nil {
+		err = token.checkType(d != nil)
+	}
 	if err != nil {
 		return nil, &TokenError{Status: answer.Status, Err: fmt.Errorf("read token answer: %w", err)}
 	}
@@ -119,10 +152,23 @@ func parseToken(body []byte, asked []string) (*tokenAnswer, error) {
 		return nil, errors.New("there is no access_token")
 	case strings.ContainsFunc(token.accessToken, func(c rune) bool { return c <= ' ' || c > '~' }):
 		return nil, errors.New("access_token holds characters that no header can carry")
-	case !strings.EqualFold(token.tokenType, "Bearer"):
-		return nil, errors.New("token_type is not Bearer")
 	}
 	return token, nil
+}
+
+// checkType tells whether the token is used as was asked for.
+func (t *tokenAnswer) checkType(bound bool) error {
+	switch {
+	case bound && strings.EqualFold(t.tokenType, bearerScheme):
+		return local(errBearer)
+	case bound && !strings.EqualFold(t.tokenType, dpopScheme):
+		return errors.New("token_type is not DPoP")
+	case !bound && strings.EqualFold(t.tokenType, dpopScheme):
+		return local(errors.New("token_type is not Bearer but DPoP, which was not asked for; add WithDPoP"))
+	case !bound && !strings.EqualFold(t.tokenType, bearerScheme):
+		return errors.New("token_type is not Bearer")
+	}
+	return nil
 }
 
 // lifetime reads expires_in: a number of seconds, or one in quotes as some servers have it.

@@ -44,7 +44,7 @@ func (w *wire) serve(rw http.ResponseWriter, r *http.Request) {
 		text := fmt.Sprintf(`{"issuer":"%[1]s","token_endpoint":"%[1]s/token","token_endpoint_auth_methods_supported":%[2]s,
 			"introspection_endpoint":"%[1]s/introspect","introspection_endpoint_auth_methods_supported":%[2]s,
 			"revocation_endpoint":"%[1]s/revoke","revocation_endpoint_auth_methods_supported":%[2]s,
-			"jwks_uri":"%[1]s/jwks","countersign_revocation_endpoint":"%[1]s/feed"}`, w.URL, w.methods)
+			"jwks_uri":"%[1]s/jwks","dpop_signing_alg_values_supported":["ES256"],"countersign_revocation_endpoint":"%[1]s/feed"}`, w.URL, w.methods)
 		if w.lacks != "" {
 			text = strings.Replace(text, `"`+w.lacks+`"`, `"x"`, 1)
 		}

@@ -2,11 +2,13 @@ package sdk
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Client gets tokens from one authorization server in the name of one client, and keeps them. A service needs one, for as long as it runs.
@@ -15,6 +17,7 @@ type Client struct {
 	config    clientConfig
 	authority *authority
 	base      http.RoundTripper // of those who give none
+	shown     atomic.Pointer[tls.Certificate]
 
 	mu      sync.Mutex
 	closed  bool
@@ -29,7 +32,7 @@ func New(issuer, clientID string, auth ClientAuth, opts ...ClientOption) (*Clien
 	if auth == nil {
 		return nil, errors.New("the client needs credentials, such as Secret or SecretFile")
 	}
-	c := &Client{config: clientConfig{common: newCommon(), maxWait: defaultMaxWait}, base: newBase(), sources: map[sourceKey]*TokenSource{}}
+	c := &Client{config: clientConfig{common: newCommon(), maxWait: defaultMaxWait}, base: newBase(auth), sources: map[sourceKey]*TokenSource{}}
 	for _, opt := range opts {
 		if err := opt.applyClient(&c.config); err != nil {
 			return nil, err
@@ -38,9 +41,6 @@ func New(issuer, clientID string, auth ClientAuth, opts ...ClientOption) (*Clien
 	c.config.sign(issuer, clientID)
 	if err := c.config.checkSharing(auth); err != nil {
 		return nil, err
-	}
-	if s, ok := auth.(*secret); ok {
-		auth = localSecret{s}
 	}
 	var err error
 	c.authority, err = newAuthority(issuer, clientID, auth, c.config.common)
@@ -100,8 +100,13 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	all.Wait()
 	c.authority.close()
+	c.closeIdle()
+	return nil
+}
+
+// closeIdle closes connections to services that nobody uses at the moment.
+func (c *Client) closeIdle() {
 	if own, ok := c.base.(*http.Transport); ok {
 		own.CloseIdleConnections()
 	}
-	return nil
 }

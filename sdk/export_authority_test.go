@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/sdk/internal/issuer"
+	"github.com/countersign/countersign/sdk/proof"
 )
 
 // ErrFeedRefused is errFeedRefused.
@@ -38,7 +39,12 @@ func NewAuthority(identifier, clientID string, auth ClientAuth, opts ...Option) 
 func (a *Authority) Close() { a.authority.close() }
 
 func (a *Authority) RequestToken(ctx context.Context, resource string, scopes ...string) (*Granted, error) {
-	return granted(a.authority.requestToken(ctx, resource, scopes))
+	return granted(a.authority.requestToken(ctx, resource, scopes, nil))
+}
+
+// RequestBoundToken asks for a token that is bound to this key.
+func (a *Authority) RequestBoundToken(ctx context.Context, resource string, key *proof.Key) (*Granted, error) {
+	return granted(a.authority.requestToken(ctx, resource, nil, &dpop{key: key, given: true, nonces: map[string]string{}}))
 }
 
 func (a *Authority) Introspect(ctx context.Context, token string) (*issuer.Answer, error) {
@@ -64,7 +70,11 @@ func (a *Authority) StreamFeed(ctx context.Context, cursor string) (io.ReadClose
 
 // ParseToken reads an answer of the token endpoint.
 func ParseToken(body []byte, asked ...string) (*Granted, error) {
-	return granted(parseToken(body, asked))
+	t, err := parseToken(body, asked)
+	if err == nil {
+		err = t.checkType(false)
+	}
+	return granted(t, err)
 }
 
 func granted(t *tokenAnswer, err error) (*Granted, error) {

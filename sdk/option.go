@@ -48,6 +48,7 @@ type clientConfig struct {
 	maxWait  time.Duration                         // of a caller without a valid token
 	shared   TokenStore                            // nil: tokens are not shared
 	material func(context.Context) ([]byte, error) // what its key is derived from; inside a function nothing that prints finds it
+	dpop     *dpop                                 // nil: tokens are for bearers
 }
 
 type verifierConfig struct {

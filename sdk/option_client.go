@@ -52,6 +52,8 @@ func WithSharingKey(key []byte) ClientOption {
 func (c *clientConfig) checkSharing(auth ClientAuth) error {
 	s, ok := auth.(*secret)
 	switch {
+	case c.shared != nil && c.dpop != nil && !c.dpop.given:
+		return errors.New("WithSharedTokens: tokens that are bound to a key which this Client alone has are of no use to others; give WithDPoP a key")
 	case c.shared == nil && c.material != nil:
 		return errors.New("WithSharingKey: nothing is shared without WithSharedTokens")
 	case c.shared == nil, c.material != nil:

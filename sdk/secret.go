@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"hash/crc32"
-	"io"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -21,16 +19,11 @@ const (
 	secretLimit = 64 << 10
 )
 
-// errPostOnly: the credentials go into a body, and the request has none.
-var errPostOnly = errors.New("client_secret_post needs a request with a body, and this one is a GET; " +
-	"register the client with client_secret_basic and use Secret or SecretFile")
-
 // Secret authenticates by a client secret, in the Authorization header (client_secret_basic, RFC 6749 §2.3.1), or in the body if the
 // server names client_secret_post and not client_secret_basic.
 func Secret(value string) ClientAuth { return newSecret(value, false) }
 
-// SecretPost is as [Secret], always in the body: for clients that the server knows by client_secret_post. Such a client cannot read
-// the revocation feed of a Countersign server, which is asked by GET: what verifies tokens uses client_secret_basic.
+// SecretPost is as [Secret], always in the body: for clients that the server knows by client_secret_post.
 func SecretPost(value string) ClientAuth { return newSecret(value, true) }
 
 // SecretFile is as [Secret], of the secret in a file: its text without a line end behind it, at most 64 KiB. The file is read again when it
@@ -43,6 +36,8 @@ func SecretFilePost(path string) ClientAuth { return newSecretFile(path, true) }
 
 // secret keeps its value inside a function, where nothing that prints the fields of a struct finds it.
 type secret struct {
+	hidden
+
 	post  bool
 	check func() error // what can be told without I/O
 	value func(context.Context, *slog.Logger) (string, error)
@@ -58,19 +53,20 @@ func newSecret(value string, post bool) *secret {
 
 func (s *secret) validate() error { return s.check() }
 
+// needsBody tells whether the secret goes into a body, where these methods are supported.
+func (s *secret) needsBody(methods []string) bool {
+	return s.post || len(methods) > 0 && !slices.Contains(methods, secretBasic) && slices.Contains(methods, secretPost)
+}
+
 // Authenticate implements ClientAuth.
 func (s *secret) Authenticate(ctx context.Context, r *AuthRequest) error {
-	log := r.log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	value, err := s.value(ctx, log)
+	value, err := s.value(ctx, r.logger())
 	if err != nil {
-		return err
+		return local(err)
 	}
-	if s.post || len(r.Methods) > 0 && !slices.Contains(r.Methods, secretBasic) && slices.Contains(r.Methods, secretPost) {
+	if s.needsBody(r.Methods) {
 		if r.Form == nil {
-			return errPostOnly
+			return local(errNoForm)
 		}
 		r.Form.Set("client_id", r.ClientID)
 		r.Form.Set("client_secret", value)
@@ -80,15 +76,6 @@ func (s *secret) Authenticate(ctx context.Context, r *AuthRequest) error {
 	r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
 	return nil
 }
-
-// Format implements fmt.Formatter for all verbs.
-func (s *secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// LogValue implements slog.LogValuer.
-func (s *secret) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText implements encoding.TextMarshaler.
-func (s *secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // checkSecret tells whether a text can be a secret. Countersign's own have a checksum, by which one that was cut or mistyped is known.
 func checkSecret(value string) error {

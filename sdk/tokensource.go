@@ -91,20 +91,31 @@ type fetchFunc = func(ctx context.Context, refused *Token) (refresh.Grant[Token]
 // ask returns what gets a token from the server.
 func (c *Client) ask(resource string, scopes []string) fetchFunc {
 	return func(ctx context.Context, _ *Token) (grant refresh.Grant[Token], err error) {
-		answer, err := c.authority.requestToken(ctx, resource, scopes)
+		answer, err := c.request(ctx, resource, scopes)
 		if err != nil {
 			return grant, err
 		}
 		return refresh.Grant[Token]{
-			Value: newToken(answer.accessToken, answer.scopes, answer.began.Add(answer.lifetime)),
+			Value: newToken(answer.accessToken, answer.scopes, answer.began.Add(answer.lifetime), c.config.dpop),
 			Began: answer.began, Lifetime: answer.lifetime,
 		}, nil
 	}
 }
 
+// request asks the server for a token. One that is bound to a certificate is of use on connections that show that one.
+func (c *Client) request(ctx context.Context, resource string, scopes []string) (*tokenAnswer, error) {
+	answer, err := c.authority.requestToken(ctx, resource, scopes, c.config.dpop)
+	if own, ok := c.authority.auth.(*Certificate); ok && err == nil {
+		if now, known := own.current(ctx, c.config.log); known == nil && c.shown.Swap(now) != now {
+			c.closeIdle()
+		}
+	}
+	return answer, err
+}
+
 // permanent tells of an error that asking again soon will not cure.
 func permanent(err error) bool {
-	if local := (*secretError)(nil); errors.As(err, &local) || errors.Is(err, ErrNotIssuer) {
+	if own := (*localError)(nil); errors.As(err, &own) || errors.Is(err, ErrNotIssuer) {
 		return true
 	}
 	refused := (*TokenError)(nil)
@@ -124,19 +135,3 @@ func retryAfter(err error) time.Duration {
 	}
 	return 0
 }
-
-// localSecret is a secret whose errors can be told from those of the server: to wait for it to get better would be in vain.
-type localSecret struct{ *secret }
-
-// Authenticate implements ClientAuth.
-func (s localSecret) Authenticate(ctx context.Context, r *AuthRequest) error {
-	if err := s.secret.Authenticate(ctx, r); err != nil {
-		return &secretError{err}
-	}
-	return nil
-}
-
-type secretError struct{ err error }
-
-func (e *secretError) Error() string { return e.err.Error() }
-func (e *secretError) Unwrap() error { return e.err }

@@ -2,10 +2,13 @@ package sdk
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/countersign/countersign/sdk/internal/issuer"
 )
 
 // How many bytes of a refused answer are read so that its connection can be used again, and for how long.
@@ -26,7 +29,8 @@ func (c *Client) HTTPClient(resource string, scopes ...string) *http.Client {
 // A request that has an Authorization header already is left as it is, and so is one to which another origin redirected, or which
 // was redirected to another: a token stays with those it was meant for. After a 401 the token is replaced and the request sent once more, if its
 // body can be had again (http.Request.GetBody) and the scopes are not what is missing. If there is no other token, the 401 is
-// the answer. Requests without a token are never sent: the error is that of [TokenSource.Token].
+// the answer. A proof of possession ([WithDPoP]) is made for every attempt; if it was the proof that was refused, say for a nonce (RFC 9449 §9),
+// the request is sent once more with another one and the same token. Requests without a token are never sent: the error is that of [TokenSource.Token].
 func (c *Client) Transport(base http.RoundTripper, resource string, scopes ...string) http.RoundTripper {
 	if base == nil {
 		base = c.base
@@ -35,12 +39,13 @@ func (c *Client) Transport(base http.RoundTripper, resource string, scopes ...st
 }
 
 // newBase returns the transport of those who give none. What someone put in place of the usual one is used as it is.
-func newBase() http.RoundTripper {
+func newBase(auth ClientAuth) http.RoundTripper {
 	usual, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		return http.DefaultTransport
 	}
 	tuned := usual.Clone()
+	issuer.Show(tuned, certificateOf(auth, slog.New(slog.DiscardHandler)))
 	tuned.MaxIdleConns, tuned.MaxIdleConnsPerHost = 512, 128 // with the usual 2 per host a busy service dials all the time
 	return tuned
 }
@@ -62,7 +67,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	first, err := t.send(r, r.Body, token)
+	first, err := t.sendProved(r, token)
 	if err != nil || first.StatusCode != http.StatusUnauthorized || !replayable(r) || lacksScope(first.Header) {
 		return first, err
 	}
@@ -70,14 +75,39 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || other.AccessToken() == token.AccessToken() {
 		return first, nil //nolint:nilerr // without another token the refusal stands
 	}
+	if again, err := t.again(r, first, other); again != nil || err != nil {
+		return again, err
+	}
+	return first, nil
+}
+
+// sendProved sends a copy of r, and another one if it was because of the proof of possession that the first was refused.
+func (t *transport) sendProved(r *http.Request, token *Token) (*http.Response, error) {
+	first, err := t.send(r, r.Body, token)
+	if err != nil || !token.Heed(r, first) || !replayable(r) {
+		return first, err
+	}
+	again, err := t.again(r, first, token)
+	if again == nil && err == nil {
+		return first, nil
+	}
+	if err == nil {
+		token.Heed(r, again)
+	}
+	return again, err
+}
+
+// again sends a copy of r with this token in place of the answer that came first. Both are nil if the body cannot be had again.
+func (t *transport) again(r *http.Request, first *http.Response, token *Token) (*http.Response, error) {
 	body := r.Body
 	if r.GetBody != nil {
+		var err error
 		if body, err = r.GetBody(); err != nil {
-			return first, nil //nolint:nilerr // the refusal stands
+			return nil, nil //nolint:nilerr,nilnil // the first answer stands
 		}
 	}
 	discard(first.Body)
-	return t.send(r, body, other)
+	return t.send(r, body, token)
 }
 
 // discard reads what is left of an answer. If that is much, or slow to come, the connection is lost and nothing else.
@@ -110,7 +140,12 @@ func (t *transport) send(r *http.Request, body io.ReadCloser, token *Token) (*ht
 		c.Header = http.Header{}
 	}
 	c.Body = body
-	token.SetAuthHeader(c)
+	if err := token.Authorize(c); err != nil {
+		if body != nil {
+			_ = body.Close() // as the contract has it, whatever comes of that
+		}
+		return nil, err
+	}
 	resp, err := t.base.RoundTrip(c)
 	if resp != nil {
 		resp.Request = r
@@ -156,12 +191,4 @@ func origin(u *url.URL) string {
 }
 
 // lacksScope tells whether a challenge says insufficient_scope (RFC 6750 §3.1), which another token of the same scopes does not cure.
-func lacksScope(h http.Header) bool {
-	for _, challenge := range h.Values("WWW-Authenticate") {
-		challenge = strings.ToLower(challenge)
-		if strings.Contains(challenge, `error="insufficient_scope"`) || strings.Contains(challenge, "error=insufficient_scope") {
-			return true
-		}
-	}
-	return false
-}
+func lacksScope(h http.Header) bool { return challenged(h, "insufficient_scope") }

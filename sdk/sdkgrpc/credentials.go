@@ -15,6 +15,9 @@ import (
 // token of source. They need a connection that keeps it secret, TLS, and refuse any other. A call must not bear authorization metadata
 // of its own besides: that would be two tokens.
 //
+// Tokens that are bound by DPoP ([sdk.WithDPoP]) are refused: a proof is for a method and URL of HTTP, of which a call has none. Bind tokens to a
+// client certificate, with [sdk.ClientCertificate], which the connection then shows too: its GetClientCertificate is for [crypto/tls.Config].
+//
 // A call for which there is no token fails with Unauthenticated if the authorization server refuses one, and with Unavailable if it
 // cannot be asked.
 func Credentials(source *sdk.TokenSource) credentials.PerRPCCredentials {
@@ -46,6 +49,9 @@ func (t *tokens) GetRequestMetadata(ctx context.Context, _ ...string) (map[strin
 	token, err := t.source.Token(ctx)
 	if err != nil {
 		return nil, tokenFailure(ctx, err)
+	}
+	if token.Type() != "Bearer" {
+		return nil, status.Error(codes.FailedPrecondition, "a token bound by DPoP cannot be sent by gRPC: leave out WithDPoP, or bind it to a client certificate")
 	}
 	if record, ok := ctx.Value(recordKey{}).(*record); ok {
 		record.Store(&sent{t.source, token})

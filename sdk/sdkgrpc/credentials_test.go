@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,5 +176,19 @@ func TestCredentialsWithoutToken(t *testing.T) {
 				t.Errorf("%v, want %v", err, tt.code)
 			}
 		})
+	}
+}
+
+// A call has neither the method nor the URL that a proof is for.
+func TestBoundTokensAreRefused(t *testing.T) {
+	issuer := sdktest.New()
+	client, err := sdk.New(issuer.URL(), issuer.ClientID(), sdk.Secret(issuer.ClientSecret()), sdk.WithHTTPClient(issuer.Client()), sdk.WithDPoP(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	sent, err := sdkgrpc.InsecureCredentials(client.TokenSource(inventory)).GetRequestMetadata(t.Context())
+	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "DPoP") || sent != nil {
+		t.Errorf("got %v", err)
 	}
 }

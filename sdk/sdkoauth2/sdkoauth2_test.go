@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,4 +66,18 @@ func TestTokenSource_ContextEndsTheWait(t *testing.T) {
 			t.Errorf("error %v, want ErrUnavailable and DeadlineExceeded", err)
 		}
 	})
+}
+
+// Libraries of oauth2 would send a bound token without a proof.
+func TestTokenSource_BoundTokensAreRefused(t *testing.T) {
+	issuer := sdktest.New()
+	client, err := sdk.New(issuer.URL(), issuer.ClientID(), sdk.Secret(issuer.ClientSecret()), sdk.WithHTTPClient(issuer.Client()), sdk.WithDPoP(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	if token, err := sdkoauth2.TokenSource(t.Context(), client.TokenSource("https://inventory.test")).Token(); err == nil || token != nil ||
+		!strings.Contains(err.Error(), "DPoP") {
+		t.Errorf("got %v", err)
+	}
 }

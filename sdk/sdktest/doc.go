@@ -13,7 +13,8 @@
 // What can be had from it:
 //
 //   - tokens: [Issuer.Token], and whatever [Issuer.Mint] and [Issuer.MintOpaque] are told to say
-//   - clients and their secrets: [Issuer.AddClient], [Issuer.RotateSecret]
+//   - clients and what they authenticate by: [Issuer.AddClient], [Issuer.RotateSecret], [Issuer.AddKey], [Issuer.AddCertificate],
+//     [Issuer.AddWorkload]; tokens bound by DPoP for whoever sends a proof, and nonces: [WithDPoPNonces], [Issuer.RenewNonce]
 //   - keys: [Issuer.RotateKeys], [Issuer.PublishKey], [Issuer.WithdrawKey]
 //   - revocations: [Issuer.Revoke], [Issuer.RevokeClient] and their like; the feed's own whims: [Issuer.Age], [Issuer.Lag], [Issuer.Forget],
 //     [Issuer.NewGeneration], [Issuer.Publish]

@@ -62,11 +62,22 @@ func (i *Issuer) route(r *http.Request) (Endpoint, http.HandlerFunc) {
 			break
 		}
 		if strings.Contains(r.Header.Get("Accept"), eventStream) {
-			return FeedStream, only(http.MethodGet, i.serveStream)
+			return FeedStream, byEither(i.serveStream)
 		}
-		return FeedPoll, only(http.MethodGet, i.servePoll)
+		return FeedPoll, byEither(i.servePoll)
 	}
 	return Elsewhere, http.NotFound
+}
+
+// byEither is for the feed, which is asked by POST where the client's credentials go into a body.
+func byEither(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			h(w, r)
+			return
+		}
+		only(http.MethodGet, h)(w, r)
+	}
 }
 
 func only(method string, h http.HandlerFunc) http.HandlerFunc {

@@ -42,7 +42,7 @@ func (i *Issuer) since(from *cursor) *feedAnswer {
 
 // servePoll answers a poll.
 func (i *Issuer) servePoll(w http.ResponseWriter, r *http.Request) {
-	from, ok := i.admitReader(w, r, r.URL.Query()["after"])
+	from, ok := i.admitReader(w, r, r.Form["after"])
 	if !ok {
 		return
 	}
@@ -58,7 +58,7 @@ func (i *Issuer) servePoll(w http.ResponseWriter, r *http.Request) {
 
 // admitReader authenticates a reader of the feed and reads its cursor; nil: none.
 func (i *Issuer) admitReader(w http.ResponseWriter, r *http.Request, texts []string) (*cursor, bool) {
-	if _, _, ok := i.authenticate(w, r); !ok {
+	if _, ok := i.authenticate(w, r); !ok {
 		return nil, false
 	}
 	if len(texts) == 0 || texts[0] == "" {
@@ -85,7 +85,7 @@ func parseCursor(text string) (*cursor, bool) {
 func (i *Issuer) serveStream(w http.ResponseWriter, r *http.Request) {
 	texts := r.Header.Values("Last-Event-ID")
 	if len(texts) == 0 {
-		texts = r.URL.Query()["after"]
+		texts = r.Form["after"]
 	}
 	from, ok := i.admitReader(w, r, texts)
 	if !ok {

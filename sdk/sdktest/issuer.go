@@ -25,6 +25,8 @@ type Issuer struct {
 	tokens   map[string]*minted // by their text
 	recorded map[string]string  // the text of opaque ones, by their key in the token store
 	log      changes
+	used     map[string]bool // what is good for one time
+	nonce    string          // of DPoP proofs
 	faults   map[Endpoint]fault
 	hosts    map[string]bool // that are down
 	random   *rand.Rand
@@ -53,8 +55,8 @@ func newIssuer(c config) *Issuer {
 	i := &Issuer{
 		config:  c,
 		clients: make(map[string]*registered), signing: make(map[Algorithm]*Key), tokens: make(map[string]*minted),
-		recorded: make(map[string]string),
-		faults:   make(map[Endpoint]fault), hosts: make(map[string]bool), counts: make(map[Endpoint]int),
+		recorded: make(map[string]string), used: make(map[string]bool), nonce: newID("nonce-"),
+		faults: make(map[Endpoint]fault), hosts: make(map[string]bool), counts: make(map[Endpoint]int),
 		random:  rand.New(rand.NewPCG(1, 2)), //nolint:gosec // the same failures in every run
 		arrived: make(chan struct{}), changed: make(chan struct{}),
 		log: changes{generation: newGeneration()},

@@ -30,7 +30,9 @@ func Start(tb testing.TB, opts ...Option) *Issuer {
 		if err != nil {
 			tb.Fatalf("sdktest: make a certificate: %v", err)
 		}
-		server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+		server.TLS = &tls.Config{
+			Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert,
+		}
 		server.StartTLS()
 		i.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
 	} else {

@@ -11,22 +11,25 @@ import (
 type Option func(*config)
 
 type config struct {
-	url        string // empty: the listener's, or memoryURL
-	path       string
-	algorithm  Algorithm
-	opaque     bool
-	foreign    bool
-	openID     bool
-	tls        bool
-	expired    bool
-	lifetime   time.Duration
-	maxAge     time.Duration
-	heartbeat  time.Duration
-	methods    []string
-	audience   string
-	scopes     []string
-	storeKeys  bool
-	introspect time.Duration // countersign_max_age_ms and max-age; 0: not said
+	url       string // empty: the listener's, or memoryURL
+	path      string
+	algorithm Algorithm
+	opaque    bool
+	foreign   bool
+	openID    bool
+	tls       bool
+	expired   bool
+	lifetime  time.Duration
+	maxAge    time.Duration
+	heartbeat time.Duration
+	methods   []string // nil: the usual ones
+	audience  string
+	scopes    []string
+	storeKeys bool
+	nonces    bool // of DPoP
+
+	withoutDPoP bool
+	introspect  time.Duration // countersign_max_age_ms and max-age; 0: not said
 }
 
 // memoryURL is the issuer identifier of one without a listener, defaultAudience that of an API. The names are reserved, RFC 6761 §6.2.
@@ -39,10 +42,16 @@ const (
 func newConfig(opts []Option) config {
 	c := config{
 		algorithm: ES256, lifetime: time.Hour, maxAge: 5 * time.Minute, heartbeat: 15 * time.Second, introspect: notGiven,
-		methods: []string{methodBasic, methodPost}, audience: defaultAudience,
+		audience: defaultAudience,
 	}
 	for _, opt := range opts {
 		opt(&c)
+	}
+	if c.methods == nil {
+		c.methods = []string{methodBasic, methodPost, methodPrivateKey, methodSPIFFE}
+		if c.tls {
+			c.methods = append(c.methods, methodTLS, methodSelfSigned)
+		}
 	}
 	switch {
 	case c.introspect != notGiven:
@@ -97,9 +106,12 @@ func WithIntrospectionMaxAge(d time.Duration) Option { return func(c *config) { 
 // WithHeartbeat sets for how long a stream is silent at most: 15 s unless given.
 func WithHeartbeat(d time.Duration) Option { return func(c *config) { c.heartbeat = d } }
 
-// WithAuthMethods sets by which methods clients may authenticate: client_secret_basic and client_secret_post unless given. None: the
-// metadata does not say, and client_secret_basic is the only one (RFC 8414 §2).
-func WithAuthMethods(methods ...string) Option { return func(c *config) { c.methods = methods } }
+// WithAuthMethods sets by which methods clients may authenticate: client_secret_basic, client_secret_post, private_key_jwt and spiffe_jwt
+// unless given, and with [WithTLS] tls_client_auth and self_signed_tls_client_auth. None: the metadata does not say, and
+// client_secret_basic is the only one (RFC 8414 §2).
+func WithAuthMethods(methods ...string) Option {
+	return func(c *config) { c.methods = append([]string{}, methods...) }
+}
 
 // WithDefaults sets what a token is for whose request names no resource or no scopes: https://api.test and none unless given.
 func WithDefaults(audience string, scopes ...string) Option {

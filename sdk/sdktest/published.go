@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/countersign/countersign/sdk/proof"
 )
 
 // serveMetadata answers with the document of RFC 8414 §2.
@@ -24,6 +26,9 @@ func (i *Issuer) metadata() map[string]any {
 		m["token_endpoint_auth_methods_supported"] = methods
 		m["introspection_endpoint_auth_methods_supported"] = methods
 		m["revocation_endpoint_auth_methods_supported"] = methods
+	}
+	if !i.config.withoutDPoP {
+		m["dpop_signing_alg_values_supported"] = proof.Algorithms()
 	}
 	if !i.config.foreign {
 		m["countersign_revocation_endpoint"] = i.url + feedPath

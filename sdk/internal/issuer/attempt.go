@@ -24,6 +24,9 @@ func (i *Issuer) attempt(ctx context.Context, r *Request, at string, allowed tim
 		cancel(nil)
 	}
 	request, hide, err := newRequest(attempt, r, at)
+	if err == nil {
+		err = i.present(attempt)
+	}
 	if err != nil {
 		stop()
 		return nil, &Failure{Err: err} // nobody was asked
@@ -119,10 +122,17 @@ func newRequest(ctx context.Context, r *Request, at string) (*http.Request, func
 		header.Set("User-Agent", "countersign-sdk")
 	}
 	// All that is asked here may be asked twice. By this the transport sends a POST again, too, if a kept connection was just closed by the
-	// server; the header itself is not sent.
-	header["Idempotency-Key"] = nil
+	// server; the header itself is not sent. What proves who asks once only is made anew for that, by another attempt.
+	if !once(header, form) {
+		header["Idempotency-Key"] = nil
+	}
 	request.Header = header
 	return request, hide, nil
+}
+
+// once tells whether a request holds what a server takes one time: a client assertion or a DPoP proof.
+func once(h http.Header, form url.Values) bool {
+	return h.Get("DPoP") != "" || form.Has("client_assertion")
 }
 
 var errLarge = errors.New("the answer is above the limit")

@@ -6,6 +6,7 @@ package issuer
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -26,6 +27,9 @@ type Config struct {
 	Addresses []string
 	// HTTP carries the requests. A copy of it is used that follows no redirects and keeps no cookies. nil: one of our own.
 	HTTP *http.Client
+	// Certificate returns the client certificate for connections by TLS (RFC 8705), maybe another one each time. It is asked before every
+	// attempt, and its error ends the exchange. HTTP must then have a transport that can be told, a *http.Transport. nil: there is none.
+	Certificate func(context.Context) (*tls.Certificate, error)
 	// Timeout is for one attempt, answer included. Of several addresses each has an equal part of it, but no less than a second.
 	// 0: DefaultTimeout.
 	Timeout time.Duration
@@ -40,8 +44,9 @@ type Issuer struct {
 	config    Config
 	client    *http.Client
 	own       *http.Transport // nil: the client is the user's
-	origin    string          // of the identifier
-	locations []string        // of the metadata
+	shown     atomic.Pointer[tls.Certificate]
+	origin    string   // of the identifier
+	locations []string // of the metadata
 	addresses []*address
 	first     atomic.Int64 // which address is asked first
 	budget    budget
@@ -74,7 +79,9 @@ func New(c Config) (*Issuer, error) {
 	if i.config.Log == nil {
 		i.config.Log = slog.New(slog.DiscardHandler)
 	}
-	i.client, i.own = newClient(c.HTTP)
+	if i.client, i.own, err = newClient(c.HTTP, i.config.Certificate); err != nil {
+		return nil, err
+	}
 	i.budget.fill()
 	return i, nil
 }

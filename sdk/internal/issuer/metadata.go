@@ -17,18 +17,25 @@ const MetadataLimit = 256 << 10
 // Metadata is what the server publishes about itself (RFC 8414 §2), as far as it is used. What it does not name is empty. It is shared
 // and must not be changed.
 type Metadata struct {
-	Issuer                string
-	TokenEndpoint         string
-	TokenMethods          []string
-	IntrospectionEndpoint string
-	IntrospectionMethods  []string
-	RevocationEndpoint    string
-	RevocationMethods     []string
-	JWKSURI               string
+	Issuer                  string
+	TokenEndpoint           string
+	TokenMethods            []string
+	TokenAlgorithms         []string // of client assertions, and so below
+	IntrospectionEndpoint   string
+	IntrospectionMethods    []string
+	IntrospectionAlgorithms []string
+	RevocationEndpoint      string
+	RevocationMethods       []string
+	RevocationAlgorithms    []string
+	JWKSURI                 string
+	// DPoPAlgorithms are those of DPoP proofs that are taken, RFC 9449 §5.1.
+	DPoPAlgorithms []string
 	// RevocationFeed is countersign_revocation_endpoint: where a Countersign server tells which tokens were taken back.
 	RevocationFeed string
 	// StoreKeys are countersign_token_store_keys, those that are good.
 	StoreKeys []StoreKey
+
+	aliases aliases
 }
 
 // StoreKey is a key that signs records of the token store.
@@ -53,6 +60,10 @@ func ParseMetadata(text []byte, identifier string) (*Metadata, error) {
 		{"revocation_endpoint", m.RevocationEndpoint},
 		{"jwks_uri", m.JWKSURI},
 		{"countersign_revocation_endpoint", m.RevocationFeed},
+		{"mtls_endpoint_aliases: token_endpoint", m.aliases.token},
+		{"mtls_endpoint_aliases: introspection_endpoint", m.aliases.introspection},
+		{"mtls_endpoint_aliases: revocation_endpoint", m.aliases.revocation},
+		{"mtls_endpoint_aliases: countersign_revocation_endpoint", m.aliases.feed},
 	} {
 		if err := checkEndpoint(endpoint.url, identifier); err != nil {
 			return nil, fmt.Errorf("%s %q: %w", endpoint.name, cut(endpoint.url), err)
@@ -88,6 +99,16 @@ func (m *Metadata) member(name string, value strictjson.Value) (err error) {
 		m.TokenEndpoint, err = value.String()
 	case "token_endpoint_auth_methods_supported":
 		m.TokenMethods, err = value.Strings()
+	case "token_endpoint_auth_signing_alg_values_supported":
+		m.TokenAlgorithms, err = value.Strings()
+	case "introspection_endpoint_auth_signing_alg_values_supported":
+		m.IntrospectionAlgorithms, err = value.Strings()
+	case "revocation_endpoint_auth_signing_alg_values_supported":
+		m.RevocationAlgorithms, err = value.Strings()
+	case "dpop_signing_alg_values_supported":
+		m.DPoPAlgorithms, err = value.Strings()
+	case "mtls_endpoint_aliases":
+		err = value.Object(m.aliases.member)
 	case "introspection_endpoint":
 		m.IntrospectionEndpoint, err = value.String()
 	case "introspection_endpoint_auth_methods_supported":

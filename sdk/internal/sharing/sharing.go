@@ -46,6 +46,8 @@ type Config struct {
 	// Issuer, ClientID, Resource and Scopes say what the token is for. A record for anything else is not taken. Scopes are sorted.
 	Issuer, ClientID, Resource string
 	Scopes                     []string
+	// Holder names the key or certificate that tokens are bound to, empty if they are not: those of others are not taken. nil: they are not.
+	Holder func(context.Context) (string, error)
 	// Fetch asks the issuer.
 	Fetch func(context.Context) (*Token, error)
 	// Lease is how long one instance has to fetch before the next one may; the others wait no longer than twice that.
@@ -154,7 +156,13 @@ func (s *Shared) open(ctx context.Context) (*vault, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive the key of shared tokens: %w", err)
 	}
-	return newVault(material, binding(&s.config))
+	holder := ""
+	if s.config.Holder != nil {
+		if holder, err = s.config.Holder(ctx); err != nil {
+			return nil, fmt.Errorf("tell whose the shared token is: %w", err)
+		}
+	}
+	return newVault(material, binding(&s.config, holder))
 }
 
 // note logs that the store fails, or works again, once each.

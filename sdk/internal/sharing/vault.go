@@ -48,9 +48,13 @@ func newVault(material, binding []byte) (*vault, error) {
 }
 
 // binding is what a record is for: no two things have the same.
-func binding(c *Config) []byte {
+func binding(c *Config, holder string) []byte {
 	var text []byte
-	for _, part := range append([]string{"countersign sdk shared token", c.Issuer, c.ClientID, c.Resource}, c.Scopes...) {
+	kind := "countersign sdk shared token"
+	if holder != "" {
+		kind += " bound to " + holder
+	}
+	for _, part := range append([]string{kind, c.Issuer, c.ClientID, c.Resource}, c.Scopes...) {
 		text = binary.AppendUvarint(text, uint64(len(part)))
 		text = append(text, part...)
 	}
