@@ -120,15 +120,13 @@ func (s *system) Tell(t *testing.T, command ...string) string {
 	return p.out.String()
 }
 
+// portsOfUp is how many ports from --port-base on `countersign up` keeps for itself.
+const portsOfUp = 50
+
 // freeBase returns a value for --port-base.
 func freeBase(t *testing.T) int {
 	t.Helper()
-	for {
-		base := testbed.FreePort(t)
-		if ports, err := up.PortsFrom(base); err == nil && ports.Free(t.Context()) == nil {
-			return base
-		}
-	}
+	return testbed.FreePorts(t, portsOfUp)
 }
 
 // serverProcess is a `countersign server`. Its methods end the test on a failure.

@@ -47,10 +47,7 @@ func StartGalera(tb testing.TB, args ...string) *Cluster {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	nodes, err := galeraNodes(3)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	nodes := galeraNodes(tb, 3)
 	c := &Cluster{tb: tb, admin: m}
 	for _, n := range nodes {
 		e := m.engine()
@@ -77,17 +74,16 @@ func StartGalera(tb testing.TB, args ...string) *Cluster {
 	return c
 }
 
-func galeraNodes(n int) (nodes []*galeraNode, err error) {
+func galeraNodes(tb testing.TB, n int) (nodes []*galeraNode) {
+	tb.Helper()
 	for i := range n {
 		node := &galeraNode{name: fmt.Sprintf("node-%d", i+1), founded: i > 0}
 		for _, port := range []*int{&node.group, &node.ist, &node.state} {
-			if *port, err = freePort(); err != nil {
-				return nil, err
-			}
+			*port = FreePort(tb)
 		}
 		nodes = append(nodes, node)
 	}
-	return nodes, nil
+	return nodes
 }
 
 // options are the ones that make a mariadbd a node. A node gets the data from the last one that can give it, since the first is the

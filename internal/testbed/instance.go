@@ -33,6 +33,8 @@ type instance struct {
 	dir  string
 	port int
 	proc *process // nil while stopped by us
+	// release gives up the port, which nobody else is given while the server is down.
+	release func()
 }
 
 // errEnded says that a server ended while it was starting.
@@ -41,15 +43,16 @@ var errEnded = errors.New("ended while starting")
 // launch starts an instance for the first time, on a port of its choice.
 func launch(e engine, dir string) (*instance, error) {
 	for attempt := 1; ; attempt++ {
-		port, err := freePort()
+		port, release, err := freePorts(1)
 		if err != nil {
 			return nil, err
 		}
-		s := &instance{engine: e, dir: dir, port: port}
+		s := &instance{engine: e, dir: dir, port: port, release: release}
 		err = s.start()
 		if err == nil {
 			return s, nil
 		}
+		release()
 		// Another process may have taken the port before the server had it.
 		if attempt == 3 || !errors.Is(err, errEnded) {
 			return nil, err

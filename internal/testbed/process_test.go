@@ -192,10 +192,36 @@ func TestMissingServersAreNamed(t *testing.T) {
 
 func TestFreePort(t *testing.T) {
 	t.Parallel()
-	for range 20 {
+	given := map[int]bool{}
+	for range 300 { // of so many, some would be equal
 		port := testbed.FreePort(t)
 		if port < 20000 || port > 32767 {
 			t.Errorf("port %d is one that the kernel gives to outgoing connections", port)
+		}
+		if given[port] {
+			t.Errorf("port %d is given twice", port)
+		}
+		given[port] = true
+	}
+}
+
+func TestFreePortsAreFree(t *testing.T) {
+	t.Parallel()
+	const each = 50
+	given := map[int]bool{}
+	for range 10 {
+		first := testbed.FreePorts(t, each)
+		for port := first; port < first+each; port++ {
+			if given[port] {
+				t.Errorf("port %d is given twice", port)
+			}
+			given[port] = true
+			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if err != nil {
+				t.Errorf("port %d: %v", port, err)
+			} else if err := l.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }

@@ -31,6 +31,7 @@ func (s *Server) cleanup() {
 		s.tb.Errorf("%s ended by itself: %v", s.instance.program, s.instance.proc.cmd.ProcessState)
 	}
 	s.instance.kill()
+	s.instance.release()
 	if s.tb.Failed() {
 		s.tb.Logf("end of the log of %s at %s:\n%s", s.instance.program, s.Addr(), s.instance.logTail())
 	}
