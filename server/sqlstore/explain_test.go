@@ -29,6 +29,7 @@ type step struct {
 
 // TestIndexes has MariaDB tell how it answers each list and look-up of a big database.
 func TestIndexes(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "slow.log")
 	server := testbed.StartMariaDB(t, "--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=96M", "--slow-query-log-file="+file,
 		"--log-output=FILE", "--long-query-time=0", "--log-slow-verbosity=query_plan,explain")

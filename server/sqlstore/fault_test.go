@@ -250,6 +250,7 @@ func TestWithoutRights(t *testing.T) {
 
 // TestNeglectedPartitions: tokens that came when no partition was left are moved into one once there is.
 func TestNeglectedPartitions(t *testing.T) {
+	t.Parallel()
 	s := migrated(t, testbed.MariaDB(t).New(t))
 	late := time.Now().Add(96 * time.Hour)
 	token := freshToken()

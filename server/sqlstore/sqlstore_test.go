@@ -57,9 +57,14 @@ func onEach(t *testing.T, test func(t *testing.T, url string)) {
 }
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	for name, url := range databases() {
 		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T) *storetest.Opened { return opened(t, url(t)) })
+			t.Parallel()
+			storetest.Run(t, func(t *testing.T) *storetest.Opened {
+				t.Parallel() // each part has a database of its own
+				return opened(t, url(t))
+			})
 		})
 	}
 }

@@ -79,7 +79,7 @@ func testFloor(t *testing.T, o *Opened) {
 			t.Errorf("%d changes are left: %v", len(left), left)
 		}
 	}
-	o.maintain(t, at.Add(2*auth.RevocationLife))
+	o.maintain(t, at.Add(auth.RevocationLife+time.Minute))
 	o.update(t, func(ctx context.Context, tx auth.Tx) error { return tx.Changes().Append(ctx, auth.Change{}) })
 	wantSame(t, "position after everything was removed", position(t, o),
 		auth.Position{Generation: generation, Sequence: old + 4, Floor: old + 3})
