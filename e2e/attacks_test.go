@@ -55,6 +55,7 @@ func authenticated(token string) map[string]url.Values {
 
 // Attacks 15, 16, 18, 29 and 31: what this server does not take for a proof of identity proves nothing, and is not promised.
 func TestAttackByProofsThatAreNotTaken(t *testing.T) {
+	t.Parallel()
 	s := startAttacked(t)
 	good := token(t, s.URL, s.seeded.Caller, url.Values{"resource": {jwtAPI}})
 	const certificate = "Client-Cert"
@@ -93,6 +94,7 @@ func TestAttackByProofsThatAreNotTaken(t *testing.T) {
 
 // Attack 36: what is code in some language is text here.
 func TestAttackByInjection(t *testing.T) {
+	t.Parallel()
 	redis := testbed.Redis(t).URL()
 	s, canary := startAttacked(t, "token-store="+redis), redisClient(t, redis)
 	if err := canary.Set(t.Context(), "cst:canary", "alive", time.Hour).Err(); err != nil {
@@ -146,6 +148,7 @@ func TestAttackByInjection(t *testing.T) {
 
 // Attack 37: nobody writes a line of the log that is not his, nor paints on the operator's terminal.
 func TestAttackByLogLines(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, newSeeded(t, "sqlite").Settings("log-level=debug")...)
 	const forged = "x\n{\"level\":\"ERROR\",\"msg\":\"forged\"}\r\x1b[2J\x1b[31m\u2028\u009b"
 	for _, path := range []string{"/oauth2/token", "/oauth2/introspect", "/oauth2/" + url.PathEscape(forged)} {
@@ -181,6 +184,7 @@ func TestAttackByLogLines(t *testing.T) {
 
 // Attack 38: nobody makes a server fetch what he names.
 func TestAttackByAddressesToFetch(t *testing.T) {
+	t.Parallel()
 	s := startAttacked(t)
 	inside := startEcho(t)
 	for _, member := range []string{"jwks_uri", "logo_uri", "sector_identifier_uri", "initiate_login_uri"} {
@@ -194,6 +198,7 @@ func TestAttackByAddressesToFetch(t *testing.T) {
 
 // Attack 39: a body sets what the operation lets it set.
 func TestAttackByMembersThatAreNotTheCallers(t *testing.T) {
+	t.Parallel()
 	s := startAttacked(t)
 	for member, value := range map[string]any{
 		"client_id": "cl_0000000000000000000000", "id": "x", "created_at": "2020-01-01T00:00:00Z", "last_used_at": "2020-01-01T00:00:00Z", "revision": 1,
@@ -208,6 +213,7 @@ func TestAttackByMembersThatAreNotTheCallers(t *testing.T) {
 
 // Attack 40: a page of somebody else's, open in an administrator's browser, gets nothing out of the admin listener.
 func TestAttackByBrowsers(t *testing.T) {
+	t.Parallel()
 	s := startAttacked(t)
 	for _, origin := range []string{"https://evil.test", "null", s.AdminURL} {
 		header := http.Header{"Origin": {origin}, "Cookie": {"token=" + s.bearer}, "Sec-Fetch-Site": {"cross-site"}}

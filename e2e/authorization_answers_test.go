@@ -116,6 +116,7 @@ func (s *script) take() (asked []question, connections int) {
 
 // TestProxiesKeepToTheAnswer has every proxy ask a gateway that gives every answer there is, and some that there are not.
 func TestProxiesKeepToTheAnswer(t *testing.T) {
+	t.Parallel()
 	for _, kind := range proxyKinds() {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()

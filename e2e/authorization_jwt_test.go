@@ -14,6 +14,7 @@ import (
 
 // TestHAProxyChecksJWTsItself follows docs/external-authorization.md: its command that fetches the keys, and its rules.
 func TestHAProxyChecksJWTsItself(t *testing.T) {
+	t.Parallel()
 	command, rules := documentedJWTRules(t)
 	s := newSeeded(t, "sqlite")
 	server := startServer(t, s.Settings()...)

@@ -11,6 +11,7 @@ import (
 
 // TestTraefikFile looks at as much of the file as can be without Traefik: its form, and which headers it takes away.
 func TestTraefikFile(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../deploy/traefik/dynamic.yaml")
 	if err != nil {
 		t.Fatal(err)

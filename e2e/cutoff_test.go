@@ -29,6 +29,7 @@ func cuts() map[string]func(*testbed.Proxy) {
 // An instance that is cut off while a grant is narrowed mints nothing by what it remembers: not while it is cut off, not when the
 // connection comes back, not afterwards.
 func TestCutOffWhileNarrowed(t *testing.T) {
+	t.Parallel()
 	for name, cut := range cuts() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -167,6 +168,7 @@ func (a *askers) stop() []string {
 
 // A revocation is acknowledged after its commit or not at all.
 func TestRevocationWithoutCommit(t *testing.T) {
+	t.Parallel()
 	for name, cut := range cuts() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

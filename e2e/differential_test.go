@@ -175,6 +175,7 @@ func positiveInteger(body []byte) bool {
 }
 
 func TestDifferentialTokens(t *testing.T) {
+	t.Parallel()
 	w := newForeignWorld(t)
 	ours := startServer(t, w.Settings()...).Issuer + "/oauth2/token"
 	for format, servers := range map[string]struct{ resource, theirs string }{
@@ -235,6 +236,7 @@ func refusalOf(got answer) refusal {
 // Where the foreign server does not do what the RFC says, the table says what it does and what is wrong with it, so that the test
 // tells when that changes.
 func TestDifferentialRefusals(t *testing.T) {
+	t.Parallel()
 	w := newForeignWorld(t)
 	ours := startServer(t, w.Settings()...).Issuer + "/oauth2/token"
 	theirs := startForeignIssuer(t, nil, w.Caller, w.Poster)
@@ -326,6 +328,7 @@ func checkErrorForm(t *testing.T, whose string, got answer) {
 
 // RFC 9068 §2 and the foreign server differ in nearly everything; only what it has must be in ours as well.
 func TestDifferentialClaims(t *testing.T) {
+	t.Parallel()
 	w := newForeignWorld(t)
 	form := tokenRequest{Basic: w.Caller, Body: "grant_type=client_credentials&scope=read"}
 	for _, tt := range []struct {

@@ -273,6 +273,7 @@ func (w *crashWorld) trial(t *testing.T, c crash) {
 }
 
 func TestNothingIssuedIsLost(t *testing.T) {
+	t.Parallel()
 	t.Run("mariadb", func(t *testing.T) {
 		w := newMariaDBWorld(t)
 		for _, c := range mariadbCrashes() {

@@ -102,12 +102,14 @@ func (w *foreignWorld) grant(t *testing.T, c credential, identifier string) {
 }
 
 func TestForeignClients(t *testing.T) {
+	t.Parallel()
 	w := newForeignWorld(t)
 	testForeignClients(t, w, startServer(t, w.Settings()...).Issuer)
 }
 
 // An issuer with a path has its metadata at other addresses (RFC 8414 §3.1, OpenID Connect Discovery §4).
 func TestForeignClientsOfIssuerWithPath(t *testing.T) {
+	t.Parallel()
 	w := newForeignWorld(t)
 	testForeignClients(t, w, startForeignInstance(t, w.seeded, "/tenant", time.Now))
 }
@@ -229,6 +231,7 @@ func testOIDC(t *testing.T, w *foreignWorld, issuer string) {
 
 // A verifier that got its keys before a rotation goes on verifying what the old key signed, and what the new one signs.
 func TestForeignVerifierFollowsRotation(t *testing.T) {
+	t.Parallel()
 	w := newForeignWorld(t)
 	var ahead atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
@@ -426,6 +429,7 @@ func testCurl(t *testing.T, w *foreignWorld, issuer string) {
 
 // What is fetched is pinned by its hash; where from is the reader's own setting.
 func TestForeignLockFileNamesNoHost(t *testing.T) {
+	t.Parallel()
 	for _, folder := range []string{"foreign", "openapi"} {
 		text, err := os.ReadFile(filepath.Join(folder, "package-lock.json"))
 		if err != nil {

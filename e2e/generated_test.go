@@ -10,6 +10,7 @@ import (
 
 // A client that a generator makes from the OpenAPI document works. Generators read version 3.0 of it.
 func TestGeneratedClient(t *testing.T) {
+	t.Parallel()
 	s := startUp(t)
 	document, err := get(t.Context(), s.AdminURL+"/admin/v1/openapi-3.0.json")
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 const lintersNode = 20
 
 func TestOpenAPIDocumentPassesLinter(t *testing.T) {
+	t.Parallel()
 	version, err := exec.CommandContext(t.Context(), "node", "--version").Output()
 	if err != nil {
 		t.Fatal(err)

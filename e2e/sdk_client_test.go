@@ -116,6 +116,7 @@ func secretOf(t *testing.T, s *seeded, id auth.ClientID) auth.SecretID {
 
 // Every instance of the issuer is gone and comes back. Who holds a token goes on, on both sides, and nobody needs to be restarted.
 func TestSDKThroughAnOutage(t *testing.T) {
+	t.Parallel()
 	seeded := newSeeded(t, "sqlite")
 	server := startServer(t, seeded.Settings()...)
 	verifier := newSDKVerifier(t, server.Issuer, opaqueAPI, seeded.Server)

@@ -59,6 +59,7 @@ func TestSDKReadsTheTokenStore(t *testing.T) {
 
 // The instances of a service that start together get along with one token.
 func TestSDKInstancesShareAToken(t *testing.T) {
+	t.Parallel()
 	const instances = 20
 	store := testbed.Redis(t)
 	seeded := newSeeded(t, "sqlite")

@@ -92,6 +92,7 @@ type searched struct {
 
 // No credential is in what a server prints, answers to a mistake, counts, records or shows in the process list.
 func TestNoCredentialGetsOut(t *testing.T) {
+	t.Parallel()
 	const databasePassword, redisPassword = "planted-database-password", "planted-redis-password"
 	mariadb, redis := testbed.StartMariaDB(t), testbed.StartRedis(t, "--requirepass", redisPassword)
 	grantAll(t, mariadb.URL(), databasePassword)
@@ -365,6 +366,7 @@ func dump(rows *sql.Rows) ([]byte, error) {
 
 // The parts of `up` get what is secret by a pipe, and `up` prints none of it.
 func TestUpKeepsCredentialsOutOfTheProcessList(t *testing.T) {
+	t.Parallel()
 	s := startUp(t)
 	secrets := planted{}
 	for name, c := range s.Bootstrap.Clients {

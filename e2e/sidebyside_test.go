@@ -211,6 +211,7 @@ func keepsAdmin(c adminCall, own string) bool {
 
 // The same calls get the same answers from a server on SQLite and one on MariaDB.
 func TestDatabasesAnswerAlike(t *testing.T) {
+	t.Parallel()
 	const calls = 600
 	one, other := newAdminAPI(t, "sqlite"), newAdminAPI(t, "mariadb")
 	seedOfWalk := uint64(time.Now().UnixNano())
