@@ -287,6 +287,9 @@ func (e *engine) confirmed(p *presented, k, answer *entry) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b := answer.Value.identity.bound; k.Value.key != nil && b != nil && !b.same(k.Value.identity.bound) {
+		return nil, invalidToken("the token is bound to something else than it says")
+	}
 	subject := &answer.Value.subject
 	if k.Value.key != nil {
 		subject = &k.Value.subject // the answer does not say by which key it is signed, and need not say more than that it is active

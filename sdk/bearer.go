@@ -17,35 +17,43 @@ const formLimit = 64 << 10
 // The scheme is compared without regard to case. No value, or one of another scheme, is ErrNoToken; more than one value, or
 // something after the scheme that is not exactly one token, is ErrInvalidRequest.
 func BearerToken(authorization []string) (string, error) {
+	token, dpop, err := AccessToken(authorization)
+	if dpop {
+		return "", &VerifyError{Kind: ErrNoToken}
+	}
+	return token, err
+}
+
+// AccessToken returns the token of a request as BearerToken does, also one of the scheme DPoP (RFC 9449 §7.1), and tells by which of the two
+// it came: for [Presented].
+func AccessToken(authorization []string) (token string, dpop bool, err error) {
 	switch len(authorization) {
 	case 0:
-		return "", &VerifyError{Kind: ErrNoToken}
+		return "", false, &VerifyError{Kind: ErrNoToken}
 	case 1:
 	default:
-		return "", invalidRequest("more than one Authorization header")
+		return "", false, invalidRequest("more than one Authorization header")
 	}
 	scheme, token, _ := strings.Cut(authorization[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", &VerifyError{Kind: ErrNoToken}
+	switch dpop = strings.EqualFold(scheme, "DPoP"); {
+	case !dpop && !strings.EqualFold(scheme, "Bearer"):
+		return "", false, &VerifyError{Kind: ErrNoToken}
+	case !isToken68(strings.TrimLeft(token, " ")):
+		return "", dpop, invalidRequest("what follows the scheme is not one token")
 	}
-	token = strings.TrimLeft(token, " ")
-	if !isToken68(token) {
-		return "", invalidRequest("what follows Bearer is not one token")
-	}
-	return token, nil
+	return strings.TrimLeft(token, " "), dpop, nil
 }
 
 // requestToken returns the token in r's header. One in the query is never used (RFC 9700 §4.3.2), and beside one in the header
 // it is an error (RFC 6750 §2).
-func requestToken(r *http.Request) (string, error) {
-	token, err := BearerToken(r.Header["Authorization"])
-	if err != nil {
-		return "", err
+func requestToken(r *http.Request) (token string, dpop bool, err error) {
+	if token, dpop, err = AccessToken(r.Header["Authorization"]); err != nil {
+		return "", false, err
 	}
 	if bearsToken(r.URL.RawQuery) {
-		return "", invalidRequest("a token in the header and another in the query")
+		return "", false, invalidRequest("a token in the header and another in the query")
 	}
-	return token, nil
+	return token, dpop, nil
 }
 
 func invalidRequest(detail string) error {

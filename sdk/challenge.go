@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/url"
 	"strings"
+
+	"github.com/countersign/countersign/sdk/proof"
 )
 
 // WithRealm sets the realm that challenges name (RFC 9110 §11.5): printable ASCII without quotes and backslashes. Without this
@@ -48,17 +50,31 @@ func isLoopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// newChallenge returns what every challenge of a verifier begins with (RFC 6750 §3 wants at least one parameter, hence a realm).
+// The schemes of challenges.
+const (
+	schemeBearer = "Bearer "
+	schemeDPoP   = "DPoP "
+)
+
+// proofAlgorithms are those of DPoP proofs.
+func proofAlgorithms() (names []string) {
+	for _, a := range proof.Algorithms() {
+		names = append(names, string(a))
+	}
+	return names
+}
+
+// challengeParameters returns what every challenge of a verifier begins with (RFC 6750 §3 wants at least one parameter, hence a realm).
 // Realm and resourceMetadata may be empty.
-func newChallenge(audience, realm, resourceMetadata string) string {
+func challengeParameters(audience, realm, resourceMetadata string) string {
 	if realm == "" {
 		realm = quotable(audience)
 	}
-	challenge := `Bearer realm="` + realm + `"`
+	parameters := `realm="` + realm + `"`
 	if resourceMetadata != "" {
-		challenge += `, resource_metadata="` + resourceMetadata + `"`
+		parameters += `, resource_metadata="` + resourceMetadata + `"`
 	}
-	return challenge
+	return parameters
 }
 
 // quotable returns s with every character replaced that RFC 6750 §3 does not allow in error_description and scope.

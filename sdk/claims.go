@@ -21,6 +21,7 @@ type claims struct {
 	expires, notBefore, issued time.Time
 	revision                   uint64
 	actors                     []Actor
+	bound                      *binding // cnf; nil: none
 	raw                        map[string]json.RawMessage
 	foreign                    bool // has members that are those of another kind of JWT
 }
@@ -41,7 +42,7 @@ func readClaims(header jose.Header, payload []byte, issuer string, legacy bool) 
 	return &found{
 		identity: &Identity{
 			issuer: c.issuer, subject: c.subject, clientID: c.clientID, tokenID: c.tokenID, scopes: splitScope(c.scope),
-			audience: c.audience, issued: c.issued, expires: c.expires, actors: c.actors, claims: c.raw,
+			audience: c.audience, issued: c.issued, expires: c.expires, actors: c.actors, claims: c.raw, bound: c.bound,
 		},
 		subject: revocation.Subject{
 			TokenID: c.tokenID, ClientID: c.clientID, Credential: c.credential, Audience: c.audience, Revision: c.revision,
@@ -120,6 +121,8 @@ func (c *claims) member(name string, value strictjson.Value) (err error) {
 		c.issued, err = numericDate(value)
 	case "act":
 		c.actors, err = actors(value)
+	case "cnf":
+		c.bound = readBinding(value)
 	case "at_hash", "c_hash", "events", "token_introspection":
 		c.foreign = true
 	}

@@ -59,6 +59,7 @@ type engine struct {
 	seen      chan struct{}
 	queue     chan struct{} // places of those who wait for unseen
 	saved     stateFile
+	replays   replays
 	tally     tally
 	outage    outage
 
@@ -93,6 +94,7 @@ func newEngine(identifier, audience string, c *verifierConfig) (*engine, error) 
 	}
 	e.saved.changed = make(chan struct{}, 1)
 	e.outage.epoch = time.Now()
+	e.replays = replays{own: NewReplayMemory(DefaultReplays), shared: c.replays, log: c.log}
 	e.settle = sync.OnceFunc(func() { close(e.settled) })
 	e.keys = jwks.New(jwks.Config{
 		Fetch: a.keySet, HardMaxAge: c.keysMaxAge, Log: c.log, Changed: e.saved.keysChanged,

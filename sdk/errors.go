@@ -8,7 +8,7 @@ import (
 	"github.com/countersign/countersign/sdk/internal/issuer"
 )
 
-// What went wrong, for [errors.Is]. The called side answers the first four as RFC 6750 §3.1 has it.
+// What went wrong, for [errors.Is]. The called side answers as RFC 6750 §3.1 and RFC 9449 §7.1 have it.
 var (
 	// ErrNoToken: the request bears no token. 401, a challenge without an error code.
 	ErrNoToken = errors.New("no token")
@@ -16,6 +16,11 @@ var (
 	ErrInvalidRequest = errors.New("invalid request")
 	// ErrInvalidToken: the token is malformed, forged, expired, revoked, of another issuer or for another audience. 401 invalid_token.
 	ErrInvalidToken = errors.New("invalid token")
+	// ErrInvalidProof: the token is bound to a key, and the DPoP proof is missing, malformed, stale, for another request, or was used before.
+	// 401 invalid_dpop_proof (RFC 9449 §7.1).
+	ErrInvalidProof = errors.New("invalid DPoP proof")
+	// ErrUseNonce: the DPoP proof has no nonce of the verifier's, or an old one ([WithDPoPNonces]). 401 use_dpop_nonce, and the nonce (RFC 9449 §9).
+	ErrUseNonce = errors.New("DPoP nonce needed")
 	// ErrInsufficientScope: the token is good, its scopes are not enough. 403 insufficient_scope.
 	ErrInsufficientScope = errors.New("insufficient scope")
 	// ErrForbidden: the token is good, its client is none of those that may call ([Policy.Clients]). 403, a challenge without an error code.
@@ -34,7 +39,8 @@ var (
 
 // VerifyError is why a token was not accepted. It never holds the token.
 type VerifyError struct {
-	// Kind is one of ErrNoToken, ErrInvalidRequest, ErrInvalidToken, ErrInsufficientScope, ErrForbidden and ErrUnavailable.
+	// Kind is one of ErrNoToken, ErrInvalidRequest, ErrInvalidToken, ErrInvalidProof, ErrUseNonce, ErrInsufficientScope, ErrForbidden and
+	// ErrUnavailable.
 	Kind error
 	// Detail says more, in the characters of an RFC 6750 error_description, and may be shown to the caller.
 	Detail string
@@ -46,6 +52,8 @@ type VerifyError struct {
 	RetryAfter time.Duration
 	// Err is the cause, for logs only. It may be nil.
 	Err error
+
+	offer offer
 }
 
 // Error implements error.

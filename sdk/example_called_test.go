@@ -163,7 +163,7 @@ func ExampleVerifier_ResourceMetadata() {
 	fmt.Println(metadata.Body)
 	// Output:
 	// Bearer realm="https://api.example.com/inventory", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource/inventory"
-	// {"resource":"https://api.example.com/inventory","authorization_servers":["https://auth.example.com"],"scopes_supported":["inventory:read","inventory:write"],"bearer_methods_supported":["header"],"resource_name":"Inventory"}
+	// {"resource":"https://api.example.com/inventory","authorization_servers":["https://auth.example.com"],"scopes_supported":["inventory:read","inventory:write"],"bearer_methods_supported":["header"],"resource_name":"Inventory","dpop_signing_alg_values_supported":["ES256","RS256","PS256","EdDSA"]}
 }
 
 // A test of a handler needs no issuer: it puts the caller into the context itself.

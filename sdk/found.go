@@ -21,7 +21,7 @@ type found struct {
 
 // refused tells why the token is good for nothing now, whoever asks; nil: it is not. A leeway makes up for clocks that differ.
 //
-// A token that is bound to a key (RFC 7800 cnf) is not for a bearer: whoever presents it without proof may have stolen it.
+// Whether its bearer has what it is bound to is another question, which is asked for each request ([Verifier.prove]).
 func (f *found) refused(now time.Time, leeway time.Duration) error {
 	switch i := f.identity; {
 	case i.expires.IsZero() || !now.Before(i.expires.Add(leeway)):
@@ -30,8 +30,8 @@ func (f *found) refused(now time.Time, leeway time.Duration) error {
 		return invalidToken("the token is not valid yet")
 	case !i.issued.IsZero() && now.Add(leeway).Before(i.issued):
 		return invalidToken("the token was issued in the future")
-	case i.claims["cnf"] != nil:
-		return invalidToken("the token is bound to a key and cannot be used as a bearer token")
+	case i.bound != nil && i.bound.unknown:
+		return invalidToken("the token is bound to something that cannot be checked here")
 	}
 	return nil
 }

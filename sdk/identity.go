@@ -20,6 +20,7 @@ type Identity struct {
 	expires  time.Time
 	actors   []Actor
 	claims   map[string]json.RawMessage
+	bound    *binding // nil: it is for whoever bears it
 }
 
 // Actor is a party that acts for the subject, RFC 8693 §4.1.
@@ -58,6 +59,9 @@ func (i *Identity) Expires() time.Time { return i.expires }
 
 // Actors returns the chain of actors (RFC 8693 §4.1), the current one first. Only that one is to be considered in decisions.
 func (i *Identity) Actors() []Actor { return slices.Clone(i.actors) }
+
+// Bound tells whether the token is bound to a key or certificate (cnf), which the caller has shown to have.
+func (i *Identity) Bound() bool { return i.bound != nil }
 
 // Claim decodes the claim of this name, or the member of an introspection answer, into the value that to points to. It returns
 // false if there is none.

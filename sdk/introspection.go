@@ -116,7 +116,7 @@ func readIntrospection(body []byte, identifier string) (*found, error) {
 	return &found{
 		identity: &Identity{
 			issuer: identifier, subject: i.subject, clientID: i.clientID, tokenID: i.tokenID, scopes: splitScope(i.scope),
-			audience: i.audience, issued: i.issued, expires: i.expires, actors: i.actors, claims: i.raw,
+			audience: i.audience, issued: i.issued, expires: i.expires, actors: i.actors, claims: i.raw, bound: i.bound,
 		},
 		subject: revocation.Subject{
 			TokenID: i.tokenID, ClientID: i.clientID, Credential: i.credential, Audience: i.audience, Revision: i.answerRevision,
@@ -125,7 +125,7 @@ func readIntrospection(body []byte, identifier string) (*found, error) {
 	}, nil
 }
 
-// complete fills in what servers may leave out, and tells whether the answer is about an access token for bearers.
+// complete fills in what servers may leave out, and tells whether the answer is about an access token.
 func (i *introspection) complete(identifier string) error {
 	if i.expires.IsZero() {
 		const end = 253402300799      // of the year 9999
@@ -137,8 +137,10 @@ func (i *introspection) complete(identifier string) error {
 	switch {
 	case i.issuer != "" && i.issuer != identifier:
 		return invalidToken("the token is of another issuer")
-	case !oneOf(i.tokenType, "Bearer", "access_token") || !oneOf(i.use, "access_token", "access"):
-		return invalidToken("the token is not an access token for bearers")
+	case !oneOf(i.tokenType, "Bearer", "access_token", "DPoP") || !oneOf(i.use, "access_token", "access"):
+		return invalidToken("the token is not an access token")
+	case strings.EqualFold(i.tokenType, "DPoP") && !i.bound.boundToKey(): // RFC 9449 §6.2
+		return invalidToken("the token is bound to a key, and the authorization server does not say to which")
 	}
 	return nil
 }

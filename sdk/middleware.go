@@ -1,6 +1,10 @@
 package sdk
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+	"time"
+)
 
 // Middleware returns a handler's guard: requests reach the handler if their token is valid and meets p, with the caller's identity
 // in their context ([FromContext]); all others are answered by [Verifier.Reject]. Guards may be nested, as of a route within a
@@ -10,6 +14,7 @@ import "net/http"
 func (v *Verifier) Middleware(p Policy) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			v.hand(w.Header())
 			verified, err := v.VerifyRequest(r, p)
 			if err != nil {
 				v.Reject(w, r, err)
@@ -28,24 +33,54 @@ func (v *Verifier) HandlerFunc(p Policy, f http.HandlerFunc) http.Handler {
 }
 
 // VerifyRequest checks the token of r, and returns r with the caller's identity in its context. [Verifier.Middleware] is made of it,
-// and so can be that of any framework on net/http. Errors are those of [BearerToken] and [Verifier.Verify], for
-// [Verifier.Reject].
+// and so can be that of any framework on net/http. Errors are those of [AccessToken] and [Verifier.VerifyPresented], for
+// [Verifier.Reject]. A framework's guard sends [Verifier.DPoPNonce] along with every answer, as the middleware does.
+//
+// A bound token is accepted by the scheme DPoP with a proof for this request ([WithPublicURL]), or with the TLS client certificate to which
+// it is bound, that of the connection or of a proxy's header ([WithClientCertFrom]), each time anew.
 //
 // The token is taken from the Authorization header only. A second one in the query (access_token) or in a form in the body is
 // ErrInvalidRequest (RFC 6750 §2). For that, once the token is verified, the first 64 KiB of a body of type
 // application/x-www-form-urlencoded are read, and put back; no more of it is looked at, nor bodies of any other type.
 func (v *Verifier) VerifyRequest(r *http.Request, p Policy) (*http.Request, error) {
-	token, err := requestToken(r)
+	token, dpop, err := requestToken(r)
+	if err != nil {
+		if p.Bound || v.engine.config.boundOnly {
+			err = offering(offersDPoP, err)
+		}
+		return nil, err
+	}
+	identity, err := v.check(r.Context(), &Presented{Token: token, DPoP: dpop, request: r}, p)
 	if err != nil {
 		return nil, err
 	}
-	identity, err := v.Verify(r.Context(), token, p)
-	if err != nil {
-		return nil, err
+	ctx := NewContext(r.Context(), identity)
+	if identity.Bound() {
+		ctx = context.WithValue(ctx, provenKey{v.engine}, token)
 	}
-	verified := r.WithContext(NewContext(r.Context(), identity))
+	verified := r.WithContext(ctx)
 	if formBearsToken(verified) {
 		return nil, invalidRequest("a token in the header and another in the body")
 	}
 	return verified, nil
+}
+
+// provenKey finds in a request's context the token whose proof was checked for it, so that a guard within a guard does not take the proof
+// for one that was used before.
+type provenKey struct{ by *engine }
+
+// DPoPNonce returns the nonce that DPoP proofs are to have from now on, for the header DPoP-Nonce of answers; empty without
+// [WithDPoPNonces].
+func (v *Verifier) DPoPNonce() string {
+	if nonces := v.engine.config.nonces; nonces != nil {
+		return nonces.Issue(time.Now())
+	}
+	return ""
+}
+
+// hand sends the nonce along, also with success: the client's next proof then has one that is good for longer (RFC 9449 §8.2).
+func (v *Verifier) hand(h http.Header) {
+	if nonce := v.DPoPNonce(); nonce != "" {
+		h.Set(nonceHeader, nonce)
+	}
 }

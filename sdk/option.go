@@ -4,9 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/countersign/countersign/sdk/jose"
+	"github.com/countersign/countersign/sdk/proof"
 )
 
 // ClientOption is an option of [New].
@@ -65,6 +67,13 @@ type verifierConfig struct {
 	legacy               bool
 	noRevocation         bool
 	signedAnswers        bool // introspection, see WithSignedIntrospection
+
+	boundOnly  bool
+	publicURL  string                     // origin and path before that of requests; empty: as requests say
+	requestURI func(*http.Request) string // nil: by publicURL
+	proxies    []netip.Prefix             // whose Client-Cert is believed
+	nonces     *proof.Nonces              // nil: none are asked for
+	replays    ReplayStore                // nil: none is shared
 
 	realm            string // of challenges; empty: the audience
 	resourceMetadata string // the URL that challenges name; empty: none

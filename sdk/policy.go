@@ -35,6 +35,8 @@ type Policy struct {
 	AnyOf []string
 	// Clients are the ids of the clients that may call; nil: any. An empty list lets nobody call.
 	Clients []string
+	// Bound asks for a token that is bound to a key or certificate, which the caller has to have ([WithBoundTokensOnly]).
+	Bound bool
 }
 
 // RequireScope returns a policy that asks for all these scopes.
@@ -46,6 +48,12 @@ func RequireAnyScope(scopes ...string) Policy { return Policy{AnyOf: scopes} }
 // Strict returns p in mode Strict.
 func (p Policy) Strict() Policy {
 	p.Mode = Strict
+	return p
+}
+
+// RequireBound returns p for bound tokens only.
+func (p Policy) RequireBound() Policy {
+	p.Bound = true
 	return p
 }
 

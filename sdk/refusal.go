@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -15,17 +16,21 @@ import (
 type Refusal struct {
 	// Status is the HTTP status: 400, 401, 403, 500 or 503.
 	Status int
-	// Code is the error code of RFC 6750 §3.1; empty with 500 and 503, if there was no token, and if the client may not call.
+	// Code is the error code of RFC 6750 §3.1 or RFC 9449 §7.1; empty with 500 and 503, if there was no token, and if the client may not call.
 	Code string
 	// Detail may be shown to the caller.
 	Detail string
 	// Challenge is the value of WWW-Authenticate; empty with 500 and 503.
 	Challenge string
+	// DPoPChallenge is that of a second one, by the scheme DPoP (RFC 9449 §7.1), where the token is bound to a key or has to be; else empty.
+	DPoPChallenge string
+	// DPoPNonce is the value of DPoP-Nonce, with the code use_dpop_nonce; else empty.
+	DPoPNonce string
 	// RetryAfter is when to try again, in whole seconds and at least one, with 503; else 0.
 	RetryAfter time.Duration
 }
 
-// Refusal tells how an error of [Verifier.Verify], [Verifier.VerifyRequest] or [BearerToken] is answered. ErrUnavailable,
+// Refusal tells how an error of [Verifier.Verify], [Verifier.VerifyPresented], [Verifier.VerifyRequest] or [AccessToken] is answered. ErrUnavailable,
 // ErrClosed and the errors of a context are 503. Any other error is none of this package, and 500.
 func (v *Verifier) Refusal(err error) Refusal {
 	cause := &VerifyError{Kind: err}
@@ -41,7 +46,19 @@ func (v *Verifier) Refusal(err error) Refusal {
 		r.RetryAfter = max(time.Second, (cause.RetryAfter + time.Second - 1).Truncate(time.Second))
 		return r
 	}
-	r.Challenge = r.challenge(newChallenge(v.audience, v.engine.config.realm, v.resourceMetadata), cause.Scope)
+	parameters := challengeParameters(v.audience, v.engine.config.realm, v.resourceMetadata)
+	bearer, dpop := schemeBearer+parameters, schemeDPoP+parameters+`, algs="`+strings.Join(proofAlgorithms(), " ")+`"`
+	if r.Code == useNonce {
+		r.DPoPNonce = v.DPoPNonce()
+	}
+	switch cause.offer {
+	case offersNothing:
+		r.Challenge = r.challenge(bearer, cause.Scope)
+	case offersDPoP:
+		r.Challenge, r.DPoPChallenge = r.challenge(bearer, cause.Scope), dpop
+	case failedDPoP:
+		r.Challenge, r.DPoPChallenge = bearer, r.challenge(dpop, cause.Scope)
+	}
 	return r
 }
 
@@ -66,6 +83,10 @@ func refusalOf(kind error) Refusal {
 		return Refusal{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "the request is malformed"}
 	case errors.Is(kind, ErrInvalidToken):
 		return Refusal{Status: http.StatusUnauthorized, Code: "invalid_token", Detail: "the token is not valid"}
+	case errors.Is(kind, ErrInvalidProof):
+		return Refusal{Status: http.StatusUnauthorized, Code: invalidProof, Detail: "the DPoP proof is not valid"}
+	case errors.Is(kind, ErrUseNonce):
+		return Refusal{Status: http.StatusUnauthorized, Code: useNonce, Detail: "the DPoP proof needs a nonce of this server"}
 	case errors.Is(kind, ErrInsufficientScope):
 		return Refusal{Status: http.StatusForbidden, Code: "insufficient_scope", Detail: "the token lacks a scope that is needed here"}
 	case errors.Is(kind, ErrForbidden):
@@ -86,7 +107,7 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-// Reject answers a request that was not accepted because of err, as [Verifier.Refusal] says: with a challenge (RFC 6750 §3) or
+// Reject answers a request that was not accepted because of err, as [Verifier.Refusal] says: with challenges (RFC 6750 §3, RFC 9449 §7.1) or
 // Retry-After, and a problem document (RFC 9457). A WWW-Authenticate that is set already is replaced. What is behind a 500 is
 // logged, and not shown.
 func (v *Verifier) Reject(w http.ResponseWriter, r *http.Request, err error) {
@@ -102,6 +123,12 @@ func (v *Verifier) Reject(w http.ResponseWriter, r *http.Request, err error) {
 	h := w.Header()
 	if refusal.Challenge != "" {
 		h.Set("WWW-Authenticate", refusal.Challenge)
+	}
+	if refusal.DPoPChallenge != "" {
+		h.Add("WWW-Authenticate", refusal.DPoPChallenge)
+	}
+	if refusal.DPoPNonce != "" {
+		h.Set(nonceHeader, refusal.DPoPNonce)
 	}
 	if refusal.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))

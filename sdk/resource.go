@@ -19,6 +19,9 @@ type Resource struct {
 	Scopes []string
 	// Documentation, Policy and TermsOfService are URLs of pages for developers.
 	Documentation, Policy, TermsOfService string
+	// ClientCertificates: the service asks TLS clients for certificates, so that tokens that are bound to them can be used (RFC 8705). With
+	// [WithClientCertFrom] it need not be said.
+	ClientCertificates bool
 }
 
 // resourceMetadata is the document of RFC 9728 §2.
@@ -31,6 +34,9 @@ type resourceMetadata struct {
 	Documentation        string   `json:"resource_documentation,omitempty"`
 	Policy               string   `json:"resource_policy_uri,omitempty"`
 	TermsOfService       string   `json:"resource_tos_uri,omitempty"`
+	Certificates         bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	ProofAlgorithms      []string `json:"dpop_signing_alg_values_supported"`
+	ProofRequired        bool     `json:"dpop_bound_access_tokens_required,omitempty"`
 }
 
 // ResourceMetadata returns the handler of the resource's metadata (RFC 9728), by which clients find out whom to ask for tokens. It
@@ -40,6 +46,7 @@ type resourceMetadata struct {
 //
 // It answers GET and HEAD, and may be cached for an hour.
 func (v *Verifier) ResourceMetadata(about Resource) http.Handler {
+	certificates := about.ClientCertificates || len(v.engine.config.proxies) > 0
 	body, _ := json.Marshal(resourceMetadata{ // strings only: cannot fail
 		Resource:             v.audience,
 		AuthorizationServers: append([]string{v.engine.authority.identifier}, about.Issuers...),
@@ -49,6 +56,9 @@ func (v *Verifier) ResourceMetadata(about Resource) http.Handler {
 		Documentation:        about.Documentation,
 		Policy:               about.Policy,
 		TermsOfService:       about.TermsOfService,
+		Certificates:         certificates,
+		ProofAlgorithms:      proofAlgorithms(),
+		ProofRequired:        v.engine.config.boundOnly && !certificates,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

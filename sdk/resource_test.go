@@ -3,6 +3,7 @@ package sdk_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"testing"
 
 	"github.com/countersign/countersign/sdk"
@@ -12,21 +13,36 @@ func TestResourceMetadata(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		about sdk.Resource
+		opts  []sdk.VerifierOption
 		want  string
 	}{
 		{
 			name: "M13: what the verifier knows",
-			want: `{"resource":"https://api.example.com/inventory","authorization_servers":["https://auth.example.com"],"bearer_methods_supported":["header"]}`,
+			want: `{"resource":"https://api.example.com/inventory","authorization_servers":["https://auth.example.com"],"bearer_methods_supported":["header"],"dpop_signing_alg_values_supported":["ES256","RS256","PS256","EdDSA"]}`,
 		},
 		{
 			name: "all",
 			about: sdk.Resource{
 				Name: "Inventory", Scopes: []string{"inventory:read", "inventory:write"}, Documentation: "https://docs.example.com",
 				Policy: "https://example.com/policy", TermsOfService: "https://example.com/terms",
+				ClientCertificates: true,
 			},
 			want: `{"resource":"https://api.example.com/inventory","authorization_servers":["https://auth.example.com"],` +
 				`"scopes_supported":["inventory:read","inventory:write"],"bearer_methods_supported":["header"],"resource_name":"Inventory",` +
-				`"resource_documentation":"https://docs.example.com","resource_policy_uri":"https://example.com/policy","resource_tos_uri":"https://example.com/terms"}`,
+				`"resource_documentation":"https://docs.example.com","resource_policy_uri":"https://example.com/policy","resource_tos_uri":"https://example.com/terms",` +
+				`"tls_client_certificate_bound_access_tokens":true,"dpop_signing_alg_values_supported":["ES256","RS256","PS256","EdDSA"]}`,
+		},
+		{
+			name: "M13: bound tokens alone",
+			opts: []sdk.VerifierOption{sdk.WithBoundTokensOnly()},
+			want: `{"resource":"https://api.example.com/inventory","authorization_servers":["https://auth.example.com"],"bearer_methods_supported":["header"],` +
+				`"dpop_signing_alg_values_supported":["ES256","RS256","PS256","EdDSA"],"dpop_bound_access_tokens_required":true}`,
+		},
+		{
+			name: "M13: bound tokens alone, also to certificates that a proxy sees",
+			opts: []sdk.VerifierOption{sdk.WithBoundTokensOnly(), sdk.WithClientCertFrom(netip.MustParsePrefix("10.0.0.0/8"))},
+			want: `{"resource":"https://api.example.com/inventory","authorization_servers":["https://auth.example.com"],"bearer_methods_supported":["header"],` +
+				`"tls_client_certificate_bound_access_tokens":true,"dpop_signing_alg_values_supported":["ES256","RS256","PS256","EdDSA"]}`,
 		},
 		{
 			name:  "further issuers",
@@ -36,7 +52,7 @@ func TestResourceMetadata(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			verifier, err := sdk.NewVerifier("https://auth.example.com", "https://api.example.com/inventory")
+			verifier, err := sdk.NewVerifier("https://auth.example.com", "https://api.example.com/inventory", tt.opts...)
 			if err != nil {
 				t.Fatal(err)
 			}

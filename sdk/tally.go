@@ -17,7 +17,7 @@ func (t *tally) count(err error) {
 	switch {
 	case err == nil:
 		t.accepted.Inc()
-	case errors.Is(err, ErrInvalidToken):
+	case errors.Is(err, ErrInvalidToken), errors.Is(err, ErrInvalidProof), errors.Is(err, ErrUseNonce), errors.Is(err, ErrInvalidRequest):
 		t.invalid.Inc()
 	case errors.Is(err, ErrInsufficientScope):
 		t.insufficient.Inc()

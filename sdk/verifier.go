@@ -74,9 +74,18 @@ func (v *Verifier) Close() error {
 
 // Verify tells who presents the token, if it is good for what the policy asks. The identity is shared and does not change.
 //
+// A token that is bound to a key or certificate (cnf) is refused: who presents it without proof may have stolen it. See
+// [Verifier.VerifyPresented] and [Verifier.VerifyRequest].
+//
 // Errors are *VerifyError of these kinds: ErrInvalidToken, ErrInsufficientScope, ErrForbidden, and ErrUnavailable if nothing can be said
 // for the time being. A caller that gives up at the end of ctx does not end what others wait for.
 func (v *Verifier) Verify(ctx context.Context, token string, p Policy) (*Identity, error) {
+	return v.check(ctx, &Presented{Token: token}, p)
+}
+
+// check tells who presents the token. Bound tokens never take the short way: what is remembered is the token, and the proof is new each time.
+func (v *Verifier) check(ctx context.Context, shown *Presented, p Policy) (*Identity, error) {
+	token := shown.Token
 	if len(token) > maxToken {
 		v.engine.tally.invalid.Inc()
 		return nil, invalidToken("the token is too long")
@@ -84,7 +93,7 @@ func (v *Verifier) Verify(ctx context.Context, token string, p Policy) (*Identit
 	hash, now := hashOf(token), time.Now()
 	if k := v.engine.cache.Entry(&hash); k != nil && v.engine.stands(k, p.Mode, now) {
 		i := k.Value.identity
-		if slices.Contains(i.audience, v.audience) && p.allows(i) {
+		if i.bound == nil && v.takesBearers(shown, p) && slices.Contains(i.audience, v.audience) && p.allows(i) {
 			v.engine.tally.remembered.Inc()
 			v.engine.recovered(ctx, now)
 			return i, nil
@@ -92,14 +101,25 @@ func (v *Verifier) Verify(ctx context.Context, token string, p Policy) (*Identit
 	}
 	i, err := v.verify(ctx, &presented{token: token, hash: hash, audience: v.audience, strict: p.Mode != Available})
 	if err == nil {
+		err = v.prove(ctx, i, shown, p.Bound)
+	}
+	if err == nil {
 		err = p.refuse(i)
 	}
 	v.engine.tally.count(err)
 	v.engine.note(ctx, v.audience, err)
-	if err != nil {
+	switch {
+	case err != nil && shown.DPoP:
+		return nil, offering(failedDPoP, err)
+	case err != nil:
 		return nil, err
 	}
 	return i, nil
+}
+
+// takesBearers tells whether a token that is not bound is good enough here, by the scheme that it came by.
+func (v *Verifier) takesBearers(shown *Presented, p Policy) bool {
+	return !shown.DPoP && !p.Bound && !v.engine.config.boundOnly
 }
 
 // hashOf hashes a token without a copy of it on the heap.

@@ -16,6 +16,9 @@ import (
 // it have guards, both policies are to be met.
 func Require(v *sdk.Verifier, p sdk.Policy) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		if nonce := v.DPoPNonce(); nonce != "" {
+			c.Header("DPoP-Nonce", nonce)
+		}
 		verified, err := v.VerifyRequest(c.Request, p)
 		if err != nil {
 			v.Reject(c.Writer, c.Request, err)

@@ -2,12 +2,15 @@ package sdkgrpc
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/countersign/countersign/sdk"
@@ -19,6 +22,9 @@ import (
 // A call is refused with Unauthenticated if it has no valid token, PermissionDenied if its client or scopes are not the policy's or the
 // method has no policy, InvalidArgument if it has more than one token or a malformed one, and Unavailable if nothing can be said
 // about it now. The challenge of RFC 6750 §3 is in the trailer www-authenticate.
+//
+// A token that is bound to a certificate (RFC 8705) is accepted from the client that has it, if the server's TLS asks for one. DPoP is not
+// defined for gRPC: a token that is bound to a key alone is Unauthenticated.
 //
 // A stream is checked when it begins, and not again: it may outlive its token, also one that is revoked. A method that keeps its streams
 // open for long ends them itself, at the latest when the caller's identity expires ([sdk.Identity.Expires]).
@@ -83,15 +89,31 @@ func (g *Guard) admit(ctx context.Context, fullMethod string) (context.Context, 
 	case r.public:
 		return ctx, nil
 	}
-	token, err := sdk.BearerToken(metadata.ValueFromIncomingContext(ctx, "authorization"))
+	token, dpop, err := sdk.AccessToken(metadata.ValueFromIncomingContext(ctx, "authorization"))
 	if err != nil {
 		return nil, g.refuse(ctx, err)
 	}
-	identity, err := g.verifier.Verify(ctx, token, r.policy)
+	if dpop {
+		return nil, g.refuse(ctx, &sdk.VerifyError{Kind: sdk.ErrInvalidToken, Detail: "DPoP is not possible over gRPC: use a token that is bound to a client certificate"})
+	}
+	identity, err := g.verifier.VerifyPresented(ctx, sdk.Presented{Token: token, Certificate: certificate(ctx)}, r.policy)
 	if err != nil {
 		return nil, g.refuse(ctx, err)
 	}
 	return sdk.NewContext(ctx, identity), nil
+}
+
+// certificate returns the one by which the client authenticated itself, nil if there is none.
+func certificate(ctx context.Context) *x509.Certificate {
+	caller, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil
+	}
+	info, ok := caller.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(info.State.PeerCertificates) == 0 {
+		return nil
+	}
+	return info.State.PeerCertificates[0]
 }
 
 func (g *Guard) refuse(ctx context.Context, err error) error {

@@ -2,6 +2,7 @@ package sdkredis
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 var (
 	_ sdk.RecordReader = (*Store)(nil)
 	_ sdk.TokenStore   = (*Store)(nil)
+	_ sdk.ReplayStore  = (*Store)(nil)
 )
 
 // release gives a lease back. The comparison and the deletion are one step: the lease may pass to another holder between them.
@@ -60,6 +62,19 @@ func (s *Store) Release(ctx context.Context, lease, holder string) error {
 	return s.do(ctx, "eval", func(ctx context.Context, client *redis.Client) error {
 		return client.Eval(ctx, release, []string{lease}, holder).Err()
 	})
+}
+
+// replayPrefix is that of keys of DPoP proofs.
+const replayPrefix = "csp:"
+
+// Add implements [sdk.ReplayStore]: the first to set the key is told so.
+func (s *Store) Add(ctx context.Context, key [32]byte, expires time.Time) (added bool, err error) {
+	ttl := max(time.Millisecond, time.Until(expires)+time.Millisecond) // Redis counts whole ones
+	err = s.do(ctx, "set nx", func(ctx context.Context, client *redis.Client) (err error) {
+		added, err = client.SetNX(ctx, replayPrefix+base64.RawURLEncoding.EncodeToString(key[:]), "1", ttl).Result()
+		return err
+	})
+	return added, err
 }
 
 func bounded(value []byte, ttl time.Duration) error {

@@ -1,12 +1,12 @@
 // Package sdkredis keeps in Redis what the instances of a service share, and reads the issuer's token store, for
-// [sdk.WithSharedTokens] and [sdk.WithTokenStore].
+// [sdk.WithSharedTokens], [sdk.WithTokenStore] and [sdk.WithReplayStore].
 //
 // It never holds up its caller: every call ends within a budget, 50 ms by default, and nothing is tried twice. For the token store a
 // user that may read is enough (docs/token-store.md):
 //
 //	ACL SETUSER inventory on >PASSWORD resetkeys %R~cst:{api_…}:* resetchannels -@all +getrange
 //
-// For shared tokens it needs +getrange +set +eval +get +del on its keys; either needs +select if the URL names another database than 0.
+// For shared tokens it needs +getrange +set +eval +get +del on its keys, for used DPoP proofs +set on %RW~csp:*; any needs +select if the URL names another database than 0.
 package sdkredis
 
 import (
@@ -33,7 +33,7 @@ const (
 // ErrClosed is the answer to a call after Close.
 var ErrClosed = errors.New("redis connection is closed")
 
-// Store is a Redis: an sdk.RecordReader and an sdk.TokenStore. Its methods may be called by any number of goroutines.
+// Store is a Redis: an sdk.RecordReader, an sdk.TokenStore and an sdk.ReplayStore. Its methods may be called by any number of goroutines.
 type Store struct {
 	address address
 	tls     *tls.Config
