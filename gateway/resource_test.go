@@ -60,12 +60,12 @@ func TestResourceMetadata(t *testing.T) {
 		}{
 			{"api.test", wellKnown + "/inventory", map[string]any{
 				"resource": "https://api.test/inventory", "authorization_servers": []any{"https://b.test", "https://a.test"},
-				"scopes_supported": []any{"read", "write"}, "bearer_methods_supported": []any{"header"}, "resource_name": "Inventory",
+				"scopes_supported": []any{"read", "write"}, "bearer_methods_supported": []any{"header"}, "dpop_signing_alg_values_supported": []any{"ES256", "RS256", "PS256", "EdDSA"}, "resource_name": "Inventory",
 				"resource_documentation": "https://docs.test", "resource_policy_uri": "https://docs.test/p", "resource_tos_uri": "https://docs.test/t",
 			}},
 			{"ORDERS.test:443", wellKnown, map[string]any{
 				"resource": "https://orders.test", "authorization_servers": []any{"https://a.test"}, "scopes_supported": []any{"orders:read"},
-				"bearer_methods_supported": []any{"header"},
+				"bearer_methods_supported": []any{"header"}, "dpop_signing_alg_values_supported": []any{"ES256", "RS256", "PS256", "EdDSA"},
 			}},
 		} {
 			t.Run("M13 "+name+" "+tt.host, func(t *testing.T) {

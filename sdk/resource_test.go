@@ -48,7 +48,7 @@ func TestResourceMetadata(t *testing.T) {
 			name:  "further issuers",
 			about: sdk.Resource{Issuers: []string{"https://other.example.com"}},
 			want: `{"resource":"https://api.example.com/inventory","authorization_servers":["https://auth.example.com","https://other.example.com"],` +
-				`"bearer_methods_supported":["header"]}`,
+				`"bearer_methods_supported":["header"],"dpop_signing_alg_values_supported":["ES256","RS256","PS256","EdDSA"]}`,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
