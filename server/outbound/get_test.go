@@ -216,7 +216,7 @@ func TestUnknownAuthority(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	for _, file := range []string{filepath.Join(t.TempDir(), "none.pem"), "get_test.go"} {
-		if _, err := outbound.New(outbound.Config{CAFile: file}); err == nil || !strings.HasPrefix(err.Error(), "outbound_ca_file: ") {
+		if _, err := outbound.New(outbound.Config{CAFile: file}); err == nil || !strings.HasPrefix(err.Error(), "outbound_ca: ") {
 			t.Errorf("%s: %v", file, err)
 		}
 	}

@@ -83,14 +83,14 @@ func authorities(file string) (*x509.CertPool, error) {
 	}
 	text, err := os.ReadFile(file) //nolint:gosec // the operator's own setting
 	if err != nil {
-		return nil, fmt.Errorf("outbound_ca_file: %w", err)
+		return nil, fmt.Errorf("outbound_ca: %w", err)
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()
 	}
 	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("outbound_ca_file: %s holds no PEM certificate", file)
+		return nil, fmt.Errorf("outbound_ca: %s holds no PEM certificate", file)
 	}
 	return roots, nil
 }

@@ -24,7 +24,9 @@ import (
 const (
 	defaultSources = 1000
 	// idle is after what time without use a set is let go. Who comes whenever a token ends keeps it, and so does not depend on an outage.
-	idle       = auth.MaxLifetime + time.Hour
+	idle = auth.MaxLifetime + time.Hour
+	// idleInVain is the same for a set that could never be fetched: there is nothing to keep.
+	idleInVain = 5 * time.Minute
 	sweepEvery = time.Minute
 
 	perSecond    = 20 // fetches of all sources together, this many at once after a quiet time:
@@ -180,7 +182,7 @@ func (k *Keys) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
-			k.sweep(time.Now().Add(-idle))
+			k.sweep(time.Now())
 		case <-ctx.Done():
 			k.close()
 			k.running.Wait()
@@ -189,11 +191,12 @@ func (k *Keys) Run(ctx context.Context) {
 	}
 }
 
-func (k *Keys) sweep(before time.Time) {
+func (k *Keys) sweep(now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for source, h := range k.held {
-		if h.used.Before(before) {
+		unused := now.Sub(h.used)
+		if unused > idle || unused > idleInVain && h.cache.Describe().Fetched.IsZero() {
 			k.drop(source)
 		}
 	}

@@ -185,6 +185,20 @@ func TestIdleSetsGo(t *testing.T) {
 	})
 }
 
+func TestAddressThatNeverAnsweredIsLeftAlone(t *testing.T) {
+	inBubble(t, remotekeys.Config{}, func(w *world) {
+		w.expect(at(url), "a", jwks.ErrUnavailable)
+		time.Sleep(10 * time.Minute)
+		asked := w.internet.count(url)
+		time.Sleep(time.Hour)
+		if n := w.internet.count(url); n != asked || n < 5 {
+			t.Errorf("asked %d times while it was waited for, then %d times", asked, n-asked)
+		}
+		w.internet.set(url, document("a"))
+		w.expect(at(url), "a", nil)
+	})
+}
+
 func TestEnd(t *testing.T) {
 	inBubble(t, remotekeys.Config{}, func(w *world) {
 		w.internet.set(url, document("a"))
