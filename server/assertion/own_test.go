@@ -293,6 +293,34 @@ func TestUnknownClient(t *testing.T) {
 	}
 }
 
+// The shortest of many times tells what has to be done at least. The check of a signature takes ten times as long as all else.
+func TestAttack21UnknownClientTakesAsLong(t *testing.T) {
+	w, key, good := newOwn(t)
+	shortest := func(record *auth.ClientRecord, text string) time.Duration {
+		least := time.Hour
+		for range 100 {
+			began := time.Now()
+			_, err := w.verifier.Check(t.Context(), record, auth.PresentedAssertion(auth.JWTBearer, text))
+			least = min(least, time.Since(began))
+			if _, refused := errors.AsType[*auth.Refusal](err); !refused {
+				t.Fatalf("got %v", err)
+			}
+		}
+		return least
+	}
+	known := &auth.ClientRecord{Client: w.client}
+	usual := shortest(known, newSigner(t, "k1").sign(t, nil, good)) // a signature by another key
+	for name, took := range map[string]time.Duration{
+		"unknown client":               shortest(nil, key.sign(t, nil, good)),
+		"known client, unknown key":    shortest(known, key.sign(t, members{"kid": "k2"}, good)),
+		"known client, wrong audience": shortest(known, key.sign(t, nil, good.with(members{"aud": "x"}))),
+	} {
+		if took < usual/2 || took > 2*usual {
+			t.Errorf("%s: %v, and %v for a wrong signature", name, took, usual)
+		}
+	}
+}
+
 func TestClientOf(t *testing.T) {
 	w, key, good := newOwn(t)
 	for _, tt := range []struct{ name, kind, text, want string }{
