@@ -322,7 +322,7 @@ func testNode(t *testing.T, w *foreignWorld, issuer string) {
 		t.Run(library, func(t *testing.T) {
 			script := exec.CommandContext(t.Context(), "node", library+".mjs")
 			script.Dir = folder
-			runScript(t, script, w, issuer)
+			runScript(t, script, w.describe(issuer))
 		})
 	}
 }
@@ -346,7 +346,7 @@ func testPython(t *testing.T, w *foreignWorld, issuer string) {
 	t.Helper()
 	script := exec.CommandContext(t.Context(), pythonWithAuthlib(t), "-B", filepath.Join("foreign", "authlib_session.py"))
 	script.Env = append(os.Environ(), "AUTHLIB_INSECURE_TRANSPORT=1", "NO_PROXY=127.0.0.1") // the issuer is on loopback
-	runScript(t, script, w, issuer)
+	runScript(t, script, w.describe(issuer))
 }
 
 // pythonWithAuthlib returns the first Python that has Authlib: Debian's packages are for its own Python, which need not be the first.
@@ -361,19 +361,24 @@ func pythonWithAuthlib(t *testing.T) string {
 	return ""
 }
 
-// runScript runs a script that reads the world and prints its checks, each of which becomes a test.
-func runScript(t *testing.T, script *exec.Cmd, w *foreignWorld, issuer string) {
-	t.Helper()
+// describe is the world as scripts read it.
+func (w *foreignWorld) describe(issuer string) map[string]any {
 	client := func(c credential) map[string]string { return map[string]string{"id": c.ID, "secret": c.Secret} }
-	world, err := json.Marshal(map[string]any{
+	return map[string]any{
 		"issuer": issuer, "apis": w.APIs, "opaque": opaqueAPI,
 		"caller": client(w.Caller), "poster": client(w.Poster), "server": client(w.Server), "stranger": client(w.Stranger),
-	})
+	}
+}
+
+// runScript runs a script that reads the world and prints its checks, each of which becomes a test.
+func runScript(t *testing.T, script *exec.Cmd, world map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(world)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
-	script.Stdin, script.Stderr = bytes.NewReader(world), &stderr
+	script.Stdin, script.Stderr = bytes.NewReader(text), &stderr
 	printed, err := script.Output()
 	lines := bufio.NewScanner(bytes.NewReader(printed))
 	checks := 0
