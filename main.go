@@ -97,7 +97,7 @@ func newRootCmd(env environment) *cobra.Command {
 	asGroup(root)
 	addGroup(root, "run", "Run it:", newUpCmd(env), newServerCmd(env), newGatewayCmd(env), newLBCmd(env), newHealthCmd(env), newDemoCmd(env), newDrillCmd(env))
 	addGroup(root, "administration", "Administer a running system:", newAPICmds(env)...)
-	addGroup(root, "care", "Look after it:", newDoctorCmd(env), newMigrateCmd(env), newMasterKeyCmd(env), newAdminCmd(env), newDevCertCmd(env))
+	addGroup(root, "care", "Look after it:", newDoctorCmd(env), newMigrateCmd(env), newMasterKeyCmd(env), newKeyPairCmd(env), newAdminCmd(env), newDevCertCmd(env))
 	addGroup(root, "program", "The program itself:", newVersionCmd(env))
 	root.SetCompletionCommandGroupID("program")
 	root.SetHelpCommandGroupID("program")

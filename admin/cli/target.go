@@ -53,7 +53,7 @@ func (c connection) target(flags *pflag.FlagSet, environ []string) (target, erro
 	if err := validClient(c.ClientID); own && err != nil {
 		return target{}, usagef("--client-id %w", err)
 	}
-	if own && c.ClientSecret == "" {
+	if own && c.ClientSecret == "" && !secretless(flags) {
 		return target{}, usagef("the secret of client %s is missing: --client-secret-file FILE or COUNTERSIGN_CLIENT_SECRET", c.ClientID)
 	}
 	at, err := c.where(chosen, own, environ)

@@ -151,19 +151,23 @@ func (i issuer) refusal(status int, body []byte) error {
 		Description string `json:"error_description"`
 	}
 	_ = json.Unmarshal(body, &told) // what is not JSON has no description
-	if told.Description == "" {
-		told.Description = http.StatusText(status)
+	return i.refused(status, i.scrubbed(told.Code), i.scrubbed(told.Description))
+}
+
+// refused makes an error of what the issuer said.
+func (i issuer) refused(status int, code, description string) error {
+	if description == "" {
+		description = http.StatusText(status)
 	}
-	if told.Code == "invalid_client" { // the issuer tells nobody more than that
+	if code == "invalid_client" { // the issuer tells nobody more than that
 		status = http.StatusUnauthorized
-		told.Description += "; `countersign audit failures` says why to an administrator"
+		description += "; `countersign audit failures` says why to an administrator"
 	}
-	told.Code, told.Description = i.scrubbed(told.Code), i.scrubbed(told.Description)
 	who := "client " + i.at.clientID
 	if i.at.profile != "" && !i.at.own {
 		who += fmt.Sprintf(" of profile %q", i.at.profile)
 	}
-	return &remoteError{status: status, what: fmt.Sprintf("the issuer gives no token to %s: %s: %s", who, told.Code, told.Description)}
+	return &remoteError{status: status, what: fmt.Sprintf("the issuer gives no token to %s: %s: %s", who, code, description)}
 }
 
 // scrubbed is what a server said without the secret that it was sent, in whatever form it repeats it.

@@ -17,29 +17,44 @@ func newTokenCmd(a *app) *cobra.Command {
 		Long: "Get a token as a client would; list and revoke the tokens of others. JTI is a token's id, never the\n" +
 			"token itself: for that there is `countersign secret revoke --leaked`.",
 	}
-	cmd.AddCommand(newTokenGetCmd(a), newTokenListCmd(a), newTokenShowCmd(a), newTokenRevokeCmd(a))
+	cmd.AddCommand(newTokenGetCmd(a), newTokenProofCmd(a), newTokenListCmd(a), newTokenShowCmd(a), newTokenRevokeCmd(a))
 	return cmd
 }
 
 func newTokenGetCmd(a *app) *cobra.Command {
 	var resource, scope, method string
+	var by strong
 	cmd := &cobra.Command{
 		Use: "get", Short: "Get an access token as a client would", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
 		Long: "Get an access token as a client would, by the client credentials grant (RFC 6749 §4.4), and print it\n" +
 			"alone. The client is the one of --client-id and --client-secret-file, or the profile's; the issuer that\n" +
-			"of --issuer, or the profile's. -o json prints the whole answer of the token endpoint.",
+			"of --issuer, or the profile's. -o json prints the whole answer of the token endpoint.\n\n" +
+			"In place of a secret the client may have a private key (--key-file), a certificate (--client-cert and\n" +
+			"--client-key), or a JWT of another issuer, such as a Kubernetes service account's (--assertion-file). With\n" +
+			"--dpop-key-file the token is bound to that key: `countersign token proof` makes the proof for a request.",
 		Example: "  countersign token get --client-id cl_0vN6d1hYQm3ZJ4cW8kXb2T --client-secret-file orders.secret --resource https://inventory.example\n" +
+			"  countersign token get --client-id cl_0vN6d1hYQm3ZJ4cW8kXb2T --key-file orders.pem --dpop-key-file orders.pem\n" +
 			"  countersign token get --resource urn:countersign:admin | sed 's/^/Authorization: Bearer /' | curl -H @- http://127.0.0.1:9090/admin/v1/clients",
 	}
 	cmd.Flags().StringVar(&resource, "resource", "", "`identifier` of the API to call; by default the client's default resource")
 	cmd.Flags().StringVar(&scope, "scope", "", "`scopes` to ask for, separated by spaces; by default all that are granted")
 	choiceFlag(cmd, &method, "auth-method", "`method` by which the client of --client-id authenticates: client_secret_basic or client_secret_post", basic, post)
 	a.completeFlag(cmd, "resource", apiIdentifiers)
+	by.bind(cmd)
 	cmd.RunE = a.run(func(ctx context.Context, s *session, _ []string) error {
+		if err := by.check(cmd); err != nil {
+			return err
+		}
 		if method != "" {
 			s.api.issuer.at.method = method
 		}
-		token, body, err := s.api.issuer.token(ctx, resource, scope)
+		get := s.api.issuer.token
+		if by.given(cmd.Flags()) {
+			get = func(ctx context.Context, resource, scope string) (accessToken, []byte, error) {
+				return by.token(ctx, s, resource, scope)
+			}
+		}
+		token, body, err := get(ctx, resource, scope)
 		if err != nil {
 			return err
 		}

@@ -128,6 +128,7 @@ func legal() []permit {
 		{"server/imported/hash.go", "golang.org/x/crypto/argon2"},
 		{"admin/api/api.go", module + "server/registry"},
 		{"admin/api/api.go", "github.com/danielgtaylor/huma/v2"},
+		{"admin/cli/token_strong.go", module + "sdk"},
 		{"admin/cli/cli.go", module + "admin/wire"},
 		{"server/auth/auth.go", module + "internal/fault"},
 		{"server/auth/auth_test.go", module + "internal/testbed"},
