@@ -17,10 +17,10 @@ const (
 	trustedBody   = 4 << 10 // no more room is made for a length that is only told
 	maxParameters = 100
 	formType      = "application/x-www-form-urlencoded"
-
-	// Only this parameter may come more than once, RFC 8707 §2.
-	repeatable = "resource"
 )
+
+// repeatable reports whether the parameter may come more than once, RFC 8707 §2 and RFC 8693 §2.1.
+func repeatable(name string) bool { return name == "resource" || name == "audience" }
 
 // form is the body of a request: parameters in the order in which they came. They are few, so that walking them is
 // faster than a map.
@@ -133,7 +133,7 @@ func parseForm(body string) (form, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p.name != repeatable && parsed.contains(p.name) {
+		if !repeatable(p.name) && parsed.contains(p.name) {
 			return nil, twice(p.name)
 		}
 		parsed = append(parsed, p)

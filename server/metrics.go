@@ -16,6 +16,8 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight *prometheus.GaugeVec
+	// exchanges has one label, outcomes as requests has them.
+	exchanges *prometheus.CounterVec
 }
 
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
@@ -30,11 +32,15 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "countersign_http_requests_in_flight", Help: "Requests being answered, by endpoint.",
 		}, []string{"endpoint"}),
+		exchanges: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "countersign_token_exchanges_total", Help: "Tokens asked for by exchange for another, by outcome.",
+		}, []string{"outcome"}),
 	}
+	m.exchanges.WithLabelValues("ok") // there from the start, so that its rate can be told
 	if registerer == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.exchanges} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}

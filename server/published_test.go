@@ -26,7 +26,7 @@ func TestMetadata(t *testing.T) {
 		"issuer":                                issuer,
 		"token_endpoint":                        issuer + "/oauth2/token",
 		"token_endpoint_auth_methods_supported": methods,
-		"grant_types_supported":                 []any{"client_credentials"},
+		"grant_types_supported":                 []any{"client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"},
 		"response_types_supported":              []any{"none"},
 		"jwks_uri":                              issuer + "/oauth2/jwks",
 		"introspection_endpoint":                issuer + "/oauth2/introspect",

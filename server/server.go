@@ -114,7 +114,8 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		config: c, base: strings.TrimSuffix(c.Issuer, "/"), path: strings.TrimSuffix(address.Path, "/"),
 		issuer: oauth.New(oauth.Config{
-			Authenticator: c.Authenticator, Directory: c.Directory, Writer: c.Writer, Signer: c.Keys, Store: c.Store, Uses: c.Uses, Now: c.Now,
+			Authenticator: c.Authenticator, Directory: c.Directory, Tokens: c.Tokens, Writer: c.Writer, Signer: c.Keys, Store: c.Store,
+			Uses: c.Uses, Now: c.Now,
 		}),
 	}
 	if s.metrics, err = newMetrics(c.Registerer); err != nil {

@@ -26,7 +26,9 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer, err := s.issuer.Token(r.Context(), oauth.Request{
 		Credentials: who.credentials, GrantType: f.value("grant_type"), Scope: f.value("scope"), Resource: f.values("resource"),
+		Exchange: exchangeOf(f),
 	})
+	s.metrics.exchanged(f, err)
 	if err != nil {
 		s.refused(r.Context(), err)
 		return err

@@ -241,7 +241,7 @@ func (w *world) verify(_ context.Context, presented string) (*auth.Token, error)
 	}
 	return &auth.Token{
 		ID: c.ID, Client: c.Client, Credential: c.Credential, API: api.ID, Scope: c.Scope,
-		Issued: c.Issued, Expires: c.Expires, Revision: c.Revision, Key: c.Key,
+		Issued: c.Issued, Expires: c.Expires, Revision: c.Revision, Key: c.Key, Confirmation: c.Confirmation, Lineage: c.Lineage,
 	}, nil
 }
 
@@ -294,6 +294,24 @@ func (w *world) grant(client auth.ClientID, api string, scopes ...string) {
 	w.Helper()
 	_, _, err := w.registry.PutGrant(w.Context(), tester(), auth.Grant{Client: client, API: w.apis[api].ID, Scopes: auth.NewScopes(scopes...)}, registry.Any)
 	w.check(err)
+}
+
+// exchange lets a client exchange tokens for an API that it is to serve for those for another. Scopes keep their names.
+func (w *world) exchange(client auth.ClientID, source, target string, scopes ...string) {
+	w.Helper()
+	w.check(second(w.registry.SetServer(w.Context(), tester(), w.apis[source].ID, client, true)))
+	g := &auth.ExchangeGrant{Client: client, Source: w.apis[source].ID, Target: w.apis[target].ID}
+	for _, s := range scopes {
+		g.Scopes = append(g.Scopes, auth.ExchangeScope{Scope: s, Needs: s})
+	}
+	w.check(g.Validate(w.apis[source], w.apis[target]))
+	w.check(w.store.Update(w.Context(), func(tx auth.Tx) error {
+		if err := tx.Exchanges().PutExchange(w.Context(), g); err != nil {
+			return err
+		}
+		return tx.Changes().Append(w.Context(), auth.Change{Kind: auth.ClientChanged, Subject: client, At: time.Now()})
+	}))
+	w.reached()
 }
 
 // second leaves out what an operation answers besides its error.

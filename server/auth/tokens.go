@@ -58,7 +58,7 @@ type Introspection struct {
 // and revoked tokens, and tokens of others, look the same (RFC 7662 §2.2, §4). It returns fault.Unavailable when the change log
 // could not be read within the staleness bound, or a part that is needed does not answer.
 func (s *Tokens) Introspect(ctx context.Context, caller *Caller, presented string) (*Introspection, error) {
-	t, err := s.resolve(ctx, caller, presented)
+	t, err := s.Find(ctx, caller, presented)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (s *Tokens) Verify(ctx context.Context, presented, audience string, held Co
 	if api := s.Directory.APIByIdentifier(audience); api != nil && api.BuiltIn() && LooksOpaque(presented) {
 		return nil, errNotVerified()
 	}
-	t, err := s.resolve(ctx, nil, presented)
+	t, err := s.Find(ctx, nil, presented)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func errNotVerified() error {
 // unknown, malformed or dead already is a success (RFC 7009 §2.2), and so is, without effect, one of another client. The
 // revocation is committed when Revoke returns nil; fault.Unavailable says that it is not known to be.
 func (s *Tokens) Revoke(ctx context.Context, caller *Caller, actor Actor, presented string) error {
-	t, err := s.resolve(ctx, caller, presented)
+	t, err := s.Find(ctx, caller, presented)
 	if err != nil {
 		return err
 	}
@@ -146,9 +146,10 @@ func (s *Tokens) Revoke(ctx context.Context, caller *Caller, actor Actor, presen
 	return err
 }
 
-// resolve returns nil for a presented token that is none of ours. The directory is at least as new afterwards as what the
-// token was decided from: an instance that lags must not judge by what it does not know yet.
-func (s *Tokens) resolve(ctx context.Context, caller *Caller, presented string) (*Token, error) {
+// Find returns the token that presented is, or nil if it is none of ours. Expiry and revocation are not looked at, but the directory is at
+// least as new afterwards as what the token was decided from: an instance that lags must not judge by what it does not know yet. It returns
+// fault.Unavailable if a part that is needed does not answer.
+func (s *Tokens) Find(ctx context.Context, caller *Caller, presented string) (*Token, error) {
 	var apis []APIID
 	if caller != nil {
 		apis = caller.Serves

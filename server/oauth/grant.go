@@ -71,6 +71,10 @@ func (g *clientCredentials) HandleTokenEndpointRequest(ctx context.Context, _ fo
 
 func (c *Config) decide(s *session) (err error) {
 	asked := auth.TokenRequest{Caller: s.caller, Resource: s.request.Resource, Scope: s.request.Scope}
+	if s.exchange != nil {
+		s.decision, err = c.decideExchange(s, asked)
+		return err
+	}
 	s.decision, err = auth.Decide(c.Directory, asked, s.revision)
 	return err
 }
@@ -84,13 +88,20 @@ func (c *Config) decideAgain(s *session) error {
 	return c.decide(s)
 }
 
-// PopulateTokenEndpointResponse implements fosite.TokenEndpointHandler: it issues what was decided.
-func (g *clientCredentials) PopulateTokenEndpointResponse(ctx context.Context, _ fosite.AccessRequester, answer fosite.AccessResponder) error {
+// PopulateTokenEndpointResponse implements fosite.TokenEndpointHandler: it issues what was decided. Fosite calls that of every handler.
+func (g *clientCredentials) PopulateTokenEndpointResponse(ctx context.Context, r fosite.AccessRequester, answer fosite.AccessResponder) error {
+	if !g.CanHandleTokenEndpointRequest(ctx, r) {
+		return fosite.ErrUnknownRequest
+	}
+	return g.respond(ctx, answer)
+}
+
+func (c *Config) respond(ctx context.Context, answer fosite.AccessResponder) error {
 	s, err := sessionOf(ctx)
 	if err != nil {
 		return err
 	}
-	if err := g.issue(ctx, s); err != nil {
+	if err := c.issue(ctx, s); err != nil {
 		return err
 	}
 	answer.SetAccessToken(s.response.AccessToken) // fosite refuses to go on without
@@ -110,6 +121,9 @@ func (c *Config) issue(ctx context.Context, s *session) error {
 		}
 		decided = false
 		t := s.decision.Token(c.Now())
+		if !t.Live(t.Issued) {
+			return nil, fault.New(fault.InvalidGrant, "the token has expired").At("subject_token")
+		}
 		if s.decision.API.Format == auth.Opaque {
 			text, t.Proof = auth.MintOpaque(t.ID)
 		}
@@ -131,6 +145,9 @@ func (c *Config) issue(ctx context.Context, s *session) error {
 	}
 	s.response = &Response{
 		AccessToken: text, TokenType: "Bearer", Scope: t.Scope, ExpiresIn: int64(t.Expires.Sub(t.Issued) / time.Second),
+	}
+	if s.exchange != nil {
+		s.response.IssuedTokenType = s.request.Exchange.issuedType()
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/ory/fosite"
@@ -49,6 +50,7 @@ type Uses interface {
 type Config struct {
 	Authenticator *auth.Authenticator
 	Directory     auth.Directory
+	Tokens        Tokens
 	Writer        Writer
 	Signer        Signer
 	Store         Store
@@ -59,9 +61,8 @@ type Config struct {
 // Endpoint answers token requests. Its methods may be called by any number of goroutines.
 type Endpoint struct {
 	engine *fosite.Fosite
-	// form stands for every request towards fosite, which only reads it: one grant type is served, and what else was sent is
-	// in the session.
-	form *http.Request
+	// forms stand for the requests of each grant type towards fosite, which only reads them: what else was sent is in the session.
+	forms map[string]*http.Request
 }
 
 // New returns the endpoint. It does no I/O.
@@ -70,14 +71,16 @@ func New(c Config) *Endpoint {
 	return &Endpoint{
 		engine: fosite.NewOAuth2Provider(nil, &fosite.Config{
 			ClientAuthenticationStrategy: c.authenticate,
-			TokenEndpointHandlers:        fosite.TokenEndpointHandlers{&clientCredentials{c}},
+			TokenEndpointHandlers:        fosite.TokenEndpointHandlers{&clientCredentials{c}, &tokenExchange{c}},
 		}),
-		form: parsed(grantClientCredentials),
+		forms: map[string]*http.Request{
+			grantClientCredentials: parsed(grantClientCredentials), GrantTokenExchange: parsed(GrantTokenExchange),
+		},
 	}
 }
 
 // GrantTypes lists the values of `grant_type` that are served.
-func (*Endpoint) GrantTypes() []string { return []string{grantClientCredentials} }
+func (*Endpoint) GrantTypes() []string { return []string{grantClientCredentials, GrantTokenExchange} }
 
 // Request is a token request as it came in the form, RFC 6749 §4.4.2 and RFC 8707 §2.
 type Request struct {
@@ -85,6 +88,7 @@ type Request struct {
 	GrantType   string
 	Scope       string
 	Resource    []string
+	Exchange    Exchange // of GrantTokenExchange alone
 }
 
 // Response is a successful answer, RFC 6749 §5.1.
@@ -93,21 +97,23 @@ type Response struct {
 	TokenType   string `json:"token_type"`
 	ExpiresIn   int64  `json:"expires_in"` // seconds
 	Scope       string `json:"scope"`
+	// IssuedTokenType is there for an exchange alone, RFC 8693 §2.2.1.
+	IssuedTokenType string `json:"issued_token_type,omitempty"`
 }
 
 // Token issues a token. The token's row is committed when it returns one. Errors are those of auth.Authenticator,
-// auth.Decide and Writer, fault.InvalidRequest without a grant type and fault.UnsupportedGrantType for one not served.
+// auth.Decide, auth.DecideExchange and Writer, fault.InvalidRequest without a grant type and fault.UnsupportedGrantType for one not served.
 func (e *Endpoint) Token(ctx context.Context, r Request) (*Response, error) {
 	// fosite splits the parameter at spaces, and answers invalid_request to a grant type that nobody handles.
-	switch r.GrantType {
-	case grantClientCredentials:
-	case "":
+	form := e.forms[r.GrantType]
+	switch {
+	case r.GrantType == "":
 		return nil, fault.New(fault.InvalidRequest, "the parameter is missing").At("grant_type")
-	default:
-		return nil, fault.New(fault.UnsupportedGrantType, "supported is client_credentials").At("grant_type")
+	case form == nil:
+		return nil, fault.New(fault.UnsupportedGrantType, "supported are "+strings.Join(e.GrantTypes(), " and ")).At("grant_type")
 	}
 	s := &session{request: r}
-	access, err := e.engine.NewAccessRequest(ctx, e.form, s)
+	access, err := e.engine.NewAccessRequest(ctx, form, s)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -128,6 +134,7 @@ type session struct {
 	request  Request
 	revision uint64 // of the directory, read before anything was decided
 	caller   *auth.Caller
+	exchange *auth.ExchangeRequest // nil: the token is asked for in the client's own name
 	decision *auth.Decision
 	response *Response
 }
