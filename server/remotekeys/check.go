@@ -15,7 +15,7 @@ func CheckInline(kind Kind, set string) error {
 	text := []byte(set)
 	if kind == Bundle {
 		var err error
-		if text, err = jwtKeys(text); err != nil {
+		if text, _, err = jwtKeys(text); err != nil {
 			return fault.Wrap(fault.InvalidRequest, "must be a SPIFFE trust bundle: a JSON object with a member keys, no name twice", err)
 		}
 	}

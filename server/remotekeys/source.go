@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/countersign/countersign/sdk/jwks"
 	"github.com/countersign/countersign/sdk/strictjson"
@@ -39,6 +40,9 @@ func (s Source) LogValue() slog.Value {
 	return slog.StringValue(location)
 }
 
+// leastHint is how often a trust bundle is asked for at most, whatever it says.
+const leastHint = time.Minute
+
 // fetch asks for the source's key set, and says for how long it is good.
 func (s Source) fetch(ctx context.Context, client Client) (jwks.Answer, error) {
 	location := s.URL
@@ -52,12 +56,17 @@ func (s Source) fetch(ctx context.Context, client Client) (jwks.Answer, error) {
 	if err != nil {
 		return jwks.Answer{}, fmt.Errorf("key set: %w", err)
 	}
+	set := jwks.Answer{Body: answer.Body, MaxAge: answer.MaxAge}
 	if s.Kind == Bundle {
-		if answer.Body, err = jwtKeys(answer.Body); err != nil {
+		var hint time.Duration
+		if set.Body, hint, err = jwtKeys(answer.Body); err != nil {
 			return jwks.Answer{}, err
 		}
+		if hint > 0 {
+			set.MaxAge = max(hint, leastHint)
+		}
 	}
-	return jwks.Answer{Body: answer.Body, MaxAge: answer.MaxAge}, nil
+	return set, nil
 }
 
 // discover returns the jwks_uri of an issuer, which has to call itself by the same identifier (§4.3).

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/countersign/countersign/sdk/jose"
 	"github.com/countersign/countersign/sdk/jwks"
@@ -72,6 +73,25 @@ func TestBundle(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestBundleSaysHowOftenItIsAskedFor(t *testing.T) {
+	for hint, want := range map[string][2]int{ // fetches in an hour
+		`"spiffe_refresh_hint":600,`:  {7, 9},
+		`"spiffe_refresh_hint":1,`:    {70, 87},
+		`"spiffe_refresh_hint":-1,`:   {14, 18},
+		`"spiffe_refresh_hint":1e99,`: {14, 18},
+		``:                            {14, 18},
+	} {
+		inBubble(t, remotekeys.Config{}, func(w *world) {
+			w.internet.set(url, `{`+hint+`"keys":[`+key("a", `"use":"jwt-svid",`)+`]}`)
+			w.expect(remotekeys.Source{Kind: remotekeys.Bundle, URL: url}, "a", nil)
+			time.Sleep(time.Hour)
+			if n := w.internet.count(url); n < want[0] || n > want[1] {
+				t.Errorf("%s: asked for %d times in an hour, want %v", hint, n, want)
+			}
+		})
+	}
 }
 
 // What metadata names is refused as what is registered.

@@ -20,7 +20,7 @@ func (k *Keys) inline(source Source) (static, error) {
 	text := []byte(source.Inline)
 	if source.Kind == Bundle {
 		var err error
-		if text, err = jwtKeys(text); err != nil {
+		if text, _, err = jwtKeys(text); err != nil {
 			return nil, err
 		}
 	}
