@@ -161,7 +161,7 @@ func known(err error) *sdk.Identity {
 func (r *route) verify(request *http.Request) (*http.Request, error) {
 	// The scheme has no dots, and what is no token at all VerifyRequest refuses.
 	if given := request.Header["Authorization"]; r.jwtOnly && len(given) == 1 && strings.Count(given[0], ".") != 2 {
-		if _, err := sdk.BearerToken(given); err != nil {
+		if _, _, err := sdk.AccessToken(given); err != nil {
 			return nil, err //nolint:wrapcheck // it is the SDK's, for its Refusal
 		}
 		return nil, &sdk.VerifyError{Kind: sdk.ErrInvalidToken, Detail: "the token is not a JWT, and this route takes no others", Err: errOpaque}

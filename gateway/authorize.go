@@ -29,6 +29,9 @@ func (g *Gateway) Authorize(w http.ResponseWriter, r *http.Request) {
 	p.exchange.Attachment = p
 	defer func() { g.finish(r.Context(), p, began) }()
 	refused := g.decide(r, p)
+	if p.route != nil {
+		p.route.nonce(w.Header())
+	}
 	p.admitted = g.cfg.Now().Sub(began)
 	if refused != nil {
 		g.refuse(w, p, refused)
@@ -69,8 +72,10 @@ func (g *Gateway) decide(r *http.Request, p *passage) *refusal {
 	}
 	p.route, p.path = route, path
 	p.exchange.Route = route.name
+	p.asked = true
 	asked := *r
 	asked.Method, asked.URL, asked.Host, asked.Body = method, address, host, http.NoBody
+	asked.TLS = nil // the proxy's: its certificate is not the client's
 	_, identity, refused := g.admit(&asked, route)
 	if p.identity = identity; identity != nil {
 		p.exchange.Client = identity.ClientID()

@@ -128,10 +128,12 @@ func (c *compiler) authentication(at string, given Route, r *route) {
 	if given.Mode == "strict" {
 		r.policy.Mode = sdk.Strict
 	}
+	r.policy.Bound = given.Constrained == boundRequired
 	if given.Authentication == authNone {
 		for member, set := range map[string]bool{
 			"issuer": given.Issuer != "", "audience": given.Audience != "", "all_of": given.AllOf != nil, "any_of": given.AnyOf != nil,
-			"clients": given.Clients != nil, "mode": given.Mode == "strict", "token": given.Token == "drop",
+			"clients": given.Clients != nil, "mode": given.Mode == "strict", "sender_constrained": r.policy.Bound,
+			"token": given.Token == "drop",
 		} {
 			if set {
 				c.wrong(at+"."+member, "means nothing with authentication: none")
@@ -150,6 +152,7 @@ func (c *compiler) authentication(at string, given Route, r *route) {
 		return
 	}
 	if v := c.gateway.cfg.Verifiers[issuer]; v != nil {
+		r.policy.Bound = r.policy.Bound || c.document.Issuers[issuer].Constrained == boundRequired
 		r.verifier, r.issuer, r.audience = v.ForAudience(given.Audience), c.document.Issuers[issuer].URL, given.Audience
 	} else {
 		c.wrong(at+".issuer", "%q has no verifier", issuer)

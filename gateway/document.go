@@ -15,6 +15,7 @@ type Document struct {
 	Pools     map[string]lb.PoolSettings `yaml:"pools" help:"the upstreams that serve the same requests, by a name of your choice"`
 	Routes    []Route                    `yaml:"routes" required:"true" help:"which requests go where, and who may make them; what no route names is 404"`
 	Resources []Resource                 `yaml:"resources" help:"the APIs whose metadata the gateway publishes (RFC 9728), so that clients find out whom to ask for tokens"`
+	Bound     BoundTokens                `yaml:"bound_tokens" help:"how callers show that they have what a token is bound to (RFC 9449, RFC 8705)"`
 	Paths     Paths                      `yaml:"paths" help:"what is done with paths that servers read in different ways"`
 	RateLimit RateLimitStore             `yaml:"rate_limit" help:"where requests are counted for the limits of the routes"`
 	AccessLog AccessLog                  `yaml:"access_log" help:"one line of JSON for each request, on standard error"`
@@ -25,6 +26,8 @@ type Document struct {
 // Listener is an address at which the gateway accepts connections.
 type Listener struct {
 	listeners.Settings
+
+	ClientCertificates string `yaml:"client_certificates" default:"none" oneof:"none|request" help:"request: ask for a certificate, of any authority or none, for tokens that are bound to it; only with tls"`
 
 	Serves string `yaml:"serves" default:"routes" oneof:"routes|authorization" help:"the routes, or decisions for other proxies under /authorize"`
 }
@@ -53,6 +56,7 @@ type Issuer struct {
 	TokenStore   *TokenStore   `yaml:"token_store" help:"look opaque tokens up in the issuer's Redis before it is asked (docs/token-store.md)"`
 	Revocation   string        `yaml:"revocation" default:"feed" oneof:"feed|none" help:"follow the issuer's revocation feed, or leave it alone"`
 	Signed       bool          `yaml:"signed_introspection" help:"believe signed answers to introspection alone (RFC 9701)"`
+	Constrained  string        `yaml:"sender_constrained" default:"optional" oneof:"optional|required" help:"required: only tokens that are bound to a key or certificate of the caller's"`
 	LegacyTokens bool          `yaml:"legacy_tokens" help:"accept JWTs of typ JWT or none (not RFC 9068), where the issuer leaves no choice"`
 }
 
@@ -71,6 +75,14 @@ type Resource struct {
 	Documentation  string   `yaml:"documentation" help:"URL of a page for developers"`
 	Policy         string   `yaml:"policy" help:"URL of a page that says how its data may be used"`
 	TermsOfService string   `yaml:"terms_of_service" help:"URL of its terms"`
+}
+
+// BoundTokens say how tokens are judged that are bound to a key or a certificate.
+type BoundTokens struct {
+	ClientCertFrom []string `yaml:"client_cert_from" help:"addresses or networks in CIDR notation of proxies that end TLS, whose header Client-Cert (RFC 9440) is believed; none by default"`
+	NonceKeyFile   string   `yaml:"dpop_nonce_key_file" help:"file with at least 32 bytes, the same for all gateways: DPoP proofs then need a nonce that is made with it"`
+	Redis          string   `yaml:"redis" secret:"true" help:"redis://host:port/db: gateways share which DPoP proofs were used; without it each goes by what it has seen"`
+	RedisFile      string   `yaml:"redis_file" help:"file with that URL"`
 }
 
 // RateLimitStore is where requests are counted.

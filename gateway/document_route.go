@@ -19,6 +19,7 @@ type Route struct {
 	AnyOf          []string `yaml:"any_of" help:"scopes of which a token must have one"`
 	Clients        []string `yaml:"clients" help:"ids of the clients that may call; left out: any"`
 	Mode           string   `yaml:"mode" default:"available" oneof:"available|strict" help:"while revocations cannot be heard of: go on up to the issuer's grace, or refuse (503)"`
+	Constrained    string   `yaml:"sender_constrained" default:"optional" oneof:"optional|required" help:"required: only tokens that are bound to a key or certificate of the caller's"`
 	Token          string   `yaml:"token" default:"pass" oneof:"pass|drop" help:"whether the upstream gets the token"`
 
 	Pool      string            `yaml:"pool" help:"where requests go; may be left out if every listener serves authorization"`

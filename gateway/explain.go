@@ -26,7 +26,8 @@ type Explanation struct {
 	AnyOf          []string `json:"any_of,omitempty"`
 	Clients        []string `json:"clients,omitempty"`
 	Mode           string   `json:"mode,omitempty"`
-	RateLimit      string   `json:"rate_limit,omitempty"` // is not counted for an explanation
+	Bound          bool     `json:"sender_constrained,omitempty"` // only tokens that are bound to a key or certificate of the caller's
+	RateLimit      string   `json:"rate_limit,omitempty"`         // is not counted for an explanation
 
 	Caller *Caller `json:"caller,omitempty"` // nil: there is no good token
 
@@ -101,7 +102,7 @@ func (e *Explanation) of(r *route) {
 	e.Route, e.Matches, e.Authentication = r.name, r.pattern(), r.authentication()
 	if r.verifier != nil {
 		e.Issuer, e.Audience, e.Mode = r.issuer, r.audience, r.policy.Mode.String()
-		e.AllOf, e.AnyOf, e.Clients = r.policy.AllOf, r.policy.AnyOf, r.policy.Clients
+		e.AllOf, e.AnyOf, e.Clients, e.Bound = r.policy.AllOf, r.policy.AnyOf, r.policy.Clients, r.policy.Bound
 	}
 	if r.limit != nil {
 		e.RateLimit = limitText(*r.limit) + ", by " + r.limitBy
@@ -159,6 +160,9 @@ func (e *Explanation) needs() string {
 	}
 	if len(e.AnyOf) > 0 {
 		text += ", one of the scopes " + strings.Join(e.AnyOf, " ")
+	}
+	if e.Bound {
+		text += ", bound to a key or certificate of the caller's"
 	}
 	if e.Clients != nil {
 		text += ", of the clients " + strings.Join(e.Clients, " ")

@@ -12,7 +12,8 @@ import (
 func TestExplain(t *testing.T) {
 	issuer := sdktest.Start(t)
 	g := newGateway(t, "issuers: {main: {url: "+issuer.URL()+", client_id: "+issuer.ClientID()+", client_secret: "+issuer.ClientSecret()+"}}\n"+
-		strings.Replace(inventory, "max_body: 16", "rate_limit: {requests: 1, per: 1h}", 1))
+		strings.Replace(inventory, "max_body: 16", "rate_limit: {requests: 1, per: 1h}", 1)+
+		"  - {name: bound, match: {path: /bound}, authentication: jwt, audience: \""+api+"\", sender_constrained: required, pool: echo}\n")
 	token := issuer.Mint(sdktest.Claims{ClientID: "cl_a", Audience: []string{api}, Scopes: []string{"inventory:read"}})
 	writer := issuer.Token(api, "inventory:write")
 	for _, tt := range []struct {
@@ -29,6 +30,7 @@ func TestExplain(t *testing.T) {
 		{"rewritten", "POST", "https://api.test/items/7", writer, 200, []string{"/v1/stock/7", "stock.internal", "is not passed on"}},
 		{"rewritten, not counted", "POST", "https://api.test/items/7", writer, 200, []string{"let in"}},
 		{"open", "GET", "https://api.test/open", "", 200, []string{"nothing (authentication: none)", "asks for no token"}},
+		{"bound tokens alone", "GET", "https://api.test/bound", "", 401, []string{"bound to a key or certificate of the caller's"}},
 		{"no route", "GET", "https://api.test/x", token, 404, []string{"404 Not Found", "no route is for this host and path"}},
 		{"ambiguous", "GET", "https://api.test/a%2fb", token, 400, []string{"encoded slash"}},
 		{"no method", "PUT", "https://api.test/items", token, 405, []string{"method", "allowed", "GET, HEAD, POST"}},

@@ -37,8 +37,11 @@ func (g *Gateway) rewrite(route *route, pr *httputil.ProxyRequest) {
 	pr.Out.Trailer = nil
 	g.forwarded(p, pr)
 	p.values.identify(h, p.identity)
-	if route.drop && route.verifier != nil {
-		delete(h, "Authorization")
+	if route.verifier != nil {
+		delete(h, "Dpop") // it was used here, and is good for nobody else
+		if route.drop {
+			delete(h, "Authorization")
+		}
 	}
 	p.values.set(h, headerRequestID, p.exchange.ID)
 	g.trace(p, pr)
@@ -127,10 +130,13 @@ func answered(resp *http.Response) error {
 	delete(h, "X-Content-Type-Options")
 	delete(h, "Server") // which software in which version is nobody's business outside
 	delete(h, "X-Powered-By")
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		if p := passageOf(resp.Request.Context()); p != nil {
-			p.upgraded = true
-		}
+	p := passageOf(resp.Request.Context())
+	if p == nil {
+		return nil
 	}
+	if p.route != nil && p.route.verifier != nil {
+		delete(h, nonceHeader) // the gateway checks the proofs
+	}
+	p.upgraded = p.upgraded || resp.StatusCode == http.StatusSwitchingProtocols
 	return nil
 }

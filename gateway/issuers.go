@@ -21,11 +21,13 @@ type Issuers struct {
 	Tracing *telemetry.Tracing
 
 	running map[string]issuer
+	proofs  *proofs // nil: none yet
 }
 
 // issuer is a verifier with the settings that it was made of.
 type issuer struct {
 	settings Issuer
+	proofs   *proofs
 	verifier *sdk.Verifier
 	store    io.Closer // connections to the token store; nil: there is none
 }
@@ -45,24 +47,24 @@ type Prepared struct {
 	issuers *Issuers
 	next    map[string]issuer
 	fresh   []issuer
+	proofs  *proofs
 }
 
 // Prepare makes the verifiers of a document, or takes over those that run. It does no I/O beyond reading files. Either Commit or
 // Discard is to be called, before another Prepare.
 func (s *Issuers) Prepare(d *Document, source *document.Source) (*Prepared, error) {
 	p := &Prepared{Verifiers: map[string]*sdk.Verifier{}, issuers: s, next: map[string]issuer{}}
+	var err error
+	if p.proofs, err = s.proofs.prepare(d); err != nil {
+		return nil, mistake(source, "bound_tokens", err)
+	}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(d.Issuers)) {
 		settings := d.Issuers[name]
 		one, ok := s.running[name]
-		if !ok || !reflect.DeepEqual(one.settings, settings) {
-			var err error
-			if one, err = settings.open(d.audience(name), s.logger(), s.tracing()); err != nil {
-				at := "issuers." + name
-				if member, ok := errors.AsType[*memberError](err); ok {
-					at += "." + member.name
-				}
-				errs = append(errs, source.Errorf(at, "%s", err))
+		if !ok || one.proofs != p.proofs || !reflect.DeepEqual(one.settings, settings) {
+			if one, err = settings.open(d.audience(name), p.proofs, s.logger(), s.tracing()); err != nil {
+				errs = append(errs, mistake(source, "issuers."+name, err))
 				continue
 			}
 			p.fresh = append(p.fresh, one)
@@ -74,6 +76,14 @@ func (s *Issuers) Prepare(d *Document, source *document.Source) (*Prepared, erro
 		return nil, errors.Join(errs...)
 	}
 	return p, nil
+}
+
+// mistake says where it is in the document, down to the member if that is known.
+func mistake(source *document.Source, at string, err error) error {
+	if member, ok := errors.AsType[*memberError](err); ok {
+		at += "." + member.name
+	}
+	return source.Errorf(at, "%s", err)
 }
 
 func (s *Issuers) logger() *slog.Logger {
@@ -106,11 +116,13 @@ func (p *Prepared) Commit() (closeFormer func()) {
 			gone = append(gone, one)
 		}
 	}
-	p.issuers.running = p.next
+	former := p.issuers.proofs
+	p.issuers.running, p.issuers.proofs = p.next, p.proofs
 	return func() {
 		for _, one := range gone {
 			one.close()
 		}
+		former.close(p.proofs)
 	}
 }
 
@@ -119,6 +131,7 @@ func (p *Prepared) Discard() {
 	for _, one := range p.fresh {
 		one.close()
 	}
+	p.proofs.close(p.issuers.proofs)
 }
 
 // Close ends all verifiers.
@@ -127,6 +140,7 @@ func (s *Issuers) Close() {
 		one.close()
 	}
 	s.running = nil
+	s.proofs.close(nil)
 }
 
 // audience is that of the first route whose tokens are the issuer's: a verifier has one of its own.

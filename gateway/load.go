@@ -130,12 +130,16 @@ func (p *process) specs(n *prepared, source *document.Source) ([]listeners.Spec,
 		if err != nil {
 			errs = append(errs, source.Errorf(fmt.Sprintf("listeners[%d].trusted_proxies", i), "%w", err))
 		}
+		if l.ClientCertificates == requestsClients && l.TLS == nil {
+			errs = append(errs, source.Errorf(fmt.Sprintf("listeners[%d].client_certificates", i), "%w", errNoTLS))
+		}
 		serves := (*Gateway).ServeHTTP
 		if l.Serves == servesAuthorization {
 			serves = (*Gateway).Authorize
 		}
 		edge := &httpx.Edge{Log: p.accessLog(n.document), Proxies: proxies, Now: p.cfg.Now, Write: httpx.Problems(httpx.DefaultDocs)}
 		spec := l.Spec(n.document.Drain)
+		spec.TLS.ClientCertificates = l.ClientCertificates == requestsClients
 		spec.Place = source.Place(fmt.Sprintf("listeners[%d]", i))
 		spec.Handler = p.tracing.Middleware(edge.Wrap(p.serve(n.next, serves)))
 		all = append(all, spec)

@@ -26,6 +26,7 @@ type passage struct {
 	parent    string        // the trace context that goes upstream
 	admitted  time.Duration // how long it took to decide
 	upgraded  bool
+	asked     bool // a proxy asks, and did not forward
 	values    values
 }
 
@@ -49,6 +50,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.route, p.path = route, path
 	p.exchange.Route = route.name
 	limitBody(w, r, route)
+	route.nonce(w.Header())
 	admitted, identity, refused := g.admit(r, route)
 	p.admitted = g.cfg.Now().Sub(began)
 	if p.identity = identity; identity != nil {

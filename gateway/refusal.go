@@ -17,6 +17,7 @@ type refusal struct {
 	title      string // the same for every refusal of this code; empty: the status' own
 	detail     string
 	challenge  string        // WWW-Authenticate
+	dpop       string        // a second one, by the scheme DPoP
 	allow      string        // Allow, with 405
 	retryAfter time.Duration // with 429 and 503
 	err        error         // for the log only
@@ -60,7 +61,7 @@ func ofToken(v *sdk.Verifier, err error) *refusal {
 	default:
 		code = "internal"
 	}
-	return &refusal{status: r.Status, code: code, detail: r.Detail, challenge: r.Challenge, retryAfter: r.RetryAfter, err: err}
+	return &refusal{status: r.Status, code: code, detail: r.Detail, challenge: r.Challenge, dpop: r.DPoPChallenge, retryAfter: r.RetryAfter, err: err}
 }
 
 // write answers with a problem document (RFC 9457).
@@ -77,6 +78,9 @@ func (f *refusal) write(w http.ResponseWriter, id string) {
 	h.Set("Content-Type", "application/problem+json")
 	if f.challenge != "" {
 		h.Set("WWW-Authenticate", f.challenge)
+	}
+	if f.dpop != "" {
+		h.Add("WWW-Authenticate", f.dpop)
 	}
 	if f.allow != "" {
 		h.Set("Allow", f.allow)

@@ -56,7 +56,7 @@ func (c *compiler) resource(at string, given Resource, about []*route) *route {
 	before := len(c.errs)
 	made := &route{
 		name: metadataRoute, hosts: c.resourceHost(at, u), path: path, exact: true, methods: []string{http.MethodGet}, resource: given.Audience,
-		metadata: about[0].verifier.ResourceMetadata(given.metadata(about)), counts: c.gateway.cfg.Metrics.route(metadataRoute),
+		metadata: about[0].verifier.ResourceMetadata(given.metadata(about, c.document.asksForCertificates())), counts: c.gateway.cfg.Metrics.route(metadataRoute),
 	}
 	c.canonical(at+".audience", path)
 	if len(c.errs) > before {
@@ -74,7 +74,7 @@ func (c *compiler) resourceHost(at string, u *url.URL) []string {
 }
 
 // metadata is what the resource's metadata says, as far as its verifier does not know it already.
-func (given Resource) metadata(about []*route) sdk.Resource {
+func (given Resource) metadata(about []*route, certificates bool) sdk.Resource {
 	issuers, scopes := []string{about[0].issuer}, given.Scopes
 	for _, r := range about {
 		if !slices.Contains(issuers, r.issuer) {
@@ -90,6 +90,7 @@ func (given Resource) metadata(about []*route) sdk.Resource {
 	}
 	return sdk.Resource{
 		Name: given.Name, Issuers: issuers[1:], Scopes: scopes,
+		ClientCertificates: certificates, BoundTokensOnly: !slices.ContainsFunc(about, func(r *route) bool { return !r.policy.Bound }),
 		Documentation: given.Documentation, Policy: given.Policy, TermsOfService: given.TermsOfService,
 	}
 }

@@ -24,7 +24,7 @@ resources:
 routes:
   - {name: read, match: {prefix: /inventory, methods: [GET]}, authentication: introspect, issuer: b, audience: https://api.test/inventory, all_of: [read], pool: echo}
   - {name: write, match: {prefix: /inventory, methods: [POST]}, authentication: jwt, issuer: a, audience: https://api.test/inventory, any_of: [write, read], pool: echo}
-  - {name: orders, match: {prefix: /orders}, authentication: jwt, issuer: a, audience: https://orders.test, pool: echo}
+  - {name: orders, match: {prefix: /orders}, authentication: jwt, issuer: a, audience: https://orders.test, sender_constrained: required, pool: echo}
   - {name: other, match: {prefix: /}, authentication: jwt, issuer: a, audience: https://other.test, pool: echo}
 `
 
@@ -66,6 +66,7 @@ func TestResourceMetadata(t *testing.T) {
 			{"ORDERS.test:443", wellKnown, map[string]any{
 				"resource": "https://orders.test", "authorization_servers": []any{"https://a.test"}, "scopes_supported": []any{"orders:read"},
 				"bearer_methods_supported": []any{"header"}, "dpop_signing_alg_values_supported": []any{"ES256", "RS256", "PS256", "EdDSA"},
+				"dpop_bound_access_tokens_required": true,
 			}},
 		} {
 			t.Run("M13 "+name+" "+tt.host, func(t *testing.T) {

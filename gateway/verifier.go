@@ -24,7 +24,7 @@ type memberError struct {
 }
 
 // open makes a verifier. It does no I/O beyond reading files until the verifier is used.
-func (i Issuer) open(audience string, log *slog.Logger, tracing *telemetry.Tracing) (issuer, error) {
+func (i Issuer) open(audience string, shared *proofs, log *slog.Logger, tracing *telemetry.Tracing) (issuer, error) {
 	opts := []sdk.VerifierOption{
 		sdk.WithLogger(log), sdk.WithBound(i.Bound), sdk.WithGrace(i.Grace), sdk.WithLeeway(i.Leeway), sdk.WithKeysMaxAge(i.KeysMaxAge),
 		sdk.WithTimeout(i.Timeout), sdk.WithCacheSize(i.CacheSize),
@@ -63,7 +63,11 @@ func (i Issuer) open(audience string, log *slog.Logger, tracing *telemetry.Traci
 	if i.LegacyTokens {
 		opts = append(opts, sdk.WithLegacyTokens())
 	}
-	made := issuer{settings: i}
+	if i.Constrained == boundRequired {
+		opts = append(opts, sdk.WithBoundTokensOnly())
+	}
+	opts = append(opts, shared.options()...)
+	made := issuer{settings: i, proofs: shared}
 	if i.TokenStore != nil {
 		store, more, err := i.TokenStore.open()
 		if err != nil {

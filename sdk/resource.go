@@ -22,6 +22,8 @@ type Resource struct {
 	// ClientCertificates: the service asks TLS clients for certificates, so that tokens that are bound to them can be used (RFC 8705). With
 	// [WithClientCertFrom] it need not be said.
 	ClientCertificates bool
+	// BoundTokensOnly: every route of the service asks for bound tokens ([Policy.Bound]). With [WithBoundTokensOnly] it need not be said.
+	BoundTokensOnly bool
 }
 
 // resourceMetadata is the document of RFC 9728 §2.
@@ -58,7 +60,7 @@ func (v *Verifier) ResourceMetadata(about Resource) http.Handler {
 		TermsOfService:       about.TermsOfService,
 		Certificates:         certificates,
 		ProofAlgorithms:      proofAlgorithms(),
-		ProofRequired:        v.engine.config.boundOnly && !certificates,
+		ProofRequired:        (about.BoundTokensOnly || v.engine.config.boundOnly) && !certificates,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -18,7 +18,9 @@ type ServeConfig struct {
 	Listener     net.Listener
 	Handler      http.Handler
 	Certificates *Certificates // nil: plain HTTP
-	Log          *slog.Logger
+	// ClientCertificates asks clients for a certificate, any one: who is behind it is for the handler to find out. Only with Certificates.
+	ClientCertificates bool
+	Log                *slog.Logger
 
 	ReadHeaderTimeout time.Duration // 5 s
 	ReadTimeout       time.Duration // 15 s, of a whole request
@@ -89,6 +91,9 @@ func newServer(ctx context.Context, c ServeConfig) *http.Server {
 		server.Protocols.SetHTTP2(true)
 		server.TLSConfig = &tls.Config{
 			MinVersion: tls.VersionTLS12, GetCertificate: c.Certificates.Get, NextProtos: []string{"h2", "http/1.1"},
+		}
+		if c.ClientCertificates {
+			server.TLSConfig.ClientAuth = tls.RequestClientCert
 		}
 	} else {
 		server.Protocols.SetUnencryptedHTTP2(true)

@@ -105,6 +105,9 @@ func (spec Spec) validate() error {
 	if (spec.TLS.Certificate == "") != (spec.TLS.Key == "") {
 		return errors.New("certificate and key go together")
 	}
+	if spec.TLS.ClientCertificates && spec.TLS.Certificate == "" {
+		return errors.New("clients cannot be asked for certificates without tls")
+	}
 	if spec.Stream != nil && spec.TLS != (TLS{}) {
 		return errors.New("a stream passes TLS on and has no certificate of its own")
 	}

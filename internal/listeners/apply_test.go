@@ -257,3 +257,35 @@ func TestAClosedSetStaysClosed(t *testing.T) {
 		t.Error("it was opened again")
 	}
 }
+
+func TestClientsAreAskedForCertificates(t *testing.T) {
+	spec := listeners.Spec{Name: "a", Address: anywhere, TLS: pair(t, "a.test"), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, strconv.Itoa(len(r.TLS.PeerCertificates)))
+	})}
+	client := pair(t, "client.test")
+	certificate, err := tls.LoadX509KeyPair(client.Certificate, client.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := newSet(t, spec)
+	for _, asked := range []bool{false, true} {
+		spec.TLS.ClientCertificates = asked
+		apply(t, set, spec)
+		for _, shown := range [][]tls.Certificate{nil, {certificate}} {
+			transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: shown}}
+			resp, err := (&http.Client{Transport: transport}).Get("https://" + address(t, set, "a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if want := map[bool]string{true: "1", false: "0"}[asked && shown != nil]; string(got) != want {
+				t.Errorf("asked %v, shown %d: the handler sees %s", asked, len(shown), got)
+			}
+		}
+	}
+	spec.TLS = listeners.TLS{ClientCertificates: true}
+	if err := set.Check([]listeners.Spec{spec}); !contains(err, "without tls") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -116,7 +116,7 @@ func (g *generation) serveHTTP() error {
 	})
 	const none = -1 // reads and writes have limits that move on with them
 	err := httpx.Serve(ctx, httpx.ServeConfig{
-		Listener: g, Handler: g, Certificates: g.certificates, Log: g.l.log, ConnState: connState,
+		Listener: g, Handler: g, Certificates: g.certificates, ClientCertificates: g.shape.tls.ClientCertificates, Log: g.l.log, ConnState: connState,
 		ReadHeaderTimeout: g.shape.limits.Header, ReadTimeout: none, WriteTimeout: none, IdleTimeout: g.shape.limits.Idle,
 		MaxHeaderBytes: g.shape.limits.MaxHeaderBytes, DrainTimeout: g.shape.drainTimeout,
 	})

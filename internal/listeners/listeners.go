@@ -43,7 +43,11 @@ type Spec struct {
 }
 
 // TLS names the PEM files of a certificate chain and its private key. They are read again when they change.
-type TLS struct{ Certificate, Key string }
+type TLS struct {
+	Certificate, Key string
+	// Clients are asked for a certificate, any one, which they need not have: what it is worth is for the handler to find out.
+	ClientCertificates bool
+}
 
 // Limits are those of an HTTP listener. A zero limit is its default.
 type Limits struct {
