@@ -146,7 +146,7 @@ func TestStreamFeed(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	a := w.authority(t, sdk.Secret(testSecret), sdk.WithTimeout(100*time.Millisecond))
+	a := w.authority(t, sdk.Secret(testSecret), sdk.WithTimeout(5*time.Second))
 	for _, end := range []func(io.Closer){
 		func(c io.Closer) { _ = c.Close() },
 		func(io.Closer) { cancel() },

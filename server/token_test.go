@@ -168,7 +168,7 @@ func TestTokenRefusals(t *testing.T) {
 			began := time.Now()
 			got := w.post("/oauth2/token"+tt.path, tt.form, append([]change{basic(w.caller)}, tt.with...)...)
 			refused(t, got, tt.want)
-			if took := time.Since(began); took > time.Second {
+			if took := time.Since(began); took > 3*time.Second { // a hundredth of that, on a machine that does nothing else
 				t.Errorf("took %s", took)
 			}
 			golden(t, got)
