@@ -20,8 +20,9 @@ const (
 	// answerWithin bounds every answer, whatever is down: the database's timeout of 2 s, half as much for one retry, and some
 	// for a busy machine.
 	answerWithin = 3500 * time.Millisecond
-	// redisCosts is what a Redis that does not answer may add.
-	redisCosts = 100 * time.Millisecond
+	// redisCosts is what a Redis that does not answer may add. A busy machine may hold one answer up for longer, up to stalled; a Redis
+	// that is waited for takes longer three times before it is left alone.
+	redisCosts, stalled = 100 * time.Millisecond, time.Second
 	// surelyFresh is how long after the database went an instance still vouches for tokens: the staleness bound, less one poll of the
 	// change log, less some for the answer.
 	surelyFresh = 600 * time.Millisecond
@@ -100,8 +101,8 @@ func (w *failureWorld) outage(t *testing.T, what down, b breakage) {
 	if !what.database {
 		costs := w.latency(t, k.fresh[3:])
 		t.Logf("fresh opaque tokens are introspected with Redis: %v; without: %v", normal, costs)
-		if costs.max() > normal.max()+redisCosts {
-			t.Errorf("that is more than %v longer", redisCosts)
+		if costs.quantile(0.9) > normal.max()+redisCosts || costs.max() > normal.max()+stalled {
+			t.Errorf("that is more than %v longer, or once more than %v", redisCosts, stalled)
 		}
 	}
 	w.check(t, w.probes(k), func(p probe) string {

@@ -195,7 +195,7 @@ func TestGatewayLosesAnUpstream(t *testing.T) {
 	doomed.Exit(t, endWithin)
 	killed := time.Now()
 	load.await(t, load.count()+500)
-	testbed.Wait(t, 2*time.Second, func() error { return upstreamDown(t.Context(), gateway.AdminURL, doomed.Addr) })
+	testbed.Wait(t, healWithin, func() error { return upstreamDown(t.Context(), gateway.AdminURL, doomed.Addr) })
 	t.Logf("out of use after %v", time.Since(killed).Round(time.Millisecond))
 	load.await(t, 10_000)
 	if failed := load.stop(); len(failed) > 0 {

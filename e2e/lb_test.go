@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/internal/up"
@@ -121,7 +120,7 @@ func TestLBLosesAnUpstream(t *testing.T) {
 	load.await(t, 500)
 	doomed.Signal(t, syscall.SIGKILL)
 	doomed.Exit(t, endWithin)
-	testbed.Wait(t, 2*time.Second, func() error { return upstreamDown(t.Context(), p.AdminURL, doomed.Addr) })
+	testbed.Wait(t, healWithin, func() error { return upstreamDown(t.Context(), p.AdminURL, doomed.Addr) })
 	load.await(t, load.count()+1000)
 	if failed := load.stop(); len(failed) > 0 {
 		t.Errorf("%d of %d requests failed, the first: %s", len(failed), load.count(), failed[0])

@@ -29,7 +29,7 @@ func TestPartsEndWithTheirParent(t *testing.T) {
 		t.Fatalf("%d children, want 7", len(children))
 	}
 	s.Signal(t, syscall.SIGKILL)
-	testbed.Wait(t, 2*time.Second, func() error {
+	testbed.Wait(t, healWithin, func() error {
 		if i := slices.IndexFunc(children, alive); i >= 0 {
 			return fmt.Errorf("process %d outlives its parent", children[i])
 		}

@@ -33,11 +33,14 @@ func (d *distribution) String() string {
 	if len(d.times) == 0 {
 		return "none"
 	}
-	slices.Sort(d.times)
-	at := func(q float64) time.Duration {
-		return d.times[int(q*float64(len(d.times)-1))].Round(100 * time.Microsecond)
-	}
+	at := func(q float64) time.Duration { return d.quantile(q).Round(100 * time.Microsecond) }
 	return fmt.Sprintf("%d: min %v, median %v, 90%% %v, 99%% %v, max %v", len(d.times), at(0), at(0.5), at(0.9), at(0.99), at(1))
+}
+
+// quantile returns the longest of the part q that took least. There must be one.
+func (d *distribution) quantile(q float64) time.Duration {
+	slices.Sort(d.times)
+	return d.times[int(q*float64(len(d.times)-1))]
 }
 
 // max returns the longest, and forever if nothing could be measured.
