@@ -13,22 +13,32 @@ type registryClient = registry.ClientDetail
 
 // clientOf returns the client that a body describes.
 func (s *service) clientOf(ctx context.Context, body *wire.ClientBody) (c auth.Client, err error) {
-	setClient(&c, body)
+	issuers, err := s.issuersOf(ctx, body.Federation)
+	if err != nil {
+		return c, err
+	}
+	if err := setClient(&c, body, issuers); err != nil {
+		return c, err
+	}
 	c.DefaultResource, err = s.Registry.Resource(ctx, body.DefaultResource)
 	return c, err
 }
 
 // setClient sets what a body says, but for the default resource, which it names in another way.
-func setClient(c *auth.Client, body *wire.ClientBody) {
+func setClient(c *auth.Client, body *wire.ClientBody, issuers map[string]auth.TrustedIssuerID) (err error) {
 	c.Name, c.Description, c.Owner, c.Labels = body.Name, body.Description, body.Owner, body.Labels
 	c.AuthMethod = auth.Method(body.AuthMethod)
 	if c.AuthMethod == "" {
 		c.AuthMethod = auth.SecretBasic
 	}
+	c.Proofs, err = proofsOf(&body.Proofs, issuers)
+	return err
 }
 
 func bodyOfClient(c *auth.Client) wire.ClientBody {
-	return wire.ClientBody{Name: c.Name, Description: c.Description, Owner: c.Owner, Labels: c.Labels, AuthMethod: string(c.AuthMethod)}
+	return wire.ClientBody{
+		Name: c.Name, Description: c.Description, Owner: c.Owner, Labels: c.Labels, AuthMethod: string(c.AuthMethod), Proofs: showProofs(&c.Proofs),
+	}
 }
 
 // showClients returns how these clients are shown: with the identifiers of their default resources.
@@ -45,6 +55,7 @@ func (s *service) showClients(ctx context.Context, clients ...*registryClient) (
 		return wire.Client{
 			ID: c.ID.String(), Name: c.Name, Description: c.Description, Owner: c.Owner, Labels: c.Labels, Status: string(c.Status),
 			AuthMethod: string(c.AuthMethod), DefaultResource: resources[c.DefaultResource],
+			Proofs: showProofs(&c.Proofs), Thumbprints: registry.Thumbprints(c.Proofs.JWKS),
 			Created: c.Created.UTC(), Updated: c.Updated.UTC(), LastUsed: optional(c.LastUsed),
 		}
 	}, nil

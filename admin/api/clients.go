@@ -8,6 +8,7 @@ import (
 	"github.com/countersign/countersign/admin/wire"
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/registry"
 )
 
 type clientInput struct {
@@ -47,7 +48,8 @@ func (s *service) clients() {
 	}, s.listClients)
 	add(s, operation{
 		id: "createClient", method: http.MethodPost, path: "/clients", tag: tagClients, scopes: needs(auth.ScopeClientsWrite),
-		summary: "Create a client", about: "It has neither a secret nor a grant yet: add both, and it can ask for tokens.",
+		summary: "Create a client", about: "It has neither a secret nor a grant yet: add both, and it can ask for tokens. One that authenticates by keys, a certificate or the tokens of " +
+			"a trusted issuer needs no secret, and takes none; to make it so needs `secrets:write`, too.",
 		status: http.StatusCreated, body: true, sent: wire.ClientBody{Name: "orders", Owner: "team-payments", Labels: map[string]string{"tier": "1"}},
 	}, s.createClient)
 	add(s, operation{
@@ -62,7 +64,8 @@ func (s *service) clients() {
 	}, s.putClient)
 	add(s, operation{
 		id: "patchClient", method: http.MethodPatch, path: "/clients/{client_id}", tag: tagClients, scopes: needs(auth.ScopeClientsWrite),
-		summary: "Change a client", about: "Members that are absent stay as they are; null takes one back to its default.",
+		summary: "Change a client", about: "Members that are absent stay as they are; null takes one back to its default. To change how it authenticates needs `secrets:write`, too, and " +
+			"on the caller itself `secrets:own` instead. Tokens that it got by what is changed go on, unless `revoke_tokens` is set.",
 		body: true, sent: map[string]any{"owner": "team-payments", "labels": map[string]any{"tier": "1", "draft": nil}},
 		matches: matchChange, faults: codes{fault.NotFound, fault.Conflict},
 	}, s.patchClient)
@@ -166,30 +169,56 @@ func (s *service) putClient(ctx context.Context, in *clientPut) (*single[wire.Cl
 	return s.oneClient(ctx, &registryClient{Client: *stored}, statusOf(created))
 }
 
-func (s *service) patchClient(ctx context.Context, in *clientPatch) (*single[wire.Client], error) {
+func (s *service) patchClient(ctx context.Context, in *clientPatch) (*single[wire.ChangedClient], error) {
+	c := from(ctx)
+	edit, err := s.clientEdit(ctx, &in.Body)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := s.Registry.UpdateClient(ctx, c.actor, in.Client, edit)
+	if err != nil {
+		return nil, err
+	}
+	detail := &registryClient{Client: changed.Client}
+	show, err := s.showClients(ctx, detail)
+	if err != nil {
+		return nil, err
+	}
+	return one(wire.ChangedClient{Client: show(detail), Hit: hitOf(changed.Revoked)}, changed.Revision, http.StatusOK), nil
+}
+
+// clientEdit finds what a patch names, and returns what it does to a client.
+func (s *service) clientEdit(ctx context.Context, patch *wire.ClientPatch) (edit registry.ClientEdit, err error) {
 	c := from(ctx)
 	var resource auth.APIID
-	if in.Body.DefaultResource != nil {
-		var err error
-		if resource, err = s.Registry.Resource(ctx, *in.Body.DefaultResource); err != nil {
-			return nil, err
+	if patch.DefaultResource != nil {
+		if resource, err = s.Registry.Resource(ctx, *patch.DefaultResource); err != nil {
+			return edit, err
 		}
 	}
-	changed, err := s.Registry.UpdateClient(ctx, c.actor, in.Client, c.match, func(stored *auth.Client) error {
+	var issuers map[string]auth.TrustedIssuerID
+	if patch.Federation != nil {
+		if issuers, err = s.issuersOf(ctx, *patch.Federation); err != nil {
+			return edit, err
+		}
+	}
+	return registry.ClientEdit{Match: c.match, RevokeTokens: patch.RevokeTokens, Change: func(stored *auth.Client) error {
 		body, err := merged(bodyOfClient(stored), c.body)
 		if err != nil {
 			return err
 		}
-		setClient(stored, &body)
+		rules := stored.Proofs.Federation
+		if err := setClient(stored, &body, issuers); err != nil {
+			return err
+		}
+		if !names(c.body, "federation") {
+			stored.Proofs.Federation = rules
+		}
 		if names(c.body, "default_resource") {
 			stored.DefaultResource = resource
 		}
 		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return s.oneClient(ctx, &registryClient{Client: *changed}, http.StatusOK)
+	}}, nil
 }
 
 func (s *service) deleteClient(ctx context.Context, in *clientInput) (*answer[wire.Hit], error) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -55,7 +56,7 @@ func clientColumns(p *printer) []column[wire.Client] {
 
 func clientRows(p *printer) func(wire.Client) []row {
 	return func(c wire.Client) []row {
-		return []row{
+		rows := []row{
 			{"name", c.Name},
 			{"client_id", c.ID},
 			{"status", c.Status},
@@ -63,11 +64,14 @@ func clientRows(p *printer) func(wire.Client) []row {
 			{"owner", c.Owner},
 			{"labels", labels(c.Labels)},
 			{"auth method", c.AuthMethod},
-			{"default resource", c.DefaultResource},
-			{"created", p.moment(c.Created)},
-			{"updated", p.moment(c.Updated)},
-			{"last used", p.momentOr(c.LastUsed, "never")},
 		}
+		rows = append(rows, proofRows(c)...)
+		return append(rows,
+			row{"default resource", c.DefaultResource},
+			row{"created", p.moment(c.Created)},
+			row{"updated", p.moment(c.Updated)},
+			row{"last used", p.momentOr(c.LastUsed, "never")},
+		)
 	}
 }
 
@@ -89,6 +93,7 @@ func newClientShowCmd(a *app) *cobra.Command {
 type clientFlags struct {
 	name, description, owner, method, resource string
 	labels                                     []string
+	proofs                                     proofFlags
 }
 
 func (f *clientFlags) bind(cmd *cobra.Command) {
@@ -96,7 +101,9 @@ func (f *clientFlags) bind(cmd *cobra.Command) {
 	flags.StringVar(&f.description, "description", "", "`text` for people")
 	flags.StringVar(&f.owner, "owner", "", "who answers for it, such as a `team`")
 	flags.StringArrayVar(&f.labels, "label", nil, "a label as `NAME=VALUE`; may be repeated")
-	choiceFlag(cmd, &f.method, "auth-method", "`method` by which it authenticates: client_secret_basic or client_secret_post", basic, post)
+	choiceFlag(cmd, &f.method, "auth-method", "`method` by which it authenticates: client_secret_basic, client_secret_post, private_key_jwt, "+
+		"tls_client_auth, self_signed_tls_client_auth, federated_jwt, spiffe_jwt or spiffe_x509", methodNames()...)
+	f.proofs.bind(cmd)
 	flags.StringVar(&f.resource, "default-resource", "", "`identifier` of the API for which a token is asked when a request names none")
 }
 
@@ -104,8 +111,12 @@ func newClientCreateCmd(a *app) *cobra.Command {
 	var f clientFlags
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a client", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
-		Long:    "Make a client. It has no secret yet (`countersign secret add`) and may call nobody (`countersign grant put`).",
-		Example: "  countersign client create orders --owner team-payments --label tier=1",
+		Long: "Make a client. It has no secret yet (`countersign secret add`) and may call nobody (`countersign grant put`).\n" +
+			"One that authenticates by its own keys, a certificate or the tokens of a trusted issuer needs no secret.",
+		Example: "  countersign client create orders --owner team-payments --label tier=1\n" +
+			"  countersign client create orders --auth-method private_key_jwt --jwks-file orders.pub.pem\n" +
+			"  countersign client create deploy --auth-method federated_jwt --trusted-issuer github \\\n" +
+			"    --claim sub=repo:acme/shop:ref:refs/heads/main",
 	}
 	f.bind(cmd)
 	cmd.RunE = a.run(func(ctx context.Context, s *session, args []string) error {
@@ -113,9 +124,11 @@ func newClientCreateCmd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		made, err := s.api.do(ctx, request{method: http.MethodPost, path: "/clients", body: wire.ClientBody{
-			Name: args[0], Description: f.description, Owner: f.owner, Labels: set, AuthMethod: f.method, DefaultResource: f.resource,
-		}})
+		body, err := f.body(cmd, args[0], set)
+		if err != nil {
+			return err
+		}
+		made, err := s.api.do(ctx, request{method: http.MethodPost, path: "/clients", body: body})
 		if err != nil {
 			return err
 		}
@@ -124,19 +137,45 @@ func newClientCreateCmd(a *app) *cobra.Command {
 	return cmd
 }
 
+// body is what a new client shall be.
+func (f *clientFlags) body(cmd *cobra.Command, name string, labels map[string]string) (map[string]any, error) {
+	body, err := f.proofs.members(cmd)
+	if err != nil {
+		return nil, err
+	}
+	for member, value := range map[string]string{
+		"name": name, "description": f.description, "owner": f.owner, "token_endpoint_auth_method": f.method, "default_resource": f.resource,
+	} {
+		if value != "" {
+			body[member] = value
+		}
+	}
+	maps.DeleteFunc(body, func(_ string, value any) bool { return value == nil })
+	if len(labels) > 0 {
+		body["labels"] = labels
+	}
+	return body, nil
+}
+
 func newClientUpdateCmd(a *app) *cobra.Command {
 	var f clientFlags
 	var removed []string
-	cmd := &cobra.Command{
+	var revoke bool
+	cmd := a.confirmable(&cobra.Command{
 		Use: "update CLIENT", Short: "Change what is known of a client", Args: arguments, ValidArgsFunction: a.complete(clientNames),
-		Long:    "Change what is known of a client. What no flag names stays; an empty value takes a member away.",
-		Example: "  countersign client update orders --owner team-checkout --label tier=2 --remove-label beta",
-	}
+		Long: "Change what is known of a client. What no flag names stays; an empty value takes a member away.\n" +
+			"With --auth-method goes what belongs to the former method. Tokens that it has go on, unless\n" +
+			"--revoke-tokens takes them back.",
+		Example: "  countersign client update orders --owner team-checkout --label tier=2 --remove-label beta\n" +
+			"  countersign client update orders --auth-method private_key_jwt --jwks-file orders.pub.pem",
+	})
 	f.bind(cmd)
 	cmd.Flags().StringVar(&f.name, "name", "", "a new `name`")
 	cmd.Flags().StringArrayVar(&removed, "remove-label", nil, "remove the label `NAME`; may be repeated")
+	cmd.Flags().BoolVar(&revoke, "revoke-tokens", false, "take all of its tokens back, too")
 	cmd.RunE = a.run(func(ctx context.Context, s *session, args []string) error {
-		if err := wantsChange(cmd, "name", "description", "owner", "label", "remove-label", "auth-method", "default-resource"); err != nil {
+		flags := append(f.proofs.names(), "name", "description", "owner", "label", "remove-label", "auth-method", "default-resource", "revoke-tokens")
+		if err := wantsChange(cmd, flags...); err != nil {
 			return err
 		}
 		patch, err := f.patch(cmd, removed)
@@ -147,18 +186,34 @@ func newClientUpdateCmd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if revoke {
+			patch["revoke_tokens"] = true
+			if err := s.confirm("take back all tokens of client %s", named(args[0], id)); err != nil {
+				return err
+			}
+		}
 		changed, err := s.api.change(ctx, path("clients", id), http.MethodPatch, patch)
 		if err != nil {
 			return err
 		}
-		return printOne(s.print, changed.body, clientRows(s.print))
+		return printOne(s.print, changed.body, func(c wire.ChangedClient) []row {
+			rows := clientRows(s.print)(c.Client)
+			if revoke {
+				rows = append(rows, row{"tokens", tookBack(c.Hit)})
+			}
+			return rows
+		})
 	})
 	return cmd
 }
 
 // patch makes a merge patch of the flags that are given. An empty value is null, which takes the member back to its default.
 func (f *clientFlags) patch(cmd *cobra.Command, removed []string) (map[string]any, error) {
-	patch := map[string]any{}
+	patch, err := f.proofs.members(cmd)
+	if err != nil {
+		return nil, err
+	}
+	instead(patch, f.method)
 	for flag, member := range map[string]struct{ name, value string }{
 		"name": {"name", f.name}, "description": {"description", f.description}, "owner": {"owner", f.owner},
 		"auth-method": {"token_endpoint_auth_method", f.method}, "default-resource": {"default_resource", f.resource},

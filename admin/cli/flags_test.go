@@ -42,7 +42,7 @@ func TestChoices(t *testing.T) {
 	for flag, words := range map[string]string{
 		"client list --status":          "active\ndisabled\n",
 		"client list --sort":            "name\n-name\ncreated\n-created\n",
-		"client create x --auth-method": "client_secret_basic\nclient_secret_post\n",
+		"client create x --auth-method": "client_secret_basic\nclient_secret_post\nprivate_key_jwt\ntls_client_auth\nself_signed_tls_client_auth\nfederated_jwt\nspiffe_jwt\nspiffe_x509\n",
 		"api create x --token-format":   "jwt\nopaque\n",
 		"api create x --algorithm":      "ES256\nRS256\nPS256\nEdDSA\n",
 		"key rotate --algorithm":        "ES256\nRS256\nPS256\nEdDSA\n",

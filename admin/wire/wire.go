@@ -24,11 +24,13 @@ type Client struct {
 	Owner           string            `json:"owner,omitempty" doc:"who answers for it; for people and filters"`
 	Labels          map[string]string `json:"labels,omitempty" doc:"for people and filters"`
 	Status          string            `json:"status" enum:"active,disabled"`
-	AuthMethod      string            `json:"token_endpoint_auth_method" enum:"client_secret_basic,client_secret_post"`
+	AuthMethod      string            `json:"token_endpoint_auth_method" enum:"client_secret_basic,client_secret_post,private_key_jwt,tls_client_auth,self_signed_tls_client_auth,federated_jwt,spiffe_jwt,spiffe_x509"`
 	DefaultResource string            `json:"default_resource,omitempty" doc:"identifier of the API for which a token is asked when the request names none"`
-	Created         time.Time         `json:"created_at"`
-	Updated         time.Time         `json:"updated_at"`
-	LastUsed        *time.Time        `json:"last_used_at,omitempty" doc:"when it last authenticated, to the minute"`
+	Proofs
+	Thumbprints []string   `json:"jwks_thumbprints,omitempty" doc:"of the keys in jwks that can be used (RFC 7638)"`
+	Created     time.Time  `json:"created_at"`
+	Updated     time.Time  `json:"updated_at"`
+	LastUsed    *time.Time `json:"last_used_at,omitempty" doc:"when it last authenticated, to the minute"`
 }
 
 // ClientBody is what of a client can be set.
@@ -37,8 +39,9 @@ type ClientBody struct {
 	Description     string            `json:"description,omitempty" maxLength:"2000"`
 	Owner           string            `json:"owner,omitempty" maxLength:"200" example:"team-payments"`
 	Labels          map[string]string `json:"labels,omitempty" doc:"at most 32"`
-	AuthMethod      string            `json:"token_endpoint_auth_method,omitempty" enum:"client_secret_basic,client_secret_post" default:"client_secret_basic"`
+	AuthMethod      string            `json:"token_endpoint_auth_method,omitempty" enum:"client_secret_basic,client_secret_post,private_key_jwt,tls_client_auth,self_signed_tls_client_auth,federated_jwt,spiffe_jwt,spiffe_x509" default:"client_secret_basic"`
 	DefaultResource string            `json:"default_resource,omitempty" doc:"identifier of an API that the client is granted; empty: none. The first grant sets it"`
+	Proofs
 }
 
 // ClientPatch is a merge patch (RFC 7396) of a client: absent members stay, null takes a member back to its default.
@@ -47,8 +50,28 @@ type ClientPatch struct {
 	Description     *string            `json:"description,omitempty" nullable:"true" maxLength:"2000"`
 	Owner           *string            `json:"owner,omitempty" nullable:"true" maxLength:"200"`
 	Labels          map[string]*string `json:"labels,omitempty" nullable:"true" doc:"a label that is null is removed"`
-	AuthMethod      *string            `json:"token_endpoint_auth_method,omitempty" nullable:"true" doc:"one of client_secret_basic and client_secret_post"`
+	AuthMethod      *string            `json:"token_endpoint_auth_method,omitempty" nullable:"true" doc:"one of client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth, federated_jwt, spiffe_jwt and spiffe_x509. What belongs to the former method has to be null in the same patch"`
 	DefaultResource *string            `json:"default_resource,omitempty" nullable:"true"`
+
+	JWKS             map[string]any    `json:"jwks,omitempty" nullable:"true"`
+	JWKSURI          *string           `json:"jwks_uri,omitempty" nullable:"true"`
+	SigningAlg       *string           `json:"token_endpoint_auth_signing_alg,omitempty" nullable:"true" doc:"one of ES256, RS256, PS256 and EdDSA"`
+	SubjectDN        *string           `json:"tls_client_auth_subject_dn,omitempty" nullable:"true"`
+	SANDNS           *string           `json:"tls_client_auth_san_dns,omitempty" nullable:"true"`
+	SANURI           *string           `json:"tls_client_auth_san_uri,omitempty" nullable:"true"`
+	SANIP            *string           `json:"tls_client_auth_san_ip,omitempty" nullable:"true"`
+	SANEmail         *string           `json:"tls_client_auth_san_email,omitempty" nullable:"true"`
+	Federation       *[]FederationRule `json:"federation,omitempty" nullable:"true" maxItems:"32" doc:"the whole list"`
+	DPoPBound        *bool             `json:"dpop_bound_access_tokens,omitempty" nullable:"true"`
+	CertificateBound *bool             `json:"tls_client_certificate_bound_access_tokens,omitempty" nullable:"true"`
+
+	RevokeTokens bool `json:"revoke_tokens,omitempty" doc:"take all of the client's tokens back, too. Without it those go on that it got by what is changed, until they expire"`
+}
+
+// ChangedClient answers a merge patch.
+type ChangedClient struct {
+	Client
+	Hit
 }
 
 // Hit says how many tokens a change took back.

@@ -281,7 +281,7 @@ func (a *Authenticator) Still(c *Caller) bool {
 		}
 	}
 	if c.Credential == (SecretID{}) {
-		return record.Client == c.Client || record.Client.AuthMethod == c.Client.AuthMethod && record.Client.Proofs.equal(&c.Client.Proofs)
+		return record.Client == c.Client || record.Client.AuthMethod == c.Client.AuthMethod && record.Client.Proofs.Equal(&c.Client.Proofs)
 	}
 	for _, s := range record.Secrets {
 		if s.ID == c.Credential {

@@ -204,8 +204,8 @@ func (r *FederationRule) validate() error {
 	return nil
 }
 
-// equal reports whether both say the same.
-func (p *Proofs) equal(q *Proofs) bool {
+// Equal reports whether both say the same. Key sets are compared byte for byte.
+func (p *Proofs) Equal(q *Proofs) bool {
 	return bytes.Equal(p.JWKS, q.JWKS) && p.JWKSURI == q.JWKSURI && p.SigningAlg == q.SigningAlg && p.DPoPBound == q.DPoPBound &&
 		p.CertificateBound == q.CertificateBound && (p.Certificate == nil) == (q.Certificate == nil) &&
 		(p.Certificate == nil || *p.Certificate == *q.Certificate) && slices.EqualFunc(p.Federation, q.Federation, equalRules)

@@ -88,7 +88,7 @@ func (r *Registry) PutAPI(ctx context.Context, actor auth.Actor, a auth.API, m M
 		if err != nil {
 			return put[auth.API]{}, err
 		}
-		err = r.changeAPI(ctx, tx, actor, editing[auth.API]{now, m, func(to *auth.API) error {
+		err = r.changeAPI(ctx, tx, actor, editing[auth.API]{stored: now, match: m, change: func(to *auth.API) error {
 			to.Identifier, to.Name, to.Scopes = a.Identifier, a.Name, a.Scopes
 			to.Format, to.Lifetime, to.Algorithm = a.Format, a.Lifetime, a.Algorithm
 			return nil
@@ -113,7 +113,7 @@ func (r *Registry) UpdateAPI(ctx context.Context, actor auth.Actor, id auth.APII
 		if err != nil {
 			return auth.API{}, err
 		}
-		err = r.changeAPI(ctx, tx, actor, editing[auth.API]{a, m, change})
+		err = r.changeAPI(ctx, tx, actor, editing[auth.API]{stored: a, match: m, change: change})
 		return *a, err
 	})
 	if err != nil {

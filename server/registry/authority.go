@@ -142,7 +142,7 @@ func granted(ctx context.Context, tx auth.Tx, client auth.ClientID, api auth.API
 const notice = 10 * time.Minute
 
 // keepAdmin returns fault.Conflict if no client is left that can do everything at that time: that is active, has every scope of the
-// AdminAPI, and a secret that can be used.
+// AdminAPI, and a secret that can be used or another way to authenticate.
 func (r *Registry) keepAdmin(ctx context.Context, tx auth.Tx, at time.Time) error {
 	if kept, err := r.ableAdmin(ctx, tx, at); err != nil || kept {
 		return err
@@ -205,6 +205,9 @@ func (r *Registry) able(ctx context.Context, tx auth.Tx, id auth.ClientID, at ti
 	if err != nil || c.Status != auth.Active {
 		return false, err
 	}
+	if !c.AuthMethod.BySecret() {
+		return trusting(ctx, tx, c)
+	}
 	secrets, err := tx.Secrets().ClientSecrets(ctx, id)
 	if err != nil {
 		return false, err
@@ -212,6 +215,24 @@ func (r *Registry) able(ctx context.Context, tx auth.Tx, id auth.ClientID, at ti
 	for _, s := range secrets {
 		if s.Usable(at) {
 			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// trusting reports whether the client has what it needs to authenticate by something else than a secret, as far as this is known here: an
+// issuer that its rules trust is not disabled.
+func trusting(ctx context.Context, tx auth.Tx, c *auth.Client) (bool, error) {
+	if len(c.Proofs.Federation) == 0 {
+		return true, nil // it has keys, or a certificate
+	}
+	for i := range c.Proofs.Federation {
+		issuer, err := tx.Issuers().TrustedIssuer(ctx, c.Proofs.Federation[i].Issuer)
+		if errors.Is(err, fault.NotFound) {
+			continue
+		}
+		if err != nil || issuer.Status == auth.Active {
+			return err == nil, err
 		}
 	}
 	return false, nil

@@ -103,7 +103,13 @@ func (w things) clientCalls(ctx context.Context) map[string]call {
 			return third(r.PutClient(ctx, a, auth.Client{ID: w.client.ID, Name: "put"}, registry.Exists))
 		}},
 		"UpdateClient": {write, func(r *registry.Registry, a auth.Actor) error {
-			return second(r.UpdateClient(ctx, a, w.client.ID, registry.Any, rename(func(c *auth.Client) { c.Owner = "me" })))
+			return second(r.UpdateClient(ctx, a, w.client.ID, registry.ClientEdit{Change: rename(func(c *auth.Client) { c.Owner = "me" })}))
+		}},
+		"IssuersNamed": {write, func(r *registry.Registry, a auth.Actor) error {
+			if err := second(r.IssuersNamed(ctx, a, []string{"nobody"})); !errors.Is(err, fault.InvalidRequest) {
+				return err
+			}
+			return errDry
 		}},
 		"SetClientStatus": {write, func(r *registry.Registry, a auth.Actor) error {
 			return second(r.SetClientStatus(ctx, a, w.client.ID, auth.Disabled))

@@ -304,6 +304,6 @@ func (w world) edit(name string, change func(*auth.Client)) {
 	w.Helper()
 	c, err := w.ClientByName(w.Context(), system(), name)
 	w.must(err)
-	_, err = w.UpdateClient(w.Context(), system(), c.ID, registry.Any, func(c *auth.Client) error { change(c); return nil })
+	_, err = w.UpdateClient(w.Context(), system(), c.ID, registry.ClientEdit{Change: func(c *auth.Client) error { change(c); return nil }})
 	w.must(err)
 }

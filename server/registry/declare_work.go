@@ -18,7 +18,7 @@ func (a *applying) editAPI(ctx context.Context, want *auth.API) error {
 	if err != nil {
 		return err
 	}
-	return a.changeAPI(ctx, a.tx, a.actor, editing[auth.API]{stored, Any, func(to *auth.API) error {
+	return a.changeAPI(ctx, a.tx, a.actor, editing[auth.API]{stored: stored, change: func(to *auth.API) error {
 		to.Name, to.Scopes, to.Format, to.Lifetime, to.Algorithm = want.Name, want.Scopes, want.Format, want.Lifetime, want.Algorithm
 		return nil
 	}})
@@ -37,8 +37,9 @@ func (a *applying) editClient(ctx context.Context, want *auth.Client) error {
 	if err != nil {
 		return err
 	}
-	err = a.changeClient(ctx, a.tx, a.actor, editing[auth.Client]{stored, Any, func(to *auth.Client) error {
-		to.Description, to.Owner, to.Labels, to.AuthMethod = want.Description, want.Owner, want.Labels, want.AuthMethod
+	err = a.changeClient(ctx, a.tx, a.actor, editing[auth.Client]{stored: stored, change: func(to *auth.Client) error {
+		to.Description, to.Owner, to.Labels = want.Description, want.Owner, want.Labels
+		to.AuthMethod, to.Proofs = want.AuthMethod, want.Proofs
 		return nil
 	}})
 	if err != nil || stored.Status == want.Status {
@@ -52,7 +53,7 @@ func (a *applying) setDefault(ctx context.Context, want *auth.Client) error {
 	if err != nil || stored.DefaultResource == want.DefaultResource {
 		return err
 	}
-	return a.changeClient(ctx, a.tx, a.actor, editing[auth.Client]{stored, Any, func(to *auth.Client) error {
+	return a.changeClient(ctx, a.tx, a.actor, editing[auth.Client]{stored: stored, change: func(to *auth.Client) error {
 		to.DefaultResource = want.DefaultResource
 		return nil
 	}})

@@ -233,3 +233,22 @@ func (d *desk) changes(do func()) (made []auth.Change) {
 	d.refresh()
 	return made
 }
+
+// issuer is a trusted issuer, as edited.
+func (d *desk) issuer(name, identifier string, edit ...func(*auth.TrustedIssuer)) *auth.TrustedIssuer {
+	d.Helper()
+	i := &auth.TrustedIssuer{
+		ID: auth.NewTrustedIssuerID(time.Now()), Name: name, Issuer: identifier, Created: long(), Updated: long(),
+		Trust: auth.Trust{
+			Kind: auth.OIDCIssuer, Algorithms: []string{"ES256"}, MaxLifetime: time.Hour, Replay: auth.Reusable, Status: auth.Active,
+		},
+	}
+	for _, do := range edit {
+		do(i)
+	}
+	d.put(func(tx auth.Tx) error {
+		fresh := *i
+		return tx.Issuers().PutTrustedIssuer(d.Context(), &fresh)
+	}, auth.Change{Kind: auth.IssuerChanged, Subject: i.ID})
+	return i
+}

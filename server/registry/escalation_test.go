@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -25,6 +26,8 @@ type attempt struct {
 	name  string
 	scope string // that it needs, on clients other than the caller
 	own   string // that it needs on the caller; empty: the same
+	// then is needed besides, and thenOwn in place of it on the caller.
+	then, thenOwn string
 	// either says that on the caller one of the two is enough.
 	either bool
 	// unranked operations do not ask what the client holds.
@@ -36,7 +39,7 @@ type attempt struct {
 func (e *escalation) attempts(ctx context.Context) []attempt {
 	edit := func(change func(*auth.Client)) func(*registry.Registry, auth.Actor, subject) error {
 		return func(r *registry.Registry, a auth.Actor, of subject) error {
-			return second(r.UpdateClient(ctx, a, of.id, registry.Exists, rename(change)))
+			return second(r.UpdateClient(ctx, a, of.id, registry.ClientEdit{Match: registry.Exists, Change: rename(change)}))
 		}
 	}
 	put := func(api *auth.API, scopes auth.Scopes) func(*registry.Registry, auth.Actor, subject) error {
@@ -57,6 +60,25 @@ func (e *escalation) attempts(ctx context.Context) []attempt {
 		{name: "replace", scope: clients, do: func(r *registry.Registry, a auth.Actor, of subject) error {
 			return third(r.PutClient(ctx, a, auth.Client{ID: of.id, Name: "replaced"}, registry.Exists))
 		}},
+		{name: "keys", scope: clients, then: secrets, thenOwn: own, do: edit(func(c *auth.Client) {
+			c.AuthMethod, c.Proofs.JWKS = auth.PrivateKeyJWT, json.RawMessage(publicKey)
+		})},
+		{name: "address of keys", scope: clients, then: secrets, thenOwn: own, do: edit(func(c *auth.Client) {
+			c.AuthMethod, c.Proofs.JWKSURI = auth.PrivateKeyJWT, "https://keys.example/"
+		})},
+		{name: "certificate", scope: clients, then: secrets, thenOwn: own, do: edit(func(c *auth.Client) {
+			c.AuthMethod, c.Proofs.Certificate = auth.TLSClientAuth, &auth.CertificateName{Field: auth.SANDNS, Value: "mine.example"}
+		})},
+		{name: "rules", scope: clients, then: secrets, thenOwn: own, do: edit(func(c *auth.Client) {
+			c.AuthMethod = auth.FederatedJWT
+			c.Proofs.Federation = []auth.FederationRule{{Issuer: e.cluster, Claims: []auth.ClaimMatch{{Path: []string{"sub"}, Equals: "me"}}}}
+		})},
+		{name: "replace with keys", scope: clients, then: secrets, thenOwn: own, do: func(r *registry.Registry, a auth.Actor, of subject) error {
+			return third(r.PutClient(ctx, a, auth.Client{
+				ID: of.id, Name: "replaced", AuthMethod: auth.PrivateKeyJWT, Proofs: auth.Proofs{JWKS: json.RawMessage(publicKey)},
+			}, registry.Exists))
+		}},
+		{name: "bind tokens", scope: clients, do: edit(func(c *auth.Client) { c.Proofs.DPoPBound = true })},
 		{name: "disable", scope: clients, do: func(r *registry.Registry, a auth.Actor, of subject) error {
 			return second(r.SetClientStatus(ctx, a, of.id, auth.Disabled))
 		}},
@@ -147,12 +169,20 @@ func allowed(w who, a attempt, of subject, self bool) fault.Code {
 			return fault.Forbidden
 		}
 	}
+	then := a.then
+	if self && then != "" {
+		then = a.thenOwn
+	}
+	if then != "" && !w.token.Has(then) {
+		return fault.InsufficientScope
+	}
 	return ""
 }
 
 type escalation struct {
 	*desk
 	admin, server, stock *auth.API
+	cluster              auth.TrustedIssuerID
 	keeper               subject // a full administrator, so that nobody is the last
 	subjects             int
 }
@@ -161,6 +191,7 @@ func newEscalation(t *testing.T) *escalation {
 	t.Helper()
 	e := &escalation{desk: newDesk(t)}
 	e.stock = e.api("https://stock.example/")
+	e.cluster = e.issuer("cluster", "https://cluster.example").ID
 	e.view(func(tx auth.Tx) (err error) {
 		if e.admin, err = tx.APIs().APIByIdentifier(t.Context(), auth.AdminAPI); err == nil {
 			e.server, err = tx.APIs().APIByIdentifier(t.Context(), auth.ServerAPI)

@@ -103,6 +103,9 @@ func (e *explanation) findClient(ctx context.Context) error {
 	if c.Status != auth.Active {
 		e.say("the client %s is disabled: countersign client enable %s", c.Name, e.clientWord())
 	}
+	if !c.AuthMethod.BySecret() {
+		return e.findTrust(ctx)
+	}
 	secrets, err := e.tx.Secrets().ClientSecrets(ctx, c.ID)
 	if err != nil {
 		return err
@@ -111,6 +114,15 @@ func (e *explanation) findClient(ctx context.Context) error {
 		e.say("the client %s cannot authenticate, since %s: countersign secret add %s", c.Name, lacking(secrets), e.clientWord())
 	}
 	return nil
+}
+
+// findTrust says if nobody can authenticate as the client, which does so by something else than a secret.
+func (e *explanation) findTrust(ctx context.Context) error {
+	able, err := trusting(ctx, e.tx, e.client)
+	if err == nil && !able {
+		e.say("the client %s cannot authenticate, since the trusted issuers of its rules are disabled: countersign trusted-issuer list shows them", e.client.Name)
+	}
+	return err
 }
 
 // lacking says why none of the secrets is usable.

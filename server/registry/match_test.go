@@ -27,7 +27,7 @@ type matched struct {
 func (o office) matchedChanges(ctx context.Context) map[string]matched {
 	o.Helper()
 	c, a := o.client(), o.api()
-	o.must(second(o.UpdateClient(ctx, clerk, c.ID, registry.Any, rename(func(c *auth.Client) { c.Owner = "first" }))))
+	o.must(second(o.UpdateClient(ctx, clerk, c.ID, registry.ClientEdit{Change: rename(func(c *auth.Client) { c.Owner = "first" })})))
 	o.must(second(o.UpdateAPI(ctx, clerk, a.ID, registry.Any, rename(func(a *auth.API) { a.Name = "first" }))))
 	holder, b := o.client(), o.api()
 	o.grant(holder, b, "read")
@@ -45,10 +45,10 @@ func (o office) matchedChanges(ctx context.Context) map[string]matched {
 	return map[string]matched{
 		"update client": {
 			do: func(m registry.Match) error {
-				return second(o.UpdateClient(ctx, clerk, c.ID, m, rename(func(c *auth.Client) { c.Owner = fresh() })))
+				return second(o.UpdateClient(ctx, clerk, c.ID, registry.ClientEdit{Match: m, Change: rename(func(c *auth.Client) { c.Owner = fresh() })}))
 			},
 			missing: func(m registry.Match) error {
-				return second(o.UpdateClient(ctx, clerk, nobody(), m, rename(func(c *auth.Client) { c.Owner = fresh() })))
+				return second(o.UpdateClient(ctx, clerk, nobody(), registry.ClientEdit{Match: m, Change: rename(func(c *auth.Client) { c.Owner = fresh() })}))
 			},
 		},
 		"put client": {
@@ -177,11 +177,11 @@ func TestConcurrentEditsLoseNothing(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				return second(o.UpdateClient(ctx, clerk, c.ID, registry.Match(seen.Revision), rename(func(c *auth.Client) {
+				return second(o.UpdateClient(ctx, clerk, c.ID, registry.ClientEdit{Match: registry.Match(seen.Revision), Change: rename(func(c *auth.Client) {
 					labels := map[string]string{own: "was here"}
 					maps.Copy(labels, seen.Labels)
 					c.Labels = labels
-				})))
+				})}))
 			})
 			retry(t, func() error {
 				seen, err := o.API(ctx, clerk, a.ID)

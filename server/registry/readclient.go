@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
 )
 
@@ -69,4 +70,41 @@ func (r *Registry) ListClients(ctx context.Context, actor auth.Actor, q auth.Cli
 		return nil, err
 	}
 	return page, nil
+}
+
+// IssuersNamed returns the trusted issuers with these ids or names, for the rules of a client. It is a part of writing clients: it needs
+// clients:write, and fault.InvalidRequest says which issuer there is not.
+func (r *Registry) IssuersNamed(ctx context.Context, actor auth.Actor, names []string) (found map[string]auth.TrustedIssuerID, err error) {
+	if err := need(actor, auth.ScopeClientsWrite); err != nil {
+		return nil, err
+	}
+	err = r.Store.View(ctx, func(tx auth.Tx) error {
+		all, err := tx.Issuers().TrustedIssuers(ctx)
+		if err != nil {
+			return err
+		}
+		found = map[string]auth.TrustedIssuerID{}
+		for _, name := range names {
+			issuer := issuerNamed(all, name)
+			if issuer == nil {
+				return fault.New(fault.InvalidRequest, "there is no trusted issuer "+name).At("federation")
+			}
+			found[name] = issuer.ID
+		}
+		return nil
+	})
+	return found, err
+}
+
+// issuerNamed returns the issuer with this id or name, or nil.
+func issuerNamed(all []*auth.TrustedIssuer, name string) (found *auth.TrustedIssuer) {
+	for _, issuer := range all {
+		if issuer.ID.String() == name {
+			return issuer
+		}
+		if issuer.Name == name {
+			found = issuer
+		}
+	}
+	return found
 }

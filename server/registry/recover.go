@@ -153,9 +153,13 @@ func (r *Registry) install(ctx context.Context, tx auth.Tx, rec record, made *Ad
 		if err != nil {
 			return err
 		}
-		rec.before = map[string]any{"status": c.Status, "scopes": held}
+		rec.before = map[string]any{"status": c.Status, "scopes": held, "token_endpoint_auth_method": c.AuthMethod}
 	}
 	c.Status, c.Updated = auth.Active, now
+	if !c.AuthMethod.BySecret() {
+		c.AuthMethod = auth.SecretBasic
+	}
+	c.Proofs = auth.Proofs{} // whoever recovers has a secret and nothing else
 	if c.DefaultResource == (auth.APIID{}) {
 		c.DefaultResource = own.admin.ID
 	}
@@ -170,7 +174,7 @@ func (r *Registry) install(ctx context.Context, tx auth.Tx, rec record, made *Ad
 	}
 	rec.target = c.ID.String()
 	rec.after = map[string]any{
-		"name": c.Name, "status": c.Status, "scopes": own.admin.ScopeNames(), "secret_id": made.Secret.ID, "hint": made.Secret.Hint,
+		"name": c.Name, "status": c.Status, "scopes": own.admin.ScopeNames(), "token_endpoint_auth_method": c.AuthMethod, "secret_id": made.Secret.ID, "hint": made.Secret.Hint,
 	}
 	return r.note(ctx, tx, rec, clientChanged(c.ID))
 }

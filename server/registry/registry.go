@@ -27,6 +27,8 @@ type Registry struct {
 	Master    seal.Key
 	Import    func(auth.SecretValue) (phc string, err error)
 	Imported  auth.Imported
+	// CheckURL tells whether key sets may be fetched from an address; its error is fault.InvalidRequest. Nil: from whatever is https.
+	CheckURL func(ctx context.Context, rawURL string) error
 
 	underWay flights
 	repeat   *Repeat

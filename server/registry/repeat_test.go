@@ -170,16 +170,16 @@ func TestSecondCallWhileTheFirstIsUnderWay(t *testing.T) {
 	begun, finish, ended := make(chan struct{}), make(chan struct{}), make(chan error)
 	go func() {
 		r := o.repeat(clerk, "POST /edit", key, "{}")
-		ended <- second(o.Once(r).UpdateClient(ctx, clerk, c.ID, registry.Any, rename(func(c *auth.Client) {
+		ended <- second(o.Once(r).UpdateClient(ctx, clerk, c.ID, registry.ClientEdit{Change: rename(func(c *auth.Client) {
 			c.Owner = "first"
 			close(begun)
 			<-finish
-		})))
+		})}))
 	}()
 	<-begun
 	second := func(key string) error {
 		r := o.repeat(clerk, "POST /edit", key, "{}")
-		_, err := o.Once(r).UpdateClient(ctx, clerk, c.ID, registry.Any, rename(func(c *auth.Client) { c.Owner = "second" }))
+		_, err := o.Once(r).UpdateClient(ctx, clerk, c.ID, registry.ClientEdit{Change: rename(func(c *auth.Client) { c.Owner = "second" })})
 		return err
 	}
 	if err := second(key); !errors.Is(err, fault.Conflict) || fault.From(err).Field != "Idempotency-Key" {

@@ -15,7 +15,7 @@ func TestClientRefused(t *testing.T) {
 	o := newOffice(t)
 	ctx, c, other, a := t.Context(), o.client(), o.client(), o.api()
 	update := func(edit func(*auth.Client)) error {
-		return second(o.UpdateClient(ctx, clerk, c.ID, registry.Any, rename(edit)))
+		return second(o.UpdateClient(ctx, clerk, c.ID, registry.ClientEdit{Change: rename(edit)}))
 	}
 	before := o.position()
 	for name, tt := range map[string]struct {
@@ -32,9 +32,9 @@ func TestClientRefused(t *testing.T) {
 		"strange method":                  {update(func(c *auth.Client) { c.AuthMethod = "none" }), fault.InvalidRequest, "token_endpoint_auth_method"},
 		"default that is not granted":     {update(func(c *auth.Client) { c.DefaultResource = a.ID }), fault.InvalidRequest, "default_resource"},
 		"strange status":                  {second(o.SetClientStatus(ctx, clerk, c.ID, "asleep")), fault.InvalidRequest, "status"},
-		"edit that fails": {second(o.UpdateClient(ctx, clerk, c.ID, registry.Any, func(*auth.Client) error {
+		"edit that fails": {second(o.UpdateClient(ctx, clerk, c.ID, registry.ClientEdit{Change: func(*auth.Client) error {
 			return fault.New(fault.InvalidRequest, "no").At("labels")
-		})), fault.InvalidRequest, "labels"},
+		}})), fault.InvalidRequest, "labels"},
 		"name of nobody": {second(o.ClientByName(ctx, clerk, "nobody")), fault.NotFound, ""},
 	} {
 		if found := fault.From(tt.err); found == nil || found.Code != tt.want || found.Field != tt.at {
@@ -63,12 +63,12 @@ func TestClientReplaced(t *testing.T) {
 	if diff := cmp.Diff(&want, replaced); diff != "" || created {
 		t.Errorf("created %t: %s", created, diff)
 	}
-	edited, err := o.UpdateClient(ctx, clerk, id, 3, func(c *auth.Client) error {
+	edited, err := o.UpdateClient(ctx, clerk, id, registry.ClientEdit{Match: 3, Change: func(c *auth.Client) error {
 		*c = auth.Client{Name: c.Name, Owner: c.Owner, AuthMethod: c.AuthMethod}
 		return nil
-	})
+	}})
 	o.must(err)
-	if diff := cmp.Diff(replaced, edited); diff != "" {
+	if diff := cmp.Diff(replaced, &edited.Client); diff != "" {
 		t.Error(diff)
 	}
 	stored, err := o.ClientByName(ctx, clerk, "replaced")
@@ -159,7 +159,7 @@ func TestDefaultResource(t *testing.T) {
 	}
 	set := func(id auth.APIID) {
 		t.Helper()
-		o.must(second(o.UpdateClient(ctx, clerk, c.ID, registry.Any, rename(func(c *auth.Client) { c.DefaultResource = id }))))
+		o.must(second(o.UpdateClient(ctx, clerk, c.ID, registry.ClientEdit{Change: rename(func(c *auth.Client) { c.DefaultResource = id })})))
 	}
 	remove := func(a *auth.API) {
 		t.Helper()

@@ -51,7 +51,8 @@ func bare(s *auth.Secret) auth.Secret {
 	return shown
 }
 
-// AddSecret makes a further secret for a client; fault.Conflict if it has auth.MaxSecrets and the actor is not the system. It needs secrets:write and every scope of
+// AddSecret makes a further secret for a client; fault.Conflict if it authenticates by something else, or has auth.MaxSecrets and the actor is not the
+// system. It needs secrets:write and every scope of
 // Countersign's own APIs that the client holds, or if the client is the caller, secrets:own.
 func (r *Registry) AddSecret(ctx context.Context, actor auth.Actor, client auth.ClientID, n NewSecretRequest) (*NewSecret, error) {
 	if err := needSecrets(actor, client); err != nil {
@@ -120,11 +121,15 @@ func expiry(expires, now time.Time) (time.Time, error) {
 
 // roomForSecret returns a client's secrets if the actor may give it one more.
 func (r *Registry) roomForSecret(ctx context.Context, tx auth.Tx, actor auth.Actor, client auth.ClientID) ([]*auth.Secret, error) {
-	if _, err := tx.Clients().Client(ctx, client); err != nil {
+	c, err := tx.Clients().Client(ctx, client)
+	if err != nil {
 		return nil, err
 	}
 	if err := r.outranks(ctx, tx, actor, client, powers{}); err != nil {
 		return nil, err
+	}
+	if !c.AuthMethod.BySecret() {
+		return nil, errNoSecrets(c)
 	}
 	all, err := tx.Secrets().ClientSecrets(ctx, client)
 	if err != nil {

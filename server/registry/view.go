@@ -24,7 +24,32 @@ func clientView(c *auth.Client) map[string]any {
 	if c.DefaultResource != (auth.APIID{}) {
 		view["default_resource"] = c.DefaultResource
 	}
+	viewProofs(view, &c.Proofs)
 	return view
+}
+
+// viewProofs adds what a client authenticates by: of keys the thumbprints.
+func viewProofs(view map[string]any, p *auth.Proofs) {
+	if len(p.JWKS) > 0 {
+		view["jwks_thumbprints"] = Thumbprints(p.JWKS)
+	}
+	for name, text := range map[string]string{"jwks_uri": p.JWKSURI, "token_endpoint_auth_signing_alg": string(p.SigningAlg)} {
+		if text != "" {
+			view[name] = text
+		}
+	}
+	if p.Certificate != nil {
+		view["tls_client_auth_"+string(p.Certificate.Field)] = p.Certificate.Value
+	}
+	if len(p.Federation) > 0 {
+		view["federation"] = p.Federation
+	}
+	if p.DPoPBound {
+		view["dpop_bound_access_tokens"] = true
+	}
+	if p.CertificateBound {
+		view["tls_client_certificate_bound_access_tokens"] = true
+	}
 }
 
 func secretView(s *auth.Secret) map[string]any {

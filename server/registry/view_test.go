@@ -34,9 +34,9 @@ func TestAuditSaysWhatChangedButNoSecret(t *testing.T) {
 		second(o.UpdateAPI(ctx, clerk, a.ID, registry.Any, rename(func(a *auth.API) { a.Name = "renamed" }))),
 		second(o.SetServer(ctx, clerk, a.ID, c.ID, true)),
 		third(o.PutGrant(ctx, clerk, auth.Grant{Client: c.ID, API: a.ID, Scopes: auth.NewScopes("read")}, registry.Any)),
-		second(o.UpdateClient(ctx, clerk, c.ID, registry.Any, rename(func(c *auth.Client) {
+		second(o.UpdateClient(ctx, clerk, c.ID, registry.ClientEdit{Change: rename(func(c *auth.Client) {
 			c.Description, c.Owner, c.Labels = "d", "o", map[string]string{"team": "x"}
-		}))),
+		})})),
 		second(o.SetClientStatus(ctx, clerk, c.ID, auth.Disabled)),
 		second(o.DeleteGrant(ctx, clerk, registry.GrantRef{Client: c.ID, API: a.ID})),
 		second(o.DeleteAPI(ctx, clerk, a.ID, registry.Any)),
