@@ -58,6 +58,9 @@ func (r *AuthRequest) supports(methods ...string) error {
 // errNoForm: the credentials go into a body, and the request has none.
 var errNoForm = errors.New("these credentials need a request with a body, and this one is a GET")
 
+// asserting is implemented by credentials that a server may take one time only.
+type asserting interface{ asserts() }
+
 // localError is an error of credentials that is none of the server's: to wait for it to get better would be in vain.
 type localError struct{ err error }
 

@@ -96,6 +96,7 @@ func checkAssertion(text string) error {
 
 func (a *assertion) validate() error         { return a.check() }
 func (a *assertion) needsBody([]string) bool { return true }
+func (a *assertion) asserts()                {}
 
 // Authenticate implements ClientAuth.
 func (a *assertion) Authenticate(ctx context.Context, r *AuthRequest) error {

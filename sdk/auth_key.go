@@ -49,6 +49,7 @@ type privateKey struct {
 
 func (p *privateKey) validate() error         { return p.check() }
 func (p *privateKey) needsBody([]string) bool { return true }
+func (p *privateKey) asserts()                {}
 
 // Authenticate implements ClientAuth.
 func (p *privateKey) Authenticate(ctx context.Context, r *AuthRequest) error {

@@ -1,11 +1,13 @@
 package sdk_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -263,6 +265,28 @@ func TestClientCertificate(t *testing.T) {
 	}
 	if _, err := s.Verify(t.Context(), issuer.MintOpaque(sdktest.Claims{}), sdk.Policy{}); err != nil {
 		t.Errorf("introspection: %v", err)
+	}
+}
+
+// A token that is bound to the certificate is of no use on connections that do not show it.
+func TestCallsShowTheCertificate(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	certificate := writeCertificate(t, certFile, keyFile)
+	client, err := sdk.New("https://auth.test", "cl_1", sdk.ClientCertificate(certFile, keyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := client.Base().TLSClientConfig.GetClientCertificate(&tls.CertificateRequestInfo{})
+	if err != nil || !bytes.Equal(shown.Certificate[0], certificate.Raw) {
+		t.Errorf("shows %v, %v", shown, err)
+	}
+	plain, err := sdk.New("https://auth.test", "cl_1", sdk.Secret("s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config := plain.Base().TLSClientConfig; config != nil && config.GetClientCertificate != nil {
+		t.Error("a client with a secret shows a certificate")
 	}
 }
 

@@ -58,7 +58,7 @@ func (a *authority) requestToken(ctx context.Context, resource string, scopes []
 func (a *authority) askForToken(ctx context.Context, m *issuer.Metadata, form url.Values, d *dpop) (*issuer.Answer, error) {
 	by := accepted{m.TokenMethods, m.TokenAlgorithms}
 	r := issuer.Request{Operation: OperationToken, Form: form}
-	if d != nil || a.needsBody(m.TokenMethods) {
+	if _, once := a.auth.(asserting); once || d != nil {
 		r.Rounds = 2 // the transport does not send again what is good for once, and kept connections do break
 	}
 	if d == nil {

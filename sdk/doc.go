@@ -8,6 +8,9 @@
 //	inventory := client.HTTPClient("https://inventory.example.com", "inventory:read")
 //	resp, err := inventory.Get("https://inventory.example.com/items")
 //
+// In place of a secret it may have a key ([PrivateKeyFile]), a certificate ([ClientCertificate]) or a token of another issuer ([AssertionFile]),
+// and its tokens may be bound to a key ([WithDPoP]) or to the certificate, so that nobody else can use them.
+//
 // The called side is a [Verifier]: it checks JWTs (RFC 9068) by the server's published keys and opaque tokens by introspection
 // (RFC 7662), remembers what it found, and hears of revocations within a bound.
 //

@@ -115,6 +115,16 @@ func TestNoncesOfTheAuthorizationServer(t *testing.T) {
 	})
 }
 
+// A proof names the endpoint as the metadata does, whatever address the server is reached by.
+func TestProofsByAddress(t *testing.T) {
+	issuer := sdktest.New()
+	client := newClient(t, issuer, nil, sdk.WithDPoP(nil), sdk.WithAddresses("https://10.0.0.7:8443"))
+	tokenOf(t, client.TokenSource(warehouse))
+	if log := issuer.Log(sdktest.TokenEndpoint); len(log) != 1 || log[0].Host != "10.0.0.7:8443" || log[0].Header.Get("DPoP") == "" {
+		t.Errorf("asked %+v", log)
+	}
+}
+
 func TestNoncesOfAResource(t *testing.T) {
 	const challenge = `DPoP error="use_dpop_nonce", error_description="x"`
 	for _, tt := range []struct {

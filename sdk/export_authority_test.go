@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/countersign/countersign/sdk/internal/issuer"
@@ -86,3 +87,9 @@ func granted(t *tokenAnswer, err error) (*Granted, error) {
 
 // LogTo has the credentials of r log to log.
 func (r *AuthRequest) LogTo(log *slog.Logger) { r.log = log }
+
+// Base is the transport of those who give none.
+func (c *Client) Base() *http.Transport {
+	own, _ := c.base.(*http.Transport)
+	return own
+}
