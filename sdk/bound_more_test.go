@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -371,5 +373,16 @@ func TestNestedGuardsTakeOneProof(t *testing.T) {
 	w = httptest.NewRecorder()
 	if nested.ServeHTTP(w, r); w.Code != http.StatusUnauthorized {
 		t.Errorf("D09: again: %d", w.Code)
+	}
+}
+
+func TestPresentedIsNotPrinted(t *testing.T) {
+	shown := sdk.Presented{Token: "the-token", Proofs: []string{"the-proof"}}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).InfoContext(t.Context(), "x", "shown", shown)
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", shown, shown, &shown, []any{shown}), log.String()} {
+		if strings.Contains(text, "the-") || !strings.Contains(text, "[redacted]") {
+			t.Errorf("printed: %s", text)
+		}
 	}
 }

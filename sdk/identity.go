@@ -16,11 +16,11 @@ type Identity struct {
 	tokenID  string
 	scopes   []string
 	audience []string
+	bound    *binding // nil: it is for whoever bears it
 	issued   time.Time
 	expires  time.Time
 	actors   []Actor
 	claims   map[string]json.RawMessage
-	bound    *binding // nil: it is for whoever bears it
 }
 
 // Actor is a party that acts for the subject, RFC 8693 §4.1.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -30,6 +33,12 @@ type Presented struct {
 
 	request *http.Request // has all but token and scheme, where it is not nil
 }
+
+// Format implements fmt.Formatter, so that no verb prints a token or a proof.
+func (p Presented) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue implements slog.LogValuer.
+func (p Presented) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // VerifyPresented tells who presents the token, as [Verifier.Verify] does, and takes a bound token with its proof (docs/sdk.md): one with
 // cnf.jkt by the scheme DPoP with one proof by that key, one with cnf.x5t#S256 by the client certificate with that hash, and one with both
