@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/testbed"
+	"github.com/countersign/countersign/sdk"
 	"github.com/countersign/countersign/server/auth"
 )
 
@@ -97,6 +99,7 @@ func TestExchange(t *testing.T) {
 			t.Run("answers", c.answers)
 			t.Run("refuses", c.refuses)
 			t.Run("ends with its root", c.endsWithItsRoot)
+			t.Run("ends with its root at verifiers", c.endsAtVerifiers)
 		})
 	}
 }
@@ -206,4 +209,33 @@ func (c *chain) endsWithItsRoot(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// Verifiers that ask the other instance refuse what was made from a revoked token within the bound: JWTs by the feed, opaque ones too.
+func (c *chain) endsAtVerifiers(t *testing.T) {
+	client := newSDKClient(t, sharedIssuer, c.first, sdk.WithAddresses(c.other.URL))
+	second := newSDKClient(t, sharedIssuer, c.second, sdk.WithAddresses(c.one.URL))
+	for _, mode := range []sdk.Policy{{}, sdk.Policy{}.Strict()} {
+		for _, api := range []string{opaqueAPI, jwtAPI} {
+			verifier := newSDKVerifier(t, sharedIssuer, api, c.Server, sdk.WithAddresses(c.other.URL))
+			root := token(t, c.one.URL, c.Caller, asking(jwtAPI, "read"))
+			derived, err := client.Exchange(t.Context(), root, opaqueAPI)
+			if api == jwtAPI && err == nil {
+				derived, err = second.Exchange(t.Context(), derived.AccessToken(), jwtAPI)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if who, err := verifier.Verify(t.Context(), derived.AccessToken(), mode); err != nil || who.Subject() != c.Caller.ID {
+				t.Fatalf("%v, %v", who, err)
+			}
+			revoke(t, c.one.URL, c.Caller, root)
+			testbed.Wait(t, strictBound, func() error {
+				if _, err := verifier.Verify(t.Context(), derived.AccessToken(), mode); !errors.Is(err, sdk.ErrInvalidToken) {
+					return fmt.Errorf("for %s: %w", api, err)
+				}
+				return nil
+			})
+		}
+	}
 }

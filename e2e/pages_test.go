@@ -98,7 +98,7 @@ func usesOf(code string) string {
 func imports(code string) string {
 	var list strings.Builder
 	for _, path := range []string{
-		"context", "encoding/json", "fmt", "net/http", "net/url", "os", "testing", "time",
+		"context", "encoding/json", "fmt", "io", "net/http", "net/url", "os", "testing", "time",
 		sdkModule, sdkModule + "/sdkgin", sdkModule + "/sdkgrpc", sdkModule + "/sdkredis", sdkModule + "/sdktest",
 		"github.com/gin-gonic/gin", "google.golang.org/grpc", "google.golang.org/grpc/credentials",
 		"golang.org/x/oauth2/clientcredentials",

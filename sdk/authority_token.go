@@ -31,11 +31,24 @@ type tokenAnswer struct {
 // requestToken asks for a token by client credentials (RFC 6749 §4.4) for a resource (RFC 8707), at every address once, bound to the key of d
 // if d is not nil. Errors are *TokenError.
 func (a *authority) requestToken(ctx context.Context, resource string, scopes []string, d *dpop) (*tokenAnswer, error) {
+	return a.obtain(ctx, url.Values{"grant_type": {"client_credentials"}}, resource, scopes, d)
+}
+
+// exchangeToken asks for a token in exchange for another (RFC 8693 §2.1), otherwise as requestToken does.
+func (a *authority) exchangeToken(ctx context.Context, subject, resource string, scopes []string, d *dpop) (*tokenAnswer, error) {
+	return a.obtain(ctx, url.Values{
+		"grant_type":         {"urn:ietf:params:oauth:grant-type:token-exchange"},
+		"subject_token":      {subject},
+		"subject_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+	}, resource, scopes, d)
+}
+
+// obtain asks for a token by the parameters of a grant.
+func (a *authority) obtain(ctx context.Context, form url.Values, resource string, scopes []string, d *dpop) (*tokenAnswer, error) {
 	m, err := a.metadata(ctx)
 	if err != nil {
 		return nil, unanswered(err)
 	}
-	form := url.Values{"grant_type": {"client_credentials"}}
 	if resource != "" {
 		form.Set("resource", resource)
 	}
@@ -58,7 +71,7 @@ func (a *authority) requestToken(ctx context.Context, resource string, scopes []
 func (a *authority) askForToken(ctx context.Context, m *issuer.Metadata, form url.Values, d *dpop) (*issuer.Answer, error) {
 	by := accepted{m.TokenMethods, m.TokenAlgorithms}
 	r := issuer.Request{Operation: OperationToken, Form: form}
-	if _, once := a.auth.(asserting); once || d != nil {
+	if _, once := a.auth.(asserting); once || d != nil || form.Has("subject_token") {
 		r.Rounds = 2 // the transport does not send again what is good for once, and kept connections do break
 	}
 	if d == nil {

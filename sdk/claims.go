@@ -21,6 +21,7 @@ type claims struct {
 	expires, notBefore, issued time.Time
 	revision                   uint64
 	actors                     []Actor
+	ancestors                  []revocation.Subject
 	bound                      *binding // cnf; nil: none
 	raw                        map[string]json.RawMessage
 	foreign                    bool // has members that are those of another kind of JWT
@@ -46,6 +47,7 @@ func readClaims(header jose.Header, payload []byte, issuer string, legacy bool) 
 		},
 		subject: revocation.Subject{
 			TokenID: c.tokenID, ClientID: c.clientID, Credential: c.credential, Audience: c.audience, Revision: c.revision,
+			Ancestors: c.ancestors,
 		},
 		notBefore: c.notBefore,
 	}, nil
@@ -121,6 +123,8 @@ func (c *claims) member(name string, value strictjson.Value) (err error) {
 		c.issued, err = numericDate(value)
 	case "act":
 		c.actors, err = actors(value)
+	case "cs_anc":
+		c.ancestors, err = ancestors(value)
 	case "cnf":
 		c.bound = readBinding(value)
 	case "at_hash", "c_hash", "events", "token_introspection":

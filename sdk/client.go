@@ -18,6 +18,7 @@ type Client struct {
 	authority *authority
 	base      http.RoundTripper // of those who give none
 	shown     atomic.Pointer[tls.Certificate]
+	exchanges *exchanges
 
 	mu      sync.Mutex
 	closed  bool
@@ -32,13 +33,14 @@ func New(issuer, clientID string, auth ClientAuth, opts ...ClientOption) (*Clien
 	if auth == nil {
 		return nil, errors.New("the client needs credentials, such as Secret or SecretFile")
 	}
-	c := &Client{config: clientConfig{common: newCommon(), maxWait: defaultMaxWait}, base: newBase(auth), sources: map[sourceKey]*TokenSource{}}
+	c := &Client{config: clientConfig{common: newCommon(), maxWait: defaultMaxWait, exchanges: defaultExchanges}, base: newBase(auth), sources: map[sourceKey]*TokenSource{}}
 	for _, opt := range opts {
 		if err := opt.applyClient(&c.config); err != nil {
 			return nil, err
 		}
 	}
 	c.config.sign(issuer, clientID)
+	c.exchanges = newExchanges(c.config.exchanges, c.config.maxWait)
 	if err := c.config.checkSharing(auth); err != nil {
 		return nil, err
 	}
@@ -99,6 +101,7 @@ func (c *Client) Close() error {
 	}
 	c.mu.Unlock()
 	all.Wait()
+	c.exchanges.close()
 	c.authority.close()
 	c.closeIdle()
 	return nil

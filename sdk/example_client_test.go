@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -196,4 +197,53 @@ func ExampleClient_Describe() {
 		fmt.Println(source.Resource, source.Scopes, source.State)
 	}
 	// Output: https://inventory.example.com [inventory:read] fresh
+}
+
+// A service that is called calls the next one in its caller's name. The middleware leaves the caller's token in the request's context, where the
+// transport finds it.
+func ExampleClient_ExchangeTransport() {
+	issuer := sdktest.New()
+	inventory := newInventory()
+	defer inventory.Close()
+	credentials := sdk.Secret(issuer.ClientSecret())
+	verifier, err := sdk.NewVerifier(issuer.URL(), "https://orders.example.com", sdk.WithCredentials(issuer.ClientID(), credentials), sdk.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = verifier.Close() }()
+	client, err := sdk.New(issuer.URL(), issuer.ClientID(), credentials, sdk.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+
+	onBehalf := &http.Client{Transport: client.ExchangeTransport(nil, "https://inventory.example.com", "inventory:read")}
+	orders := verifier.HandlerFunc(sdk.RequireScope("orders:read"), func(w http.ResponseWriter, r *http.Request) {
+		call, err := http.NewRequestWithContext(r.Context(), http.MethodGet, inventory.URL, nil)
+		if err != nil {
+			http.Error(w, "no such place", http.StatusInternalServerError)
+			return
+		}
+		answer, err := onBehalf.Do(call)
+		var refused *sdk.TokenError
+		switch {
+		case errors.As(err, &refused) && refused.Code == "invalid_grant": // the caller's token was revoked a moment ago
+			http.Error(w, "call again with another token", http.StatusUnauthorized)
+			return
+		case err != nil:
+			http.Error(w, "the inventory cannot be asked", http.StatusServiceUnavailable)
+			return
+		}
+		defer func() { _ = answer.Body.Close() }()
+		_, _ = io.Copy(w, answer.Body)
+	})
+
+	r := httptest.NewRequest(http.MethodGet, "/orders", nil)
+	r.Header.Set("Authorization", "Bearer "+issuer.Token("https://orders.example.com", "orders:read"))
+	w := httptest.NewRecorder()
+	orders.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Body)
+	// Output: 200 GET with a Bearer token
 }

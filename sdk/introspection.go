@@ -120,6 +120,7 @@ func readIntrospection(body []byte, identifier string) (*found, error) {
 		},
 		subject: revocation.Subject{
 			TokenID: i.tokenID, ClientID: i.clientID, Credential: i.credential, Audience: i.audience, Revision: i.answerRevision,
+			Ancestors: upTo(i.answerRevision, i.ancestors),
 		},
 		notBefore: i.notBefore, fresh: i.maxAge, live: true,
 	}, nil

@@ -1,7 +1,6 @@
 package sdk
 
 import (
-	"context"
 	"net/http"
 	"time"
 )
@@ -32,7 +31,7 @@ func (v *Verifier) HandlerFunc(p Policy, f http.HandlerFunc) http.Handler {
 	return v.Middleware(p)(f)
 }
 
-// VerifyRequest checks the token of r, and returns r with the caller's identity in its context. [Verifier.Middleware] is made of it,
+// VerifyRequest checks the token of r, and returns r with the caller's identity and token in its context ([FromContext], [TokenFromContext]). [Verifier.Middleware] is made of it,
 // and so can be that of any framework on net/http. Errors are those of [AccessToken] and [Verifier.VerifyPresented], for
 // [Verifier.Reject]. A framework's guard sends [Verifier.DPoPNonce] along with every answer, as the middleware does.
 //
@@ -54,9 +53,9 @@ func (v *Verifier) VerifyRequest(r *http.Request, p Policy) (*http.Request, erro
 	if err != nil {
 		return nil, err
 	}
-	ctx := NewContext(r.Context(), identity)
+	ctx := &call{Context: r.Context(), identity: identity, token: &token}
 	if identity.Bound() {
-		ctx = context.WithValue(ctx, provenKey{v.engine}, token)
+		ctx.proven = v.engine
 	}
 	verified := r.WithContext(ctx)
 	if formBearsToken(verified) {
@@ -64,10 +63,6 @@ func (v *Verifier) VerifyRequest(r *http.Request, p Policy) (*http.Request, erro
 	}
 	return verified, nil
 }
-
-// provenKey finds in a request's context the token whose proof was checked for it, so that a guard within a guard does not take the proof
-// for one that was used before.
-type provenKey struct{ by *engine }
 
 // DPoPNonce returns the nonce that DPoP proofs are to have from now on, for the header DPoP-Nonce of answers; empty without
 // [WithDPoPNonces].

@@ -47,10 +47,11 @@ func (o verifierOption) applyVerifier(c *verifierConfig) error { return o(c) }
 
 type clientConfig struct {
 	common
-	maxWait  time.Duration                         // of a caller without a valid token
-	shared   TokenStore                            // nil: tokens are not shared
-	material func(context.Context) ([]byte, error) // what its key is derived from; inside a function nothing that prints finds it
-	dpop     *dpop                                 // nil: tokens are for bearers
+	maxWait   time.Duration                         // of a caller without a valid token
+	exchanges int                                   // how many tokens are kept that were got in exchange for others
+	shared    TokenStore                            // nil: tokens are not shared
+	material  func(context.Context) ([]byte, error) // what its key is derived from; inside a function nothing that prints finds it
+	dpop      *dpop                                 // nil: tokens are for bearers
 }
 
 type verifierConfig struct {

@@ -22,6 +22,18 @@ func WithMaxWait(wait time.Duration) ClientOption {
 	})
 }
 
+// WithExchangeCache sets how many tokens are kept that were got in exchange for others ([Client.Exchange]): 8 to 1,048,576, 4,096 by default. Each takes as
+// much memory as the token is long, and some 200 bytes. Who has no place any more is exchanged anew.
+func WithExchangeCache(tokens int) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		if tokens < 8 || tokens > 1<<20 {
+			return fmt.Errorf("WithExchangeCache: %d is not within 8 and 1048576", tokens)
+		}
+		c.exchanges = tokens
+		return nil
+	})
+}
+
 // WithSharedTokens has all instances of a service that have the same client and the same store use one token, for which one of them at a
 // time asks the server. What is stored is encrypted with a key that is derived from the client's secret, or [WithSharingKey]'s.
 // Instances with an old and a new secret share nothing, and do not disturb each other. If the store fails the server is asked.

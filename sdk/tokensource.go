@@ -105,12 +105,24 @@ func (c *Client) ask(resource string, scopes []string) fetchFunc {
 // request asks the server for a token. One that is bound to a certificate is of use on connections that show that one.
 func (c *Client) request(ctx context.Context, resource string, scopes []string) (*tokenAnswer, error) {
 	answer, err := c.authority.requestToken(ctx, resource, scopes, c.config.dpop)
+	c.showCurrent(ctx, err)
+	return answer, err
+}
+
+// exchange asks the server for a token in exchange for another.
+func (c *Client) exchange(ctx context.Context, subject, resource string, scopes []string) (*tokenAnswer, error) {
+	answer, err := c.authority.exchangeToken(ctx, subject, resource, scopes, c.config.dpop)
+	c.showCurrent(ctx, err)
+	return answer, err
+}
+
+// showCurrent has connections show the certificate that the newest token is bound to.
+func (c *Client) showCurrent(ctx context.Context, err error) {
 	if own, ok := c.authority.auth.(*Certificate); ok && err == nil {
 		if now, known := own.current(ctx, c.config.log); known == nil && c.shown.Swap(now) != now {
 			c.closeIdle()
 		}
 	}
-	return answer, err
 }
 
 // permanent tells of an error that asking again soon will not cure.

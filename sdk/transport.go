@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -51,8 +52,14 @@ func newBase(auth ClientAuth) http.RoundTripper {
 }
 
 type transport struct {
-	source *TokenSource
+	source source
 	base   http.RoundTripper
+}
+
+// source is where a transport gets its tokens, as from a [TokenSource].
+type source interface {
+	Token(ctx context.Context) (*Token, error)
+	Refresh(ctx context.Context, refused *Token) (*Token, error)
 }
 
 // RoundTrip implements http.RoundTripper.

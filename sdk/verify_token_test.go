@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -34,6 +35,13 @@ func header(members map[string]any) sdktest.Claims { return sdktest.Claims{Heade
 
 func claim(name string, value any) sdktest.Claims {
 	return sdktest.Claims{Members: map[string]any{name: value}}
+}
+
+// ancestor is one of a token's, with other members.
+func ancestor(members map[string]any) map[string]any {
+	a := map[string]any{"jti": "01tRy6czI6jAOLpZvq3hw1", "client_id": "shop", "aud": "https://orders.test", "cs_rev": 0}
+	maps.Copy(a, members)
+	return a
 }
 
 // now is when every bubble begins.
@@ -89,6 +97,18 @@ func checklist() []presentation {
 		{name: "J02 legacy, no jti and iat", claims: sdktest.Claims{Members: map[string]any{"jti": nil, "iat": nil}}, opts: legacy, want: "ok"},
 		{name: "J02 legacy, client_id from azp", claims: sdktest.Claims{Members: map[string]any{"client_id": nil, "azp": "x"}}, opts: legacy, want: "ok"},
 		{name: "J02 legacy, nobody named", claims: sdktest.Claims{Members: map[string]any{"client_id": nil, "sub": nil}}, opts: legacy, want: "401"},
+		{name: "ancestors", claims: claim("cs_anc", []any{ancestor(nil)}), want: "ok"},
+		{name: "ancestors with what nobody knows", claims: claim("cs_anc", []any{ancestor(map[string]any{"x": 1})}), want: "ok"},
+		{name: "eight ancestors", claims: claim("cs_anc", slices.Repeat([]any{ancestor(nil)}, 8)), want: "ok"},
+		{name: "nine ancestors", claims: claim("cs_anc", slices.Repeat([]any{ancestor(nil)}, 9)), want: "401"},
+		{name: "an empty list of ancestors", claims: claim("cs_anc", []any{}), want: "401"},
+		{name: "an ancestor that is no list", claims: claim("cs_anc", ancestor(nil)), want: "401"},
+		{name: "an ancestor that is text", claims: claim("cs_anc", []any{"x"}), want: "401"},
+		{name: "an ancestor without jti", claims: claim("cs_anc", []any{ancestor(map[string]any{"jti": ""})}), want: "401"},
+		{name: "an ancestor without client_id", claims: claim("cs_anc", []any{ancestor(map[string]any{"client_id": ""})}), want: "401"},
+		{name: "an ancestor without aud", claims: claim("cs_anc", []any{ancestor(map[string]any{"aud": []string{}})}), want: "401"},
+		{name: "an ancestor with a revision below zero", claims: claim("cs_anc", []any{ancestor(map[string]any{"cs_rev": -1})}), want: "401"},
+		{name: "an ancestor whose secret is a number", claims: claim("cs_anc", []any{ancestor(map[string]any{"cs_sec": 1})}), want: "401"},
 		{name: "J03 sub is another than the client", claims: sdktest.Claims{Subject: "alice"}, want: "ok"},
 		{name: "J06 scope a list", claims: claim("scope", []string{"a"}), want: "401"},
 		{name: "J06 scope a number", claims: claim("scope", 1), want: "401"},

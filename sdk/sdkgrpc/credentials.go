@@ -3,6 +3,7 @@ package sdkgrpc
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -30,8 +31,37 @@ func InsecureCredentials(source *sdk.TokenSource) credentials.PerRPCCredentials 
 	return &tokens{source: source}
 }
 
+// ExchangeCredentials returns credentials as [Credentials] does that have calls go on in the name of who called this service: they exchange the token
+// that is in a call's context, where [Guard] and [sdk.Verifier.Middleware] put it, for one for the resource with these scopes ([sdk.Client.Exchange]).
+// A call whose context has no caller's token fails with Unauthenticated.
+func ExchangeCredentials(client *sdk.Client, resource string, scopes ...string) credentials.PerRPCCredentials {
+	return &tokens{source: &exchange{client, resource, scopes}, secure: true}
+}
+
+// InsecureExchangeCredentials is [ExchangeCredentials] for connections that are NOT encrypted, see [InsecureCredentials].
+func InsecureExchangeCredentials(client *sdk.Client, resource string, scopes ...string) credentials.PerRPCCredentials {
+	return &tokens{source: &exchange{client, resource, scopes}}
+}
+
+// exchange is where tokens come from that are exchanged for those of callers.
+type exchange struct {
+	client   *sdk.Client
+	resource string
+	scopes   []string
+}
+
+func (e *exchange) Token(ctx context.Context) (*sdk.Token, error) {
+	subject, ok := sdk.TokenFromContext(ctx)
+	if !ok {
+		return nil, fmt.Errorf("%w: the call's context has no caller's token: it is to come from the call or request that a guard let in", sdk.ErrNoToken)
+	}
+	return e.client.Exchange(ctx, subject, e.resource, e.scopes...)
+}
+
 type tokens struct {
-	source *sdk.TokenSource
+	source interface {
+		Token(ctx context.Context) (*sdk.Token, error)
+	}
 	secure bool
 }
 
@@ -53,8 +83,9 @@ func (t *tokens) GetRequestMetadata(ctx context.Context, _ ...string) (map[strin
 	if token.Type() != "Bearer" {
 		return nil, status.Error(codes.FailedPrecondition, "a token bound by DPoP cannot be sent by gRPC: leave out WithDPoP, or bind it to a client certificate")
 	}
-	if record, ok := ctx.Value(recordKey{}).(*record); ok {
-		record.Store(&sent{t.source, token})
+	source, own := t.source.(*sdk.TokenSource)
+	if record, ok := ctx.Value(recordKey{}).(*record); ok && own {
+		record.Store(&sent{source, token})
 	}
 	return map[string]string{"authorization": "Bearer " + token.AccessToken()}, nil
 }
@@ -65,7 +96,7 @@ func tokenFailure(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return status.FromContextError(ctx.Err()).Err()
-	case errors.As(err, &refused) && refused.Code != "":
+	case errors.As(err, &refused) && refused.Code != "", errors.Is(err, sdk.ErrNoToken):
 		return status.Error(codes.Unauthenticated, err.Error())
 	default:
 		return status.Error(codes.Unavailable, err.Error())

@@ -100,7 +100,7 @@ func (g *Guard) admit(ctx context.Context, fullMethod string) (context.Context, 
 	if err != nil {
 		return nil, g.refuse(ctx, err)
 	}
-	return sdk.NewContext(ctx, identity), nil
+	return sdk.NewCallContext(ctx, identity, token), nil
 }
 
 // certificate returns the one by which the client authenticated itself, nil if there is none.

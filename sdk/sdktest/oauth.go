@@ -19,7 +19,12 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if r.PostForm.Get("grant_type") != "client_credentials" {
+	switch r.PostForm.Get("grant_type") {
+	case "client_credentials":
+	case tokenExchange:
+		i.exchange(w, r, who, jkt)
+		return
+	default:
 		refuse(w, http.StatusBadRequest, "unsupported_grant_type", "")
 		return
 	}

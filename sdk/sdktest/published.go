@@ -19,7 +19,7 @@ func (i *Issuer) metadata() map[string]any {
 	m := map[string]any{
 		"issuer": i.url, "token_endpoint": i.url + tokenPath, "jwks_uri": i.url + jwksPath,
 		"introspection_endpoint": i.url + introspectPath, "revocation_endpoint": i.url + revokePath,
-		"grant_types_supported": []string{"client_credentials"}, "response_types_supported": []string{"none"},
+		"grant_types_supported": []string{"client_credentials", tokenExchange}, "response_types_supported": []string{"none"},
 	}
 	m["introspection_signing_alg_values_supported"] = []string{string(i.Key().algorithm)}
 	if methods := i.config.methods; len(methods) > 0 {

@@ -21,7 +21,7 @@ func scrubber(r *Request, h http.Header, form url.Values) func(string) string {
 	}
 	for name, values := range form {
 		public := name == "client_id" || name == "client_assertion_type"
-		if name == "token" || !public && !r.Form.Has(name) {
+		if name == "token" || name == "subject_token" || !public && !r.Form.Has(name) {
 			hidden = append(hidden, values...)
 		}
 	}

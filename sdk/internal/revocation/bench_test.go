@@ -61,6 +61,39 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
+// TestAncestors: an entry that refuses what a token was made from refuses the token, each by its own members.
+func TestAncestors(t *testing.T) {
+	f := revocation.New(revocation.Config{})
+	if err := f.Restore([]byte(`{"generation":"5","seq":20,"age_ms":0,"snapshot":true,"entries":[
+		{"seq":10,"kind":"token","jti":"t","exp":1793621400},{"seq":11,"kind":"grant","client_id":"c","aud":"a","exp":1793621400},
+		{"seq":12,"kind":"key","kid":"k","exp":1793621400},{"seq":13,"kind":"credential","cs_sec":"s","exp":1793621400}]}`), 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name     string
+		ancestor revocation.Subject
+		refused  bool
+	}{
+		{"its token", revocation.Subject{TokenID: "t", Revision: 9}, true},
+		{"its token, decided later", revocation.Subject{TokenID: "t", Revision: 10}, false},
+		{"its grant", revocation.Subject{ClientID: "c", Audience: []string{"a"}}, true},
+		{"a grant of another", revocation.Subject{ClientID: "c", Audience: []string{"b"}}, false},
+		{"its key, whatever it was decided from", revocation.Subject{KeyID: "k", Revision: 1000}, true},
+		{"its secret", revocation.Subject{Credential: "s"}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			token := revocation.Subject{TokenID: "x", ClientID: "c", Audience: []string{"z"}, Revision: 20}
+			for range 3 {
+				token.Ancestors = append(token.Ancestors, revocation.Subject{TokenID: "y", ClientID: "y", Audience: []string{"a"}})
+			}
+			token.Ancestors = append(token.Ancestors, tt.ancestor)
+			if got := f.Refuses(&token); got != tt.refused {
+				t.Errorf("refused: %v", got)
+			}
+		})
+	}
+}
+
 // TestTogether asks while entries come in, for the race detector.
 func TestTogether(t *testing.T) {
 	seq := 0

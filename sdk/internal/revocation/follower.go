@@ -125,8 +125,8 @@ func (f *Follower) Ready(ctx context.Context) error {
 // good is good as long as the version is that of before it was compared. It is one atomic load.
 func (f *Follower) Version() uint64 { return f.version.Load() }
 
-// Refuses tells whether an entry takes the token back. It looks up at most one entry per kind, of kinds that concern the audience
-// one for each.
+// Refuses tells whether an entry takes the token back, or one that it was made from. For each of them it looks up at most one entry per
+// kind, of kinds that concern the audience one for each.
 func (f *Follower) Refuses(s *Subject) bool {
 	current := f.state.current.Load()
 	return current != nil && current.refuses(s)

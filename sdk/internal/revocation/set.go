@@ -16,6 +16,9 @@ type Subject struct {
 	// Revision is the sequence from which the token was decided, cs_rev; of an introspection's answer countersign_rev. 0 if there
 	// is none: then every entry that matches refuses it.
 	Revision uint64
+	// Ancestors are the tokens that it was made from (RFC 8693): an entry that refuses one of them refuses it as well. They have none of
+	// their own.
+	Ancestors []Subject
 }
 
 // kind is what an entry names.
@@ -127,10 +130,22 @@ func (s *set) covers(entries []entry) bool {
 	return true
 }
 
-// refuses tells whether an entry takes the token back.
+// refuses tells whether an entry takes the token back, or one that it was made from.
 func (s *set) refuses(t *Subject) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if s.refusesOne(t) {
+		return true
+	}
+	for i := range t.Ancestors {
+		if s.refusesOne(&t.Ancestors[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *set) refusesOne(t *Subject) bool {
 	if s.after(ofAll, key{}, t.Revision) ||
 		s.after(ofToken, key{one: t.TokenID}, t.Revision) ||
 		s.after(ofClient, key{one: t.ClientID}, t.Revision) ||
