@@ -7,6 +7,7 @@ import (
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/server/abuse"
 	"github.com/countersign/countersign/server/auth"
 )
 
@@ -32,20 +33,55 @@ func (s *Server) authenticate(r *http.Request, f form, scope string) (*auth.Call
 	return caller, nil
 }
 
-// identify is as the function of this name, and takes down what it refuses.
+// authenticator is an auth.Authenticator that limits failures.
+type authenticator struct {
+	*auth.Authenticator
+
+	guard *abuse.Guard
+}
+
+// Authenticate returns fault.TooMany in place of fault.InvalidClient where too many failed before.
+func (a *authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Caller, error) {
+	if c.ClientID == "" && a.Assertions != nil {
+		c.ClientID = a.Assertions.ClientOf(c.Assertion)
+	}
+	attempt := a.guard.Attempt(c.ClientID, httpx.From(ctx).Address)
+	c.Frugal = attempt.Frugal()
+	caller, err := a.Authenticator.Authenticate(ctx, c)
+	if err == nil {
+		attempt.Succeeded()
+		return caller, nil
+	}
+	if _, refused := errors.AsType[*auth.Refusal](err); refused {
+		err = attempt.Failed(err)
+	}
+	return nil, err
+}
+
+// identify is as the function of this name, and counts and takes down what it refuses.
 func (s *Server) identify(r *http.Request, f form) (identity, error) {
 	who, err := identify(r.Header, f)
 	if err != nil {
-		s.refused(r.Context(), &auth.Refusal{Reason: auth.Malformed})
+		err = s.nobody(r.Context(), auth.Malformed, err)
 	}
 	return who, err
 }
 
+// nobody counts and takes down an authentication that failed without a client. It returns why, or fault.TooMany.
+func (s *Server) nobody(ctx context.Context, reason string, why error) error {
+	s.refused(ctx, &auth.Refusal{Reason: reason})
+	return s.config.Guard.Attempt("", httpx.From(ctx).Address).Failed(why)
+}
+
 func (s *Server) admit(ctx context.Context, who identity, scope string) (*auth.Caller, error) {
 	if who.bearer != "" {
-		return s.bearer(ctx, who.bearer, scope)
+		caller, err := s.bearer(ctx, who.bearer, scope)
+		if errors.Is(err, fault.InvalidToken) {
+			err = s.nobody(ctx, auth.BadToken, err)
+		}
+		return caller, err
 	}
-	caller, err := s.config.Authenticator.Authenticate(ctx, who.credentials)
+	caller, err := s.clients.Authenticate(ctx, who.credentials)
 	if err != nil {
 		s.refused(ctx, err)
 		return nil, err
@@ -54,7 +90,7 @@ func (s *Server) admit(ctx context.Context, who identity, scope string) (*auth.C
 	return caller, nil
 }
 
-// refused takes down a failed authentication, if err is one.
+// refused takes down why a caller was sent away, if err says it.
 func (s *Server) refused(ctx context.Context, err error) {
 	if refusal, ok := errors.AsType[*auth.Refusal](err); ok {
 		x := httpx.From(ctx)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/countersign/countersign/server/abuse"
 	"github.com/countersign/countersign/server/auth"
 )
 
@@ -31,16 +32,23 @@ func (w *plainWriter) Write(p []byte) (int, error) {
 }
 
 // BenchmarkEndpoints is what a request costs within the server: without network and database, log and metrics included.
-// Allocations are those of the whole way of a request, the batch writer's among them.
+// Allocations are those of the whole way of a request, the batch writer's among them. What is unlimited stands beside what has limits,
+// as wide as they can be.
 func BenchmarkEndpoints(b *testing.B) {
-	for _, bench := range []struct{ name, path, api string }{
-		{"token/jwt", "/oauth2/token", jwtAPI},
-		{"token/opaque", "/oauth2/token", opaqueAPI},
-		{"introspect/jwt", "/oauth2/introspect", jwtAPI},
-		{"introspect/opaque", "/oauth2/introspect", opaqueAPI},
+	limited := &abuse.Config{TokenBudget: abuse.MaxLimit, FailureLimit: abuse.DefaultFailureLimit, ScanLimit: abuse.DefaultScanLimit}
+	for _, bench := range []struct {
+		name, path, api string
+		guard           *abuse.Config
+	}{
+		{"token/jwt, no limits", "/oauth2/token", jwtAPI, nil},
+		{"token/jwt", "/oauth2/token", jwtAPI, limited},
+		{"token/opaque, no limits", "/oauth2/token", opaqueAPI, nil},
+		{"token/opaque", "/oauth2/token", opaqueAPI, limited},
+		{"introspect/jwt", "/oauth2/introspect", jwtAPI, limited},
+		{"introspect/opaque", "/oauth2/introspect", opaqueAPI, limited},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			w := newWorld(b)
+			w := newWorldAt(b, issuer, bench.guard)
 			w.log.forget()
 			form := url.Values{"grant_type": {"client_credentials"}, "resource": {bench.api}}
 			if bench.path == "/oauth2/introspect" {

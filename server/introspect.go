@@ -59,6 +59,10 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !found.Active {
+		if err := s.config.Guard.Inactive(caller.Client.ID, httpx.From(r.Context()).Address); err != nil {
+			s.refused(r.Context(), err)
+			return err
+		}
 		httpx.NoStore(w.Header())
 		return s.answer(w, r, caller, auth.ES256, inactive{})
 	}

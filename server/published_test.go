@@ -101,7 +101,7 @@ func TestTokenStoreKeysInMetadata(t *testing.T) {
 
 func TestIssuerWithPath(t *testing.T) {
 	const issuer = "https://id.test/tenant/one"
-	w := newWorldAt(t, issuer)
+	w := newWorldAt(t, issuer, nil)
 	for _, path := range []string{
 		"/.well-known/oauth-authorization-server/tenant/one", "/.well-known/openid-configuration/tenant/one",
 		"/tenant/one/.well-known/openid-configuration",

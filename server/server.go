@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/server/abuse"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/keys"
 	"github.com/countersign/countersign/server/oauth"
@@ -63,8 +64,9 @@ type Config struct {
 	Writer        oauth.Writer
 	Keys          Keys
 	Store         oauth.Store
-	Feed          Feed // nil: there is none, and none is advertised
-	Uses          Uses // nil: nothing is taken down
+	Feed          Feed         // nil: there is none, and none is advertised
+	Uses          Uses         // nil: nothing is taken down
+	Guard         *abuse.Guard // nil: nothing is limited
 	// StoreKeys returns, by version, the public keys by which services check records of the token store. Nil, or none: services
 	// do not read it.
 	StoreKeys func() map[uint32]ed25519.PublicKey
@@ -89,6 +91,7 @@ type Config struct {
 // Server serves HTTP. Its methods may be called by any number of goroutines.
 type Server struct {
 	config   Config
+	clients  *authenticator
 	base     string // of the endpoints' addresses: the issuer without a final slash
 	path     string // of the issuer, without a final slash
 	issuer   *oauth.Endpoint
@@ -111,10 +114,11 @@ func New(c Config) (*Server, error) {
 	if c.Uses == nil {
 		c.Uses = nobody{}
 	}
+	clients := &authenticator{c.Authenticator, c.Guard}
 	s := &Server{
-		config: c, base: strings.TrimSuffix(c.Issuer, "/"), path: strings.TrimSuffix(address.Path, "/"),
+		config: c, clients: clients, base: strings.TrimSuffix(c.Issuer, "/"), path: strings.TrimSuffix(address.Path, "/"),
 		issuer: oauth.New(oauth.Config{
-			Authenticator: c.Authenticator, Directory: c.Directory, Tokens: c.Tokens, Writer: c.Writer, Signer: c.Keys, Store: c.Store,
+			Authenticator: clients, Budget: c.Guard, Directory: c.Directory, Tokens: c.Tokens, Writer: c.Writer, Signer: c.Keys, Store: c.Store,
 			Uses: c.Uses, Now: c.Now,
 		}),
 	}

@@ -21,8 +21,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if who.bearer != "" {
-		s.refused(r.Context(), &auth.Refusal{Reason: auth.Malformed})
-		return fault.New(fault.InvalidClient, "a client does not authenticate here by an access token")
+		return s.nobody(r.Context(), auth.Malformed, fault.New(fault.InvalidClient, "a client does not authenticate here by an access token"))
 	}
 	answer, err := s.issuer.Token(r.Context(), oauth.Request{
 		Credentials: who.credentials, GrantType: f.value("grant_type"), Scope: f.value("scope"), Resource: f.values("resource"),

@@ -23,6 +23,7 @@ import (
 	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/internal/seal"
 	"github.com/countersign/countersign/server"
+	"github.com/countersign/countersign/server/abuse"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/feed"
 	"github.com/countersign/countersign/server/issue"
@@ -143,9 +144,10 @@ func (l *faulty) Revoke(ctx context.Context, r []auth.Revocation) (uint64, error
 	return l.Ledger.Revoke(ctx, r)
 }
 
-func newWorld(t testing.TB) *world { return newWorldAt(t, issuer) }
+func newWorld(t testing.TB) *world { return newWorldAt(t, issuer, nil) }
 
-func newWorldAt(t testing.TB, issuer string) *world {
+// newWorldAt returns a world of an issuer. guard has its limits; nil: there are none.
+func newWorldAt(t testing.TB, issuer string, guard *abuse.Config) *world {
 	t.Helper()
 	ctx := t.Context()
 	w := &world{TB: t, log: &safeBuffer{}, metrics: prometheus.NewRegistry(), offset: &atomic.Int64{}, apis: map[string]*auth.API{}}
@@ -187,8 +189,16 @@ func newWorldAt(t testing.TB, issuer string) *world {
 	w.check(err)
 	w.uses, err = usage.New(usage.Config{Log: w.store, Now: now})
 	w.check(err)
+	var limits *abuse.Guard
+	if guard != nil {
+		limited := *guard
+		limited.Counters.Now, limited.Logger, limited.Registerer = now, logger, w.metrics
+		limits, err = abuse.New(limited)
+		w.check(err)
+		t.Cleanup(limits.Close)
+	}
 	w.server, err = server.New(server.Config{
-		Issuer: issuer, Directory: w.directory, Writer: writer, Keys: w.ring, Store: remembering{seen},
+		Guard: limits, Issuer: issuer, Directory: w.directory, Writer: writer, Keys: w.ring, Store: remembering{seen},
 		Authenticator: &auth.Authenticator{Directory: w.directory, Peppers: peppers.Load, Now: now},
 		Tokens:        &auth.Tokens{Directory: w.directory, Resolver: resolver, Revoker: writer, Now: now, Staleness: auth.DefaultStaleness},
 		Feed:          feed.New(feed.Config{Source: directory}),

@@ -191,6 +191,7 @@ func TestTallyIsBounded(t *testing.T) {
 func TestNetwork(t *testing.T) {
 	for text, want := range map[string]string{
 		"192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "2001:db8:1:2::": "2001:db8:1:2::", "::1": "::",
+		"::ffff:192.0.2.7": "192.0.2.7", "fe80::1%eth0": "fe80::",
 	} {
 		if got := ratelimit.Network(netip.MustParseAddr(text)); got.String() != want {
 			t.Errorf("%s: %s, want %s", text, got, want)

@@ -22,6 +22,8 @@ type Credentials struct {
 	Assertion Assertion
 	// Certificates is the chain of the TLS connection, the client's own first. A client that has it may authenticate by other means.
 	Certificates []*x509.Certificate
+	// Frugal has them checked as far only as that costs next to nothing: the change log is not read, and no imported secret is compared.
+	Frugal bool
 }
 
 // Assertion is a `client_assertion`, RFC 7521 §4.2. It prints as [redacted].
@@ -102,7 +104,7 @@ type Certificates interface {
 // change log cannot be read.
 //
 // A client with imported secrets can be told from others by whoever knows its id, and sends what can be an imported secret: the answer
-// takes as long as argon2id does, and to many wrong ones it is fault.TooMany.
+// takes as long as argon2id does, and to many wrong ones it is fault.TooMany, with a *Refusal too.
 func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) (*Caller, error) {
 	if c.Assertion.text != "" || c.Method.ByCertificate() {
 		return a.prove(ctx, c)
@@ -112,7 +114,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) (*Calle
 	}
 	var tried []*Secret
 	caller, err := a.match(ctx, c, &tried)
-	if err == nil || !errors.Is(err, fault.InvalidClient) {
+	if err == nil || c.Frugal || !errors.Is(err, fault.InvalidClient) {
 		return caller, err
 	}
 	if err := a.Directory.CatchUp(ctx); err != nil {
@@ -140,6 +142,9 @@ func (a *Authenticator) match(ctx context.Context, c Credentials, tried *[]*Secr
 	now := a.Now()
 	secret := a.Peppers().match(c.Secret, secrets, now)
 	if a.Imported != nil && record != nil && record.Client.Status == Active && c.Secret.Importable() {
+		if c.Frugal {
+			return nil, refuse(record, TooMany)
+		}
 		var err error
 		if secret, err = a.matchImported(ctx, c.Secret, record, tried); err != nil {
 			return nil, err
@@ -163,7 +168,7 @@ func (a *Authenticator) prove(ctx context.Context, c Credentials) (*Caller, erro
 		c.ClientID = a.Assertions.ClientOf(c.Assertion)
 	}
 	caller, err := a.proven(ctx, c)
-	if err == nil || !errors.Is(err, fault.InvalidClient) {
+	if err == nil || c.Frugal || !errors.Is(err, fault.InvalidClient) {
 		return caller, err
 	}
 	if err := a.Directory.CatchUp(ctx); err != nil {
@@ -242,6 +247,11 @@ func (a *Authenticator) matchImported(ctx context.Context, v SecretValue, record
 		return nil, nil //nolint:nilnil // none matches
 	}
 	found, err := a.Imported.Match(ctx, record.Client.ID, v, untried)
+	if limited, ok := errors.AsType[*fault.Error](err); ok && limited.Code == fault.TooMany {
+		known := *limited
+		known.Err = refusal(record, TooMany)
+		return nil, &known
+	}
 	if found == nil && err == nil {
 		*tried = append(*tried, untried...)
 	}

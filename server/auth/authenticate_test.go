@@ -40,6 +40,9 @@ func TestAuthenticate(t *testing.T) {
 			c.Secret = auth.NewSecretValue()
 			w.onCatchUp = func() error { return errors.New("database is gone") }
 		}, want: fault.Unavailable, catchUps: 1},
+		{name: "right, frugal", change: func(_ *world, c *auth.Credentials) { c.Frugal = true }},
+		{name: "wrong, frugal", change: func(_ *world, c *auth.Credentials) { c.Frugal, c.Secret = true, auth.NewSecretValue() }, want: fault.InvalidClient, reason: auth.WrongSecret},
+		{name: "unknown, frugal", change: func(_ *world, c *auth.Credentials) { c.Frugal, c.ClientID = true, "x" }, want: fault.InvalidClient, reason: auth.UnknownClient, nobody: true},
 		{name: "secret made a moment ago elsewhere", change: func(w *world, _ *auth.Credentials) {
 			known := w.record().Secrets
 			w.record().Secrets = known[:1]

@@ -43,6 +43,7 @@ func TestImportedSecrets(t *testing.T) {
 		name   string
 		change func(*world, *imported)
 		send   string // brought unless set
+		frugal bool
 		want   error
 		reason string
 		asked  []string
@@ -58,7 +59,8 @@ func TestImportedSecrets(t *testing.T) {
 		{name: "expired", change: func(w *world, _ *imported) { w.record().Secrets[3].Expires = w.now }, want: fault.InvalidClient, reason: auth.WrongSecret, asked: []string{"hash of other"}},
 		{name: "disabled client", change: func(w *world, _ *imported) { w.record().Client.Status = auth.Disabled }, want: fault.InvalidClient, reason: auth.DisabledClient},
 		{name: "no room", change: func(_ *world, i *imported) { i.err = fault.New(fault.Unavailable, "busy") }, want: fault.Unavailable, asked: []string{"hash of other", "hash of " + brought}},
-		{name: "too many", change: func(_ *world, i *imported) { i.err = fault.New(fault.TooMany, "slow down") }, want: fault.TooMany, asked: []string{"hash of other", "hash of " + brought}},
+		{name: "too many", change: func(_ *world, i *imported) { i.err = fault.New(fault.TooMany, "slow down") }, want: fault.TooMany, reason: auth.TooMany, asked: []string{"hash of other", "hash of " + brought}},
+		{name: "frugal", frugal: true, want: fault.InvalidClient, reason: auth.TooMany},
 		{name: "no imported secrets", change: func(w *world, _ *imported) { w.record().Secrets = w.record().Secrets[:2] }, want: fault.InvalidClient, reason: auth.Malformed},
 		{name: "one of ours is none of theirs", send: auth.NewSecretValue().Reveal(), want: fault.InvalidClient, reason: auth.WrongSecret},
 		{name: "too short to be one", send: "horse", want: fault.InvalidClient, reason: auth.Malformed},
@@ -74,7 +76,7 @@ func TestImportedSecrets(t *testing.T) {
 			}
 			a := w.authenticator()
 			a.Imported = outsiders
-			caller, err := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: auth.PresentedSecret(tt.send), Method: auth.SecretBasic})
+			caller, err := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: auth.PresentedSecret(tt.send), Method: auth.SecretBasic, Frugal: tt.frugal})
 			if !errors.Is(err, tt.want) || err == nil && caller.Credential != w.record().Secrets[3].ID {
 				t.Errorf("caller %+v, error %v", caller, err)
 			}

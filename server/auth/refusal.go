@@ -2,15 +2,17 @@ package auth
 
 import "github.com/countersign/countersign/internal/fault"
 
-// Why a client was not authenticated. It is for the log of failures and for metrics: the caller is told none of it.
+// Why a client was not authenticated, or sent away. It is for the log of failures and for metrics.
 const (
 	UnknownClient  = "unknown_client"  // the id names no client
 	DisabledClient = "disabled_client" // whatever the secret was
 	WrongSecret    = "wrong_secret"    // a value that no secret of the client has; an imported secret that expired or is disabled counts as none
 	ExpiredSecret  = "expired_secret"
 	DisabledSecret = "disabled_secret"
-	WrongMethod    = "wrong_method" // the right secret, sent in another way than the registered one
-	Malformed      = "malformed"    // nothing that can be a secret of the client, or no readable credentials at all
+	WrongMethod    = "wrong_method"  // the right secret, sent in another way than the registered one
+	Malformed      = "malformed"     // nothing that can be a secret of the client, or no readable credentials at all
+	BadToken       = "invalid_token" // an access token that does not let its bearer in
+	TooMany        = "too_many"      // not looked at, since there were too many failures
 
 	BadAssertion      = "bad_assertion"      // an assertion that is malformed, not the client's, or signed by none of its keys
 	ExpiredAssertion  = "expired_assertion"  // or one that is not valid yet, or for too long
@@ -18,6 +20,10 @@ const (
 	ReplayedAssertion = "replayed_assertion" // one that was used before
 	NoRuleMatches     = "no_rule_matches"    // a good token of a trusted issuer, of a workload that is not the client
 	BadCertificate    = "bad_certificate"    // none, or one that is not the client's
+
+	// Of a client that authenticated.
+	OverBudget = "over_budget" // it asks for tokens in place of keeping them
+	Scanning   = "scanning"    // it asks about too many tokens that are none
 )
 
 // Reasons returns every reason there is.
@@ -25,10 +31,11 @@ func Reasons() []string {
 	return []string{
 		UnknownClient, DisabledClient, WrongSecret, ExpiredSecret, DisabledSecret, WrongMethod, Malformed,
 		BadAssertion, ExpiredAssertion, WrongAudience, ReplayedAssertion, NoRuleMatches, BadCertificate,
+		BadToken, TooMany, OverBudget, Scanning,
 	}
 }
 
-// Refusal is why Authenticate refused. It is in the chain of its error, where the log finds it; it is no part of what the caller sees.
+// Refusal is why a caller was refused. It is in the chain of its error, where the log finds it; it is no part of what the caller sees.
 type Refusal struct {
 	Client ClientID // zero unless the credentials named a client that exists: what they named else may be a secret, pasted by mistake
 	Reason string   // one of Reasons

@@ -11,8 +11,10 @@ import (
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/internal/redisconn"
 	"github.com/countersign/countersign/server"
+	"github.com/countersign/countersign/server/abuse"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/feed"
 	"github.com/countersign/countersign/server/imported"
@@ -45,6 +47,7 @@ type parts struct {
 	tokens    *auth.Tokens
 	imported  *imported.Verifier
 	usage     *usage.Collector
+	guard     *abuse.Guard
 	feed      *feed.Feed
 	draining  chan struct{} // closed when the end begins
 }
@@ -97,7 +100,20 @@ func wire(ctx context.Context, i *Instance, steady func() time.Time) (p *parts, 
 	if p.usage, err = usage.New(usage.Config{Log: i.store, Now: c.Now, Logger: c.Logger, Registerer: i.metrics}); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
+	if p.guard, err = p.newGuard(i); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
 	return p, nil
+}
+
+// newGuard makes what limits clients and strangers. Counts are shared where tokens are.
+func (p *parts) newGuard(i *Instance) (*abuse.Guard, error) {
+	s := i.config.Settings
+	return abuse.New(abuse.Config{
+		TokenBudget: s.TokenBudget, FailureLimit: s.FailureLimit, ScanLimit: s.ScanLimit,
+		Counters: ratelimit.Config{Redis: p.redis, Prefix: "cst:limit:", Now: i.config.Now},
+		Logger:   i.config.Logger, Registerer: i.metrics,
+	})
 }
 
 // loadKeys keeps the ring current. A key that does not open, since the master key was rotated and this instance has the old
@@ -267,7 +283,7 @@ func (p *parts) newServer(i *Instance) (*server.Server, error) {
 		Issuer: i.config.Settings.Issuer, Directory: p.directory, Tokens: p.tokens, Writer: p.writer, Keys: p.ring, Store: p,
 		StoreKeys:     p.publicStoreKeys,
 		Authenticator: &auth.Authenticator{Directory: p.directory, Peppers: p.peppers.Load, Now: i.config.Now, Imported: p.imported},
-		Feed:          p.feed, AdminAPI: administration, Uses: p.usage, Ready: i.ready, Now: i.config.Now, Log: i.config.Logger, Proxies: proxies,
+		Feed:          p.feed, AdminAPI: administration, Uses: p.usage, Guard: p.guard, Ready: i.ready, Now: i.config.Now, Log: i.config.Logger, Proxies: proxies,
 		Registerer: i.metrics, Gatherer: i.metrics, Middleware: i.tracing.Middleware,
 	})
 }
@@ -297,6 +313,7 @@ func (p *parts) run(ctx context.Context, i *Instance) *sync.WaitGroup {
 	})
 	all.Go(func() { i.keepHouse(ctx) })
 	all.Go(func() { p.usage.Run(ctx) })
+	all.Go(func() { p.guard.Run(ctx) })
 	if p.hints != nil {
 		all.Go(func() { p.hints.run(ctx) })
 	}
@@ -324,6 +341,9 @@ func (p *parts) close() error {
 	}
 	if p.imported != nil {
 		p.imported.Close()
+	}
+	if p.guard != nil {
+		p.guard.Close()
 	}
 	return errors.Join(errs...)
 }

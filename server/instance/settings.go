@@ -15,6 +15,7 @@ import (
 	"github.com/countersign/countersign/internal/config"
 	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/internal/redisconn"
+	"github.com/countersign/countersign/server/abuse"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/keys"
 )
@@ -34,6 +35,9 @@ type Settings struct {
 	AuditRetention           time.Duration `name:"audit-retention" default:"9600h" help:"how long the audit log is kept"`
 	BootstrapAdminSecretFile string        `name:"bootstrap-admin-secret-file" help:"file with the secret of the admin client that the first start makes; without it one is made and printed"`
 	BootstrapAdminClientID   string        `name:"bootstrap-admin-client-id" help:"id (cl_…) of that client, for pipelines that must know it beforehand; without it one is made"`
+	TokenBudget              int           `name:"token-budget" default:"1000" help:"tokens that a client may get for an API within 70% of their lifetime, beyond a few for each of its addresses; 0: any number"`
+	FailureLimit             int           `name:"failure-limit" default:"300" help:"failed authentications a minute from one address, after which it is answered 429; 0: any number"`
+	ScanLimit                int           `name:"scan-limit" default:"6000" help:"introspections a minute of one client that find no live token, after which it is answered 429; 0: any number"`
 	TLSCert                  string        `name:"tls-cert" help:"PEM file with the certificate chain of the public listener; reloaded when it changes"`
 	TLSKey                   string        `name:"tls-key" help:"PEM file with its private key"`
 	TrustedProxies           []string      `name:"trusted-proxies" help:"addresses and networks whose X-Forwarded-For and X-Request-Id are believed"`
@@ -79,6 +83,14 @@ func (s *Settings) Validate() error {
 	}
 	if s.AuditRetention < minAuditRetention {
 		errs = append(errs, fmt.Errorf("setting audit_retention is %v: at least %v is allowed", s.AuditRetention, minAuditRetention))
+	}
+	for _, one := range []struct {
+		name  string
+		value int
+	}{{"token_budget", s.TokenBudget}, {"failure_limit", s.FailureLimit}, {"scan_limit", s.ScanLimit}} {
+		if one.value < 0 || one.value > abuse.MaxLimit {
+			errs = append(errs, fmt.Errorf("setting %s is %d: allowed is 1 to %d, or 0 for no limit", one.name, one.value, abuse.MaxLimit))
+		}
 	}
 	if _, err := auth.ParseClientID(s.BootstrapAdminClientID); err != nil && s.BootstrapAdminClientID != "" {
 		errs = append(errs, fmt.Errorf("setting bootstrap_admin_client_id is %q: allowed is an id that a client can have, cl_ and 22 letters and digits", s.BootstrapAdminClientID))

@@ -60,13 +60,16 @@ func (*clientCredentials) CanHandleTokenEndpointRequest(_ context.Context, r fos
 	return r.GetGrantTypes().ExactOne(grantClientCredentials)
 }
 
-// HandleTokenEndpointRequest implements fosite.TokenEndpointHandler: it decides.
+// HandleTokenEndpointRequest implements fosite.TokenEndpointHandler: it decides, and counts what it decided to issue.
 func (g *clientCredentials) HandleTokenEndpointRequest(ctx context.Context, _ fosite.AccessRequester) error {
 	s, err := sessionOf(ctx)
 	if err != nil {
 		return err
 	}
-	return g.decide(s)
+	if err := g.decide(s); err != nil {
+		return err
+	}
+	return g.Budget.Spend(s.caller.Client.ID, s.decision.API, httpx.From(ctx).Address)
 }
 
 func (c *Config) decide(s *session) (err error) {
@@ -93,7 +96,16 @@ func (g *clientCredentials) PopulateTokenEndpointResponse(ctx context.Context, r
 	if !g.CanHandleTokenEndpointRequest(ctx, r) {
 		return fosite.ErrUnknownRequest
 	}
-	return g.respond(ctx, answer)
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return err
+	}
+	counted := s.decision.API
+	if err := g.respond(ctx, answer); err != nil {
+		g.Budget.Unspend(s.caller.Client.ID, counted, httpx.From(ctx).Address)
+		return err
+	}
+	return nil
 }
 
 func (c *Config) respond(ctx context.Context, answer fosite.AccessResponder) error {

@@ -46,9 +46,24 @@ type Uses interface {
 	Issued(t *auth.Token)
 }
 
+// Authenticator tells which client is calling, as auth.Authenticator does.
+type Authenticator interface {
+	Authenticate(ctx context.Context, c auth.Credentials) (*auth.Caller, error)
+	Still(c *auth.Caller) bool
+}
+
+// Budget bounds the tokens of a client, as abuse.Guard does. Neither method waits.
+type Budget interface {
+	// Spend counts a token that is about to be issued, or returns fault.TooMany.
+	Spend(client auth.ClientID, api *auth.API, source netip.Addr) error
+	// Unspend takes that back: the token was not issued.
+	Unspend(client auth.ClientID, api *auth.API, source netip.Addr)
+}
+
 // Config says what an Endpoint needs. Every field is required.
 type Config struct {
-	Authenticator *auth.Authenticator
+	Authenticator Authenticator
+	Budget        Budget
 	Directory     auth.Directory
 	Tokens        Tokens
 	Writer        Writer
@@ -101,8 +116,8 @@ type Response struct {
 	IssuedTokenType string `json:"issued_token_type,omitempty"`
 }
 
-// Token issues a token. The token's row is committed when it returns one. Errors are those of auth.Authenticator,
-// auth.Decide, auth.DecideExchange and Writer, fault.InvalidRequest without a grant type and fault.UnsupportedGrantType for one not served.
+// Token issues a token. The token's row is committed when it returns one. Errors are those of Authenticator,
+// auth.Decide, auth.DecideExchange, Budget and Writer, fault.InvalidRequest without a grant type and fault.UnsupportedGrantType for one not served.
 func (e *Endpoint) Token(ctx context.Context, r Request) (*Response, error) {
 	// fosite splits the parameter at spaces, and answers invalid_request to a grant type that nobody handles.
 	form := e.forms[r.GrantType]

@@ -22,20 +22,22 @@ const audience = "https://api.test"
 type world struct {
 	auth.Directory // what a token request must not ask is nil
 
-	sequence uint64
-	record   *auth.ClientRecord
-	api      *auth.API
-	stale    int              // how many rounds are refused as stale, each with the log one further
-	between  func()           // happens before each further round
-	broken   error            // of the writer
-	unsigned error            // of the signer
-	rows     []*auth.Token    // that were queued
-	signed   []keys.Claims    // in order
-	known    []auth.TokenKey  // that the store remembers
-	secret   auth.SecretValue // of the one client
-	uses     []auth.SecretID
-	issued   []*auth.Token
-	order    []string
+	sequence   uint64
+	record     *auth.ClientRecord
+	api        *auth.API
+	stale      int              // how many rounds are refused as stale, each with the log one further
+	between    func()           // happens before each further round
+	broken     error            // of the writer
+	unsigned   error            // of the signer
+	rows       []*auth.Token    // that were queued
+	signed     []keys.Claims    // in order
+	known      []auth.TokenKey  // that the store remembers
+	secret     auth.SecretValue // of the one client
+	uses       []auth.SecretID
+	issued     []*auth.Token
+	spent      int   // tokens that were counted and not given back
+	overBudget error // of the budget
+	order      []string
 }
 
 func (w *world) Sequence() uint64              { w.order = append(w.order, "sequence"); return w.sequence }
@@ -96,6 +98,15 @@ func (w *world) Authenticated(_ auth.ClientID, credential auth.SecretID, _ netip
 	w.uses = append(w.uses, credential)
 }
 
+func (w *world) Spend(auth.ClientID, *auth.API, netip.Addr) error {
+	if w.overBudget == nil {
+		w.spent++
+	}
+	return w.overBudget
+}
+
+func (w *world) Unspend(auth.ClientID, *auth.API, netip.Addr) { w.spent-- }
+
 func (w *world) Issued(t *auth.Token) { w.issued = append(w.issued, t) }
 
 func now() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 5e8, time.UTC) }
@@ -120,8 +131,8 @@ func pepper() *auth.Peppers { return auth.NewPeppers(map[uint32][]byte{1: []byte
 
 func (w *world) ask(ctx context.Context, change func(*oauth.Request)) (*oauth.Response, error) {
 	endpoint := oauth.New(oauth.Config{
-		Authenticator: &auth.Authenticator{Directory: w, Peppers: pepper, Now: now},
-		Directory:     w, Writer: w, Signer: w, Store: w, Uses: w, Now: now,
+		Authenticator: &auth.Authenticator{Directory: w, Peppers: pepper, Now: now}, Budget: w,
+		Directory: w, Writer: w, Signer: w, Store: w, Uses: w, Now: now,
 	})
 	r := oauth.Request{GrantType: "client_credentials", Credentials: auth.Credentials{
 		ClientID: w.record.Client.ID.String(), Secret: w.secret, Method: auth.SecretBasic,
@@ -198,8 +209,8 @@ func TestDecidedAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			last := w.rows[2]
-			if len(w.issued) != 1 || w.issued[0] != last {
-				t.Errorf("counted: %v", w.issued)
+			if len(w.issued) != 1 || w.issued[0] != last || w.spent != 1 {
+				t.Errorf("counted: %v, %d spent", w.issued, w.spent)
 			}
 			if len(w.rows) != 3 || last.Revision != 9 || w.rows[0].ID == last.ID {
 				t.Errorf("rows: %v", w.rows)
@@ -252,6 +263,7 @@ func TestFailures(t *testing.T) {
 		{"no database", func(w *world) { w.broken = fault.New(fault.Unavailable, "gone") }, nil, fault.Unavailable},
 		{"no key", func(w *world) { w.unsigned = fault.New(fault.Unavailable, "no key") }, nil, fault.Unavailable},
 		{"unforeseen", func(w *world) { w.broken = unforeseen }, nil, unforeseen},
+		{"too many tokens", func(w *world) { w.overBudget = fault.New(fault.TooMany, "again") }, nil, fault.TooMany},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(auth.JWT)
@@ -262,7 +274,7 @@ func TestFailures(t *testing.T) {
 			if !errors.Is(err, tt.want) || got != nil {
 				t.Errorf("got %v, %v, want %v", got, err, tt.want)
 			}
-			if len(w.known) != 0 || len(w.issued) != 0 {
+			if len(w.known) != 0 || len(w.issued) != 0 || w.spent != 0 {
 				t.Error("a token that was not issued is remembered or counted")
 			}
 			if refusal, refused := errors.AsType[*auth.Refusal](err); errors.Is(err, fault.InvalidClient) != refused || refused && len(w.uses) != 0 {
