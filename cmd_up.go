@@ -175,6 +175,7 @@ func partSettings(folder *up.Folder, settings upSettings) instance.Settings {
 	s := instance.DefaultSettings()
 	s.MasterKeyFile = folder.File("master.key")
 	s.LogLevel = settings.LogLevel
+	s.TokenBudget = 0 // drills ask for tokens without end, at a steady rate
 	s.Database = "sqlite:" + folder.File("countersign.db")
 	if settings.MySQL != "" {
 		s.Database = settings.MySQL

@@ -28,6 +28,7 @@ func claims() []claim {
 		{page: "README.md", begins: "go run . up", test: "TestGoRun"},
 		{page: "README.md", begins: "curl", test: "TestDocumentedCommands"},
 		{page: "README.md", begins: "make test", parsed: "it runs this test"},
+		{page: "docs/abuse.md", parsed: "they are for a server and an API of other machines"},
 		{page: "docs/admin.md", begins: "countersign up\n", test: "TestWalkThrough"},
 		{page: "docs/admin.md", test: "TestWalkThrough"},
 		{page: "docs/audit.md", test: "TestDocumentedCommands"},

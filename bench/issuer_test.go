@@ -29,7 +29,8 @@ type issuer struct {
 	caller seed.Credential // has a grant for both APIs, and serves them
 }
 
-// startIssuer runs our server on a new database, with the settings that it has by default.
+// startIssuer runs our server on a new database, with the settings that it has by default, but without a budget: a client that
+// measures asks for more tokens than one that works.
 func (s *scene) startIssuer(database string) *issuer {
 	s.Helper()
 	i := &issuer{scene: s}
@@ -37,7 +38,7 @@ func (s *scene) startIssuer(database string) *issuer {
 	i.seed(database, key)
 	address := s.loopback()
 	cmd := exec.Command(s.countersign(), "server", "--listen", address, "--admin-listen", "127.0.0.1:0", "--master-key-file", key)
-	cmd.Env = []string{"COUNTERSIGN_DATABASE=" + database} // and nothing that the caller has set
+	cmd.Env = []string{"COUNTERSIGN_DATABASE=" + database, "COUNTERSIGN_TOKEN_BUDGET=0"} // and nothing that the caller has set
 	i.server = s.start("server", cmd, address)
 	return i
 }

@@ -35,7 +35,7 @@ type seeded struct {
 
 // Settings returns what startServer needs to run on the database, and then more.
 func (s *seeded) Settings(more ...string) []string {
-	return append([]string{"database=" + s.Database, "master-key-file=" + s.MasterKeyFile}, more...)
+	return append([]string{"database=" + s.Database, "master-key-file=" + s.MasterKeyFile, "token-budget=0"}, more...)
 }
 
 // seedClients brings the schema up to date and makes APIs and clients. masterKeyFile is made if it does not exist.

@@ -119,6 +119,7 @@ func legal() []permit {
 		{"server/instance/instance.go", module + "server/memstore"},
 		{"server/server.go", "github.com/gin-gonic/gin"},
 		{"server/server.go", module + "server/oauth"},
+		{"server/server.go", module + "server/abuse"},
 		{"server/oauth/oauth.go", "github.com/ory/fosite/handler/oauth2"},
 		{"server/oauth/oauth.go", "net/http"},
 		{"server/lookup/lookup.go", module + "server/memory"},

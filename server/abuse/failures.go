@@ -49,7 +49,7 @@ func (a Attempt) Frugal() bool {
 	address, attempts := a.guard.failureLimits()
 	var buffer [keySize]byte
 	return !a.guard.failures.Look(a.addressKey(buffer[:0]), address).Allowed ||
-		!a.guard.failures.Look(a.attemptsKey(buffer[:0]), attempts).Allowed
+		a.at.client != "" && !a.guard.failures.Look(a.attemptsKey(buffer[:0]), attempts).Allowed
 }
 
 // Succeeded ends an attempt of the client that it said to be.
@@ -70,6 +70,9 @@ func (a Attempt) Failed(why error) error {
 	if v := a.guard.failures.Take(a.addressKey(buffer[:0]), address); !v.Allowed {
 		a.guard.refused(notice{reason: failuresAddress, network: ratelimit.Network(a.from)})
 		return tooMany("too many failed authentications from this address, see "+Docs, v.RetryAfter, why)
+	}
+	if a.at.client == "" {
+		return why
 	}
 	v := a.guard.failures.Take(a.attemptsKey(buffer[:0]), attempts)
 	if v.Allowed {

@@ -155,7 +155,7 @@ func TestImportedSecret(t *testing.T) {
 		}
 	}
 	stop()
-	if got := d.uses(d.client.ID); got.used.IsZero() || got.failures == 0 || got.failures > 40-int64(limited.Load()) {
+	if got := d.uses(d.client.ID); got.used.IsZero() || got.failures < int64(limited.Load()) || got.failures > 40 {
 		t.Errorf("taken down: %+v", got)
 	}
 }

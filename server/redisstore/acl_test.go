@@ -6,6 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/redisstore"
@@ -33,6 +37,16 @@ func TestDocumentedUsers(t *testing.T) {
 	key, token := record(t, open(t, config(t, conn)))
 	if err := conn.Publish(t.Context(), "countersign:changes", "1"); err != nil {
 		t.Errorf("a server cannot publish: %v", err)
+	}
+	alone := prometheus.NewCounter(prometheus.CounterOpts{Name: "alone"})
+	limits, err := ratelimit.New(ratelimit.Config{Redis: conn, Prefix: "cst:limit:", Fallbacks: alone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(limits.Close)
+	limits.Allow(t.Context(), "client", ratelimit.Limit{Requests: 1, Per: time.Minute, Burst: 1})
+	if testutil.ToFloat64(alone) != 0 {
+		t.Error("a server cannot share its limits")
 	}
 	if err := conn.Set(t.Context(), "elsewhere", []byte("x"), time.Minute); err == nil {
 		t.Error("a server can write what is not a record")

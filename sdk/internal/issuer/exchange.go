@@ -65,8 +65,9 @@ func (a *Answer) MaxAge() (time.Duration, bool) {
 }
 
 // Do exchanges a request. An endpoint at the issuer's own origin is asked at one address after the other, another one where it is. Where
-// no answer comes, or 429 or a server error does, the next address is tried, then another round after a pause; all but the first attempt
-// draw on the issuer's budget for retries. A *Failure is returned when that is over, when ctx ends, or on a redirect.
+// no answer comes, or a server error does, the next address is tried, then another round after a pause; all but the first attempt
+// draw on the issuer's budget for retries. A *Failure is returned when that is over, when ctx ends, on a redirect, and on 429: whoever is
+// told to wait (RFC 6585 §4) does not ask the next one in place of that.
 func (i *Issuer) Do(ctx context.Context, r Request) (*Answer, error) {
 	if r.Operation == "" || i.config.Trace == nil {
 		return i.exchange(ctx, &r)
@@ -107,7 +108,7 @@ func (i *Issuer) exchange(ctx context.Context, r *Request) (*Answer, error) {
 			}
 			failed = failed.and(failure)
 			last = failed
-			if !failure.again || ended(ctx) {
+			if !failure.again || failure.Status == http.StatusTooManyRequests || ended(ctx) {
 				return nil, last
 			}
 		}
@@ -170,7 +171,7 @@ func (i *Issuer) targets(endpoint string) ([]target, error) {
 // note moves on from an address that does not answer, until one does: that is asked first from then on. So a process whose budget is
 // spent, and which has one attempt for a request, comes to the address that is well all the same.
 func (i *Issuer) note(ctx context.Context, to target, failed *Failure) {
-	if to.place < 0 || failed != nil && (!failed.again || ended(ctx)) {
+	if to.place < 0 || failed != nil && (!failed.Unanswered() || ended(ctx)) {
 		return
 	}
 	a := i.addresses[to.place]
