@@ -73,6 +73,9 @@ func (g *Gateway) decide(r *http.Request, p *passage) *refusal {
 	p.route, p.path = route, path
 	p.exchange.Route = route.name
 	p.asked = true
+	if route.exchange != nil { // the proxy would pass on the caller's token
+		return &refusal{status: http.StatusForbidden, code: "forbidden", detail: "this route exchanges tokens, and only the gateway itself passes on what comes of that"}
+	}
 	asked := *r
 	asked.Method, asked.URL, asked.Host, asked.Body = method, address, host, http.NoBody
 	asked.TLS = nil // the proxy's: its certificate is not the client's

@@ -133,7 +133,7 @@ func (c *compiler) authentication(at string, given Route, r *route) {
 		for member, set := range map[string]bool{
 			"issuer": given.Issuer != "", "audience": given.Audience != "", "all_of": given.AllOf != nil, "any_of": given.AnyOf != nil,
 			"clients": given.Clients != nil, "mode": given.Mode == "strict", "sender_constrained": r.policy.Bound,
-			"token": given.Token == "drop",
+			"token": given.Token == "drop", "exchange": given.Exchange != nil,
 		} {
 			if set {
 				c.wrong(at+"."+member, "means nothing with authentication: none")
@@ -154,6 +154,7 @@ func (c *compiler) authentication(at string, given Route, r *route) {
 	if v := c.gateway.cfg.Verifiers[issuer]; v != nil {
 		r.policy.Bound = r.policy.Bound || c.document.Issuers[issuer].Constrained == boundRequired
 		r.verifier, r.issuer, r.audience = v.ForAudience(given.Audience), c.document.Issuers[issuer].URL, given.Audience
+		c.exchange(at, given, issuer, r)
 	} else {
 		c.wrong(at+".issuer", "%q has no verifier", issuer)
 	}

@@ -22,6 +22,8 @@ type Route struct {
 	Constrained    string   `yaml:"sender_constrained" default:"optional" oneof:"optional|required" help:"required: only tokens that are bound to a key or certificate of the caller's"`
 	Token          string   `yaml:"token" default:"pass" oneof:"pass|drop" help:"whether the upstream gets the token"`
 
+	Exchange *Exchange `yaml:"exchange" help:"exchange the caller's token for one for the service (RFC 8693), which the upstream gets in its place"`
+
 	Pool      string            `yaml:"pool" help:"where requests go; may be left out if every listener serves authorization"`
 	Rewrite   Rewrite           `yaml:"rewrite" help:"what the upstream gets in place of the request's path and host"`
 	RateLimit *RateLimit        `yaml:"rate_limit" help:"how many requests are let in"`
@@ -44,6 +46,12 @@ type Rewrite struct {
 	AddPrefix   string `yaml:"add_prefix" help:"is put before it then"`
 	Path        string `yaml:"path" help:"takes the place of the whole path"`
 	Host        string `yaml:"host" help:"the Host that the upstream sees; else the client's"`
+}
+
+// Exchange is for what the tokens of callers are exchanged.
+type Exchange struct {
+	Resource string   `yaml:"resource" required:"true" help:"the API that the upstream serves, by its identifier"`
+	Scopes   []string `yaml:"scopes" help:"scopes that the new token has; left out: all that the caller's allow"`
 }
 
 // RateLimit is how many requests of one kind are let in.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/countersign/countersign/sdk"
 )
 
 // Explanation is what a gateway would do with a request, and why.
@@ -28,6 +30,7 @@ type Explanation struct {
 	Mode           string   `json:"mode,omitempty"`
 	Bound          bool     `json:"sender_constrained,omitempty"` // only tokens that are bound to a key or certificate of the caller's
 	RateLimit      string   `json:"rate_limit,omitempty"`         // is not counted for an explanation
+	Exchange       *Swap    `json:"exchange,omitempty"`           // for what the caller's token is exchanged; nil: for nothing
 
 	Caller *Caller `json:"caller,omitempty"` // nil: there is no good token
 
@@ -42,6 +45,12 @@ type Explanation struct {
 	TokenPassed  bool   `json:"token_passed"`
 }
 
+// Swap is for what a token is exchanged.
+type Swap struct {
+	Resource string   `json:"resource"`
+	Scopes   []string `json:"scopes,omitempty"` // that are asked for, or that the new token has
+}
+
 // Caller is whom a token proves.
 type Caller struct {
 	ClientID string    `json:"client_id"`
@@ -53,7 +62,7 @@ type Caller struct {
 }
 
 // Explain tells what would become of a request with this token, or without one if it is empty. It counts for no limit and reaches no
-// upstream, but asks the authorization server where the decision needs it.
+// upstream, but asks the authorization server where the decision needs it, for an exchange as well.
 func (g *Gateway) Explain(ctx context.Context, method string, address *url.URL, token string) *Explanation {
 	e := &Explanation{Method: method, URL: address.Redacted()}
 	route, path, refused := g.find(method, address.Host, address.EscapedPath())
@@ -69,7 +78,13 @@ func (g *Gateway) Explain(ctx context.Context, method string, address *url.URL, 
 	}
 	uncounted := *route
 	uncounted.limit = nil
-	_, identity, refused := g.admit(r, &uncounted)
+	admitted, identity, refused := g.admit(r, &uncounted)
+	if refused == nil {
+		var swapped *sdk.Token
+		if swapped, refused = route.swap(admitted.Context()); swapped != nil {
+			e.Exchange.Scopes = swapped.Scopes()
+		}
+	}
 	if identity != nil {
 		e.Caller = &Caller{
 			ClientID: identity.ClientID(), Subject: identity.Subject(), Scopes: identity.Scopes(), Audience: identity.Audience(),
@@ -89,7 +104,7 @@ func (g *Gateway) Explain(ctx context.Context, method string, address *url.URL, 
 	}
 	if e.Pool = route.pool; e.Pool != "" {
 		e.UpstreamPath, e.UpstreamHost = route.upstreamPath(path), route.rewrite.Host
-		e.TokenPassed = token != "" && !route.drop
+		e.TokenPassed = token != "" && !route.drop && route.exchange == nil
 	}
 	return e
 }
@@ -103,6 +118,9 @@ func (e *Explanation) of(r *route) {
 	if r.verifier != nil {
 		e.Issuer, e.Audience, e.Mode = r.issuer, r.audience, r.policy.Mode.String()
 		e.AllOf, e.AnyOf, e.Clients, e.Bound = r.policy.AllOf, r.policy.AnyOf, r.policy.Clients, r.policy.Bound
+	}
+	if x := r.exchange; x != nil {
+		e.Exchange = &Swap{x.resource, x.scopes}
 	}
 	if r.limit != nil {
 		e.RateLimit = limitText(*r.limit) + ", by " + r.limitBy
@@ -122,6 +140,9 @@ func (e *Explanation) Write(out io.Writer) error {
 	line("route", strings.TrimSpace(e.Route+"  "+e.Matches))
 	line("needs", e.needs())
 	line("limit", e.RateLimit)
+	if e.Exchange != nil {
+		line("exchange", "for a token for "+e.Exchange.Resource)
+	}
 	if c := e.Caller; c != nil {
 		line("caller", fmt.Sprintf("%s with scopes %q for %q until %s", c.ClientID, strings.Join(c.Scopes, " "), strings.Join(c.Audience, " "), c.Expires.Format(time.RFC3339)))
 	}
@@ -132,9 +153,22 @@ func (e *Explanation) Write(out io.Writer) error {
 	if e.Pool != "" {
 		line("upstream", fmt.Sprintf("pool %s, %s %s", e.Pool, e.Method, e.UpstreamPath))
 		line("host", e.UpstreamHost)
-		line("token", map[bool]string{true: "is passed on", false: "is not passed on"}[e.TokenPassed])
+		line("token", e.passedOn())
 	}
 	return t.Flush() //nolint:wrapcheck // standard output is gone
+}
+
+// passedOn says which token the upstream gets.
+func (e *Explanation) passedOn() string {
+	switch x := e.Exchange; {
+	case x != nil && len(x.Scopes) > 0:
+		return "is exchanged for one for " + x.Resource + " with scopes " + strings.Join(x.Scopes, " ")
+	case x != nil:
+		return "is exchanged for one for " + x.Resource
+	case e.TokenPassed:
+		return "is passed on"
+	}
+	return "is not passed on"
 }
 
 func (e *Explanation) verdict() string {

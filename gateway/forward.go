@@ -39,8 +39,11 @@ func (g *Gateway) rewrite(route *route, pr *httputil.ProxyRequest) {
 	p.values.identify(h, p.identity)
 	if route.verifier != nil {
 		delete(h, "Dpop") // it was used here, and is good for nobody else
-		if route.drop {
+		if route.drop || route.exchange != nil {
 			delete(h, "Authorization")
+		}
+		if p.token != nil {
+			p.values.set(h, "Authorization", p.token.Type()+" "+p.token.AccessToken())
 		}
 	}
 	p.values.set(h, headerRequestID, p.exchange.ID)

@@ -36,6 +36,8 @@ type Config struct {
 	Transports map[string]*lb.Transport
 	// Verifiers judge the tokens of the issuers of the document, by name. Missing ones are an error where a route needs them.
 	Verifiers map[string]*sdk.Verifier
+	// Clients exchange tokens at the issuers, by name; those without credentials are missing.
+	Clients map[string]*sdk.Client
 	// Limiter counts for the routes that have a limit. It may be missing if none has.
 	Limiter Limiter
 	Logger  *slog.Logger

@@ -27,7 +27,7 @@ const (
 
 // values holds the values of headers that are set, so that they cost no allocation each.
 type values struct {
-	texts [10]string
+	texts [11]string
 	used  int
 }
 

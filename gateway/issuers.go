@@ -29,11 +29,15 @@ type issuer struct {
 	settings Issuer
 	proofs   *proofs
 	verifier *sdk.Verifier
-	store    io.Closer // connections to the token store; nil: there is none
+	client   *sdk.Client // nil: there are no credentials
+	store    io.Closer   // connections to the token store; nil: there is none
 }
 
 func (i issuer) close() {
 	_ = i.verifier.Close() // always nil
+	if i.client != nil {
+		_ = i.client.Close() // always nil
+	}
 	if i.store != nil {
 		_ = i.store.Close() // there is nothing to be done about it
 	}
@@ -43,6 +47,8 @@ func (i issuer) close() {
 type Prepared struct {
 	// Verifiers judge tokens, by the issuer's name in the document.
 	Verifiers map[string]*sdk.Verifier
+	// Clients exchange tokens, by the same names. Issuers without credentials have none.
+	Clients map[string]*sdk.Client
 
 	issuers *Issuers
 	next    map[string]issuer
@@ -53,7 +59,7 @@ type Prepared struct {
 // Prepare makes the verifiers of a document, or takes over those that run. It does no I/O beyond reading files. Either Commit or
 // Discard is to be called, before another Prepare.
 func (s *Issuers) Prepare(d *Document, source *document.Source) (*Prepared, error) {
-	p := &Prepared{Verifiers: map[string]*sdk.Verifier{}, issuers: s, next: map[string]issuer{}}
+	p := &Prepared{Verifiers: map[string]*sdk.Verifier{}, Clients: map[string]*sdk.Client{}, issuers: s, next: map[string]issuer{}}
 	var err error
 	if p.proofs, err = s.proofs.prepare(d); err != nil {
 		return nil, mistake(source, "bound_tokens", err)
@@ -70,6 +76,9 @@ func (s *Issuers) Prepare(d *Document, source *document.Source) (*Prepared, erro
 			p.fresh = append(p.fresh, one)
 		}
 		p.next[name], p.Verifiers[name] = one, one.verifier
+		if one.client != nil {
+			p.Clients[name] = one.client
+		}
 	}
 	if len(errs) > 0 {
 		p.Discard()

@@ -47,8 +47,8 @@ func (p *process) prepare(text []byte) (*prepared, error) {
 		return nil, errors.Join(errs...)
 	}
 	gateway, err := New(Config{
-		Document: n.document, Source: source, Transports: n.pools.Transports, Verifiers: n.issuers.Verifiers, Limiter: n.limiter,
-		Logger: p.log, Metrics: p.metrics, Tracing: p.tracing, Now: p.cfg.Now,
+		Document: n.document, Source: source, Transports: n.pools.Transports, Verifiers: n.issuers.Verifiers, Clients: n.issuers.Clients,
+		Limiter: n.limiter, Logger: p.log, Metrics: p.metrics, Tracing: p.tracing, Now: p.cfg.Now,
 	})
 	if err != nil {
 		n.discard()

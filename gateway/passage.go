@@ -19,6 +19,7 @@ type passage struct {
 	route    *route
 	path     string        // canonical
 	identity *sdk.Identity // nil: nobody was asked for
+	token    *sdk.Token    // that the upstream gets in place of the caller's; nil: none
 	refused  *refusal      // nil: the upstream answered
 	// forwarded: the request was let in, so that a refusal is about the upstream.
 	forwarded bool
@@ -52,6 +53,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limitBody(w, r, route)
 	route.nonce(w.Header())
 	admitted, identity, refused := g.admit(r, route)
+	if refused == nil {
+		p.token, refused = route.swap(admitted.Context())
+	}
 	p.admitted = g.cfg.Now().Sub(began)
 	if p.identity = identity; identity != nil {
 		p.exchange.Client = identity.ClientID()

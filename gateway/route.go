@@ -23,7 +23,8 @@ type route struct {
 	audience string
 	jwtOnly  bool
 	policy   sdk.Policy
-	drop     bool // the token
+	drop     bool      // the token
+	exchange *exchange // nil: the upstream gets the caller's token
 
 	limit   *ratelimit.Limit // nil: none
 	limitBy string

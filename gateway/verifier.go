@@ -23,30 +23,24 @@ type memberError struct {
 	error
 }
 
-// open makes a verifier. It does no I/O beyond reading files until the verifier is used.
+// open makes a verifier and, if there are credentials, a client. It does no I/O beyond reading files until they are used.
 func (i Issuer) open(audience string, shared *proofs, log *slog.Logger, tracing *telemetry.Tracing) (issuer, error) {
 	opts := []sdk.VerifierOption{
-		sdk.WithLogger(log), sdk.WithBound(i.Bound), sdk.WithGrace(i.Grace), sdk.WithLeeway(i.Leeway), sdk.WithKeysMaxAge(i.KeysMaxAge),
-		sdk.WithTimeout(i.Timeout), sdk.WithCacheSize(i.CacheSize),
+		sdk.WithBound(i.Bound), sdk.WithGrace(i.Grace), sdk.WithLeeway(i.Leeway), sdk.WithKeysMaxAge(i.KeysMaxAge), sdk.WithCacheSize(i.CacheSize),
 	}
-	credentials, err := i.credentials()
+	auth, err := i.credentials()
 	if err != nil {
 		return issuer{}, err
 	}
-	opts = append(opts, credentials...)
-	if i.CA != "" || tracing.On() {
-		client, err := i.client()
-		if err != nil {
-			return issuer{}, err
-		}
-		client.Transport = tracing.Transport(client.Transport)
-		opts = append(opts, sdk.WithHTTPClient(client))
+	if auth != nil {
+		opts = append(opts, sdk.WithCredentials(i.ClientID, auth))
 	}
-	if tracing.On() {
-		opts = append(opts, sdk.WithTracer(asking{sdkotel.Tracer(tracing.Provider())}))
+	both, err := i.common(log, tracing)
+	if err != nil {
+		return issuer{}, err
 	}
-	if len(i.Addresses) > 0 {
-		opts = append(opts, sdk.WithAddresses(i.Addresses...))
+	for _, o := range both {
+		opts = append(opts, o)
 	}
 	if len(i.Algorithms) > 0 {
 		opts = append(opts, sdk.WithAlgorithms(i.Algorithms...))
@@ -68,6 +62,11 @@ func (i Issuer) open(audience string, shared *proofs, log *slog.Logger, tracing 
 	}
 	opts = append(opts, shared.options()...)
 	made := issuer{settings: i, proofs: shared}
+	if auth != nil {
+		if made.client, err = i.exchanger(auth, both); err != nil {
+			return issuer{}, err
+		}
+	}
 	if i.TokenStore != nil {
 		store, more, err := i.TokenStore.open()
 		if err != nil {
@@ -82,6 +81,36 @@ func (i Issuer) open(audience string, shared *proofs, log *slog.Logger, tracing 
 		return issuer{}, err
 	}
 	return made, nil
+}
+
+// common are the options by which verifier and client ask the issuer.
+func (i Issuer) common(log *slog.Logger, tracing *telemetry.Tracing) ([]sdk.Option, error) {
+	opts := []sdk.Option{sdk.WithLogger(log), sdk.WithTimeout(i.Timeout)}
+	if i.CA != "" || tracing.On() {
+		client, err := i.client()
+		if err != nil {
+			return nil, err
+		}
+		client.Transport = tracing.Transport(client.Transport)
+		opts = append(opts, sdk.WithHTTPClient(client))
+	}
+	if tracing.On() {
+		opts = append(opts, sdk.WithTracer(asking{sdkotel.Tracer(tracing.Provider())}))
+	}
+	if len(i.Addresses) > 0 {
+		opts = append(opts, sdk.WithAddresses(i.Addresses...))
+	}
+	return opts, nil
+}
+
+// exchanger is as whom the gateway exchanges tokens. Those whom it serves wait no longer than for one request to the issuer.
+func (i Issuer) exchanger(auth sdk.ClientAuth, both []sdk.Option) (*sdk.Client, error) {
+	const most = 1 << 20
+	opts := []sdk.ClientOption{sdk.WithMaxWait(i.Timeout), sdk.WithExchangeCache(min(i.CacheSize, most))}
+	for _, o := range both {
+		opts = append(opts, o)
+	}
+	return sdk.New(i.URL, i.ClientID, auth, opts...) //nolint:wrapcheck // as the verifier's, which says the same
 }
 
 // open connects to the token store, and says for which APIs it is asked.
@@ -119,24 +148,24 @@ func secretOf(name, value, file string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// credentials are as whom the verifier asks.
-func (i Issuer) credentials() ([]sdk.VerifierOption, error) {
+// credentials are by what the issuer is asked; nil: there are none.
+func (i Issuer) credentials() (sdk.ClientAuth, error) {
 	switch {
 	case i.ClientSecret != "" && i.SecretFile != "":
 		return nil, &memberError{"client_secret", errors.New("client_secret_file is set too: allowed is one of them")}
 	case i.ClientID == "" && (i.ClientSecret != "" || i.SecretFile != ""):
 		return nil, &memberError{"client_id", errors.New("is missing, whose secret is set")}
 	case i.ClientSecret != "":
-		return []sdk.VerifierOption{sdk.WithCredentials(i.ClientID, sdk.Secret(i.ClientSecret))}, nil
+		return sdk.Secret(i.ClientSecret), nil
 	case i.SecretFile != "":
 		if _, err := secretOf("client_secret", "", i.SecretFile); err != nil { // it is read again whenever it changes
 			return nil, &memberError{"client_secret_file", errors.Unwrap(err)}
 		}
-		return []sdk.VerifierOption{sdk.WithCredentials(i.ClientID, sdk.SecretFile(i.SecretFile))}, nil
+		return sdk.SecretFile(i.SecretFile), nil
 	case i.ClientID != "":
 		return nil, &memberError{"client_secret_file", errors.New("is missing, the secret of client_id")}
 	}
-	return nil, nil
+	return nil, nil //nolint:nilnil // that is what it says
 }
 
 // client is as the SDK's own, and trusts the issuer's own certificate authority if it has one.
