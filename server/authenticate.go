@@ -7,6 +7,7 @@ import (
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/sdk/proof"
 	"github.com/countersign/countersign/server/abuse"
 	"github.com/countersign/countersign/server/auth"
 )
@@ -18,7 +19,7 @@ func (s *Server) authenticate(r *http.Request, f form, scope string) (*auth.Call
 	if err != nil {
 		return nil, err
 	}
-	caller, err := s.admit(r.Context(), who, scope)
+	caller, err := s.admit(r, &who, scope)
 	if err != nil {
 		return nil, err
 	}
@@ -60,11 +61,19 @@ func (a *authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*
 
 // identify is as the function of this name, and counts and takes down what it refuses.
 func (s *Server) identify(r *http.Request, f form) (identity, error) {
-	who, err := identify(r.Header, f)
+	chain, err := s.certificates(r)
+	var who identity
+	if err == nil {
+		who, err = identify(r.Header, f, chain)
+	}
 	if err != nil {
 		err = s.nobody(r.Context(), auth.Malformed, err)
+		return identity{}, err
 	}
-	return who, err
+	if len(chain) > 0 {
+		who.held.Certificate = proof.CertificateThumbprint(chain[0])
+	}
+	return who, nil
 }
 
 // nobody counts and takes down an authentication that failed without a client. It returns why, or fault.TooMany.
@@ -73,9 +82,14 @@ func (s *Server) nobody(ctx context.Context, reason string, why error) error {
 	return s.config.Guard.Attempt("", httpx.From(ctx).Address).Failed(why)
 }
 
-func (s *Server) admit(ctx context.Context, who identity, scope string) (*auth.Caller, error) {
+// admit tells who calls. What the sender of a token proved to hold is in who afterwards.
+func (s *Server) admit(r *http.Request, who *identity, scope string) (*auth.Caller, error) {
+	ctx := r.Context()
 	if who.bearer != "" {
-		caller, err := s.bearer(ctx, who.bearer, scope)
+		if err := s.proveToken(r, who); err != nil {
+			return nil, err
+		}
+		caller, err := s.bearer(ctx, *who, scope)
 		if errors.Is(err, fault.InvalidToken) {
 			err = s.nobody(ctx, auth.BadToken, err)
 		}
@@ -83,6 +97,11 @@ func (s *Server) admit(ctx context.Context, who identity, scope string) (*auth.C
 	}
 	caller, err := s.clients.Authenticate(ctx, who.credentials)
 	if err != nil {
+		s.refused(ctx, err)
+		return nil, err
+	}
+	if err := s.spend(ctx, caller.Uses); err != nil {
+		err = caller.RefuseReplay(err)
 		s.refused(ctx, err)
 		return nil, err
 	}
@@ -98,10 +117,13 @@ func (s *Server) refused(ctx context.Context, err error) {
 	}
 }
 
-func (s *Server) bearer(ctx context.Context, presented, scope string) (*auth.Caller, error) {
-	token, err := s.config.Tokens.Verify(ctx, presented, auth.ServerAPI, auth.Confirmation{})
+func (s *Server) bearer(ctx context.Context, who identity, scope string) (*auth.Caller, error) {
+	token, err := s.config.Tokens.Verify(ctx, who.bearer, auth.ServerAPI, who.held)
 	if err != nil {
 		return nil, err
+	}
+	if who.dpop && token.Confirmation.JWK == [32]byte{} {
+		return nil, fault.New(fault.InvalidToken, "the access token is not bound to a key: send it by the scheme Bearer")
 	}
 	record := s.config.Directory.Client(token.Client)
 	if record == nil || record.Client.Status != auth.Active {
@@ -111,7 +133,8 @@ func (s *Server) bearer(ctx context.Context, presented, scope string) (*auth.Cal
 	if err != nil {
 		return nil, err
 	}
-	if !scopes.Has(scope) {
+	// Who serves an API may ask about its tokens, and read the feed, by a token as by its own credentials.
+	if !scopes.Has(scope) && (scope == auth.ScopeRevokeAll || len(record.Serves) == 0) {
 		return nil, fault.New(fault.InsufficientScope, "the access token does not hold the scope that this needs").At(scope)
 	}
 	return &auth.Caller{Client: record.Client, Credential: token.Credential, Scopes: scopes, Serves: record.Serves}, nil

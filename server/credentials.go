@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/x509"
 	"encoding/base64"
 	"net/http"
 	"strings"
@@ -9,28 +10,28 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
-// identity is what a request says about who sends it: credentials of a client, or a bearer token.
+// identity is what a request says about who sends it: credentials of a client, or an access token.
 type identity struct {
 	credentials auth.Credentials
 	bearer      string // empty: credentials
+	dpop        bool   // the access token came with the scheme DPoP, RFC 9449 §7.1
+	// held is what the sender proved to hold: at first the certificate of its connection alone.
+	held auth.Confirmation
 }
 
-// identify reads it, checking nothing but form. More than one way at once is fault.InvalidRequest (RFC 6749 §2.3), none,
-// or one that is not known, fault.InvalidClient.
-func identify(h http.Header, f form) (identity, error) {
+// identify reads it, checking nothing but form. chain is the certificates of the connection, if there are. More than one way at once is
+// fault.InvalidRequest (RFC 6749 §2.3), none, or one that is not known, fault.InvalidClient. A certificate is a way only where there is no
+// other: it may be there for binding the token alone.
+func identify(h http.Header, f form, chain []*x509.Certificate) (identity, error) {
 	headers := h["Authorization"]
 	inBody := f.value("client_secret") != ""
-	asserted := f.value("client_assertion") != ""
+	asserted := f.value("client_assertion") != "" || f.value("client_assertion_type") != ""
 	if len(headers) > 1 || len(headers) == 1 && (inBody || asserted) || inBody && asserted {
 		return identity{}, fault.New(fault.InvalidRequest, "the client authenticated in more than one way")
 	}
 	if len(headers) == 0 {
-		if !inBody {
-			return identity{}, fault.New(fault.InvalidClient, "the client did not authenticate in a way that is supported here")
-		}
-		return identity{credentials: auth.Credentials{
-			ClientID: f.value("client_id"), Secret: auth.PresentedSecret(f.value("client_secret")), Method: auth.SecretPost,
-		}}, nil
+		c, err := credentialsOf(f, chain)
+		return identity{credentials: c}, err
 	}
 	who, err := parseAuthorization(headers[0])
 	if err != nil {
@@ -40,6 +41,31 @@ func identify(h http.Header, f form) (identity, error) {
 		return identity{}, fault.New(fault.InvalidRequest, "is not the client of the Authorization header").At("client_id")
 	}
 	return who, nil
+}
+
+// credentialsOf reads the credentials of a request without Authorization header.
+func credentialsOf(f form, chain []*x509.Certificate) (auth.Credentials, error) {
+	c := auth.Credentials{ClientID: f.value("client_id"), Certificates: chain}
+	kind, text := f.value("client_assertion_type"), f.value("client_assertion")
+	switch {
+	case text != "" || kind != "":
+		if text == "" {
+			return c, fault.New(fault.InvalidRequest, "the parameter is missing").At("client_assertion")
+		}
+		if kind != auth.JWTBearer && kind != auth.SPIFFEBearer {
+			return c, fault.New(fault.InvalidRequest, "supported are "+auth.JWTBearer+" and "+auth.SPIFFEBearer).At("client_assertion_type")
+		}
+		c.Assertion = auth.PresentedAssertion(kind, text)
+	case f.value("client_secret") != "":
+		c.Secret, c.Method = auth.PresentedSecret(f.value("client_secret")), auth.SecretPost
+	case len(chain) > 0 && c.ClientID == "":
+		return c, fault.New(fault.InvalidRequest, "a client that authenticates by its certificate names itself (RFC 8705 §2)").At("client_id")
+	case len(chain) > 0:
+		c.Method = auth.TLSClientAuth
+	default:
+		return c, fault.New(fault.InvalidClient, "the client did not authenticate in a way that is supported here")
+	}
+	return c, nil
 }
 
 // parseAuthorization reads an Authorization header. Schemes are case-insensitive (RFC 9110 §11.1).
@@ -57,6 +83,12 @@ func parseAuthorization(header string) (identity, error) {
 			return identity{}, fault.New(fault.InvalidRequest, "the bearer token is malformed")
 		}
 		return identity{bearer: token}, nil
+	case strings.EqualFold(scheme, "DPoP"):
+		token := strings.TrimLeft(rest, " ")
+		if !validBearer(token) {
+			return identity{}, fault.New(fault.InvalidRequest, "the access token is malformed")
+		}
+		return identity{bearer: token, dpop: true}, nil
 	}
 	return identity{}, fault.New(fault.InvalidClient, "the client did not authenticate in a way that is supported here")
 }

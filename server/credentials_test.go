@@ -81,7 +81,9 @@ func TestClientAuthenticationRefused(t *testing.T) {
 		{name: "A50 disabled client", with: []change{basic(w.disabled)}, want: client},
 		{name: "A50 disabled secret", form: inBody(w.poster), want: client},
 		{name: "A50 expired secret", with: []change{basic(credential{id: expired.id, secret: gone.Value})}, want: client},
-		{name: "assertion", form: "&client_assertion=a.b.c&client_assertion_type=x", want: client},
+		{name: "A33 assertion of another type", form: "&client_assertion=a.b.c&client_assertion_type=x", want: invalid},
+		{name: "A33 assertion without a type", form: "&client_assertion=a.b.c", want: invalid},
+		{name: "A33 type without an assertion", form: "&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer", want: invalid},
 		{name: "assertion and basic", form: "&client_assertion=a.b.c", with: header, want: invalid},
 		{name: "A41 two assertions", form: "&client_assertion=a.b.c&client_assertion=a.b.c", want: invalid},
 	} {

@@ -13,6 +13,6 @@ func ParseForm(body string) (flat []string, err error) {
 
 // Identify returns the client id and secret of an Authorization header, or the bearer token.
 func Identify(header string) (id, secret, bearer string, err error) {
-	who, err := identify(http.Header{"Authorization": {header}}, nil)
+	who, err := identify(http.Header{"Authorization": {header}}, nil, nil)
 	return who.credentials.ClientID, who.credentials.Secret.Reveal(), who.bearer, err
 }

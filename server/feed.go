@@ -26,7 +26,7 @@ func (s *Server) revocations(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	caller, err := s.admit(r.Context(), who, auth.ScopeRevocationsRead)
+	caller, err := s.admit(r, &who, auth.ScopeRevocationsRead)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (s *Server) revocations(w http.ResponseWriter, r *http.Request) error {
 // stillReads tells whether a caller that was let in would be let in again. A stream that lives on a secret uses it all the time.
 func (s *Server) stillReads(ctx context.Context, who identity, c *auth.Caller) bool {
 	if who.bearer != "" {
-		_, err := s.bearer(ctx, who.bearer, auth.ScopeRevocationsRead)
+		_, err := s.bearer(ctx, who, auth.ScopeRevocationsRead)
 		return err == nil
 	}
 	record, own := s.config.Directory.Client(c.Client.ID), s.config.Directory.APIByIdentifier(auth.ServerAPI)

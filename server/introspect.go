@@ -72,7 +72,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 		credential = t.Credential.String()
 	}
 	return s.answer(w, r, caller, found.API.Algorithm, active{
-		Active: true, Scope: t.Scope, ClientID: t.Client.String(), TokenType: tokenType(t),
+		Active: true, Scope: t.Scope, ClientID: t.Client.String(), TokenType: t.Confirmation.TokenType(),
 		Expires: t.Expires.Unix(), Issued: t.Issued.Unix(), Subject: t.Subject().String(),
 		Confirmation: confirmationOf(t), Actor: actorsOf(t), MayAct: mayActOf(t), Ancestors: ancestorsOf(t),
 		Audience: found.API.Identifier, Issuer: s.config.Issuer, ID: t.ID.String(),

@@ -1,6 +1,10 @@
 package server
 
-import "github.com/countersign/countersign/server/auth"
+import (
+	"slices"
+
+	"github.com/countersign/countersign/server/auth"
+)
 
 // confirmation is `cnf`: RFC 7800 §3.1 with the members of RFC 9449 §6.1 and RFC 8705 §3.1.
 type confirmation struct {
@@ -24,14 +28,6 @@ type ancestor struct {
 	Key        string `json:"kid,omitempty"`
 }
 
-// tokenType is how the token is to be presented, RFC 9449 §6.2. One that is bound to a certificate goes as a bearer token (RFC 8705 §3).
-func tokenType(t *auth.Token) string {
-	if t.Confirmation.JWKText() != "" {
-		return "DPoP"
-	}
-	return "Bearer"
-}
-
 func confirmationOf(t *auth.Token) *confirmation {
 	if !t.Confirmation.Bound() {
 		return nil
@@ -40,9 +36,8 @@ func confirmationOf(t *auth.Token) *confirmation {
 }
 
 func actorsOf(t *auth.Token) (outermost *actorClaim) {
-	actors := t.Actors()
-	for i := len(actors) - 1; i >= 0; i-- {
-		outermost = &actorClaim{actors[i].String(), outermost}
+	for _, actor := range slices.Backward(t.Actors()) {
+		outermost = &actorClaim{actor.String(), outermost}
 	}
 	return outermost
 }

@@ -12,26 +12,34 @@ import (
 	"strings"
 	"time"
 
+	"github.com/countersign/countersign/sdk/jose"
+	"github.com/countersign/countersign/sdk/proof"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/keys"
 )
 
 // serverMetadata is the authorization server metadata of RFC 8414 §2.
 type serverMetadata struct {
-	Issuer               string     `json:"issuer"`
-	Token                string     `json:"token_endpoint"`
-	TokenMethods         []string   `json:"token_endpoint_auth_methods_supported"`
-	GrantTypes           []string   `json:"grant_types_supported"`
-	ResponseTypes        []string   `json:"response_types_supported"`
-	JWKS                 string     `json:"jwks_uri"`
-	Introspection        string     `json:"introspection_endpoint"`
-	IntrospectionMethods []string   `json:"introspection_endpoint_auth_methods_supported"`
-	IntrospectionSigning []string   `json:"introspection_signing_alg_values_supported"`
-	Revocation           string     `json:"revocation_endpoint"`
-	RevocationMethods    []string   `json:"revocation_endpoint_auth_methods_supported"`
-	Feed                 string     `json:"countersign_revocation_endpoint,omitempty"`
-	StoreKeys            []storeKey `json:"countersign_token_store_keys,omitempty"`
-	Documentation        string     `json:"service_documentation"`
+	Issuer                  string            `json:"issuer"`
+	Token                   string            `json:"token_endpoint"`
+	TokenMethods            []string          `json:"token_endpoint_auth_methods_supported"`
+	TokenAlgorithms         []auth.Algorithm  `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
+	GrantTypes              []string          `json:"grant_types_supported"`
+	ResponseTypes           []string          `json:"response_types_supported"`
+	JWKS                    string            `json:"jwks_uri"`
+	Introspection           string            `json:"introspection_endpoint"`
+	IntrospectionMethods    []string          `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionSigning    []string          `json:"introspection_signing_alg_values_supported"`
+	Revocation              string            `json:"revocation_endpoint"`
+	RevocationMethods       []string          `json:"revocation_endpoint_auth_methods_supported"`
+	IntrospectionAlgorithms []auth.Algorithm  `json:"introspection_endpoint_auth_signing_alg_values_supported,omitempty"`
+	RevocationAlgorithms    []auth.Algorithm  `json:"revocation_endpoint_auth_signing_alg_values_supported,omitempty"`
+	DPoPAlgorithms          []jose.Algorithm  `json:"dpop_signing_alg_values_supported"`
+	CertificateBound        bool              `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	Aliases                 map[string]string `json:"mtls_endpoint_aliases,omitempty"`
+	Feed                    string            `json:"countersign_revocation_endpoint,omitempty"`
+	StoreKeys               []storeKey        `json:"countersign_token_store_keys,omitempty"`
+	Documentation           string            `json:"service_documentation"`
 }
 
 // storeKey is a key by which services check records of the token store.
@@ -63,7 +71,7 @@ func (s *Server) metadata(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) newMetadata() (*document, error) {
-	methods := []string{string(auth.SecretBasic), string(auth.SecretPost)}
+	methods, algorithms := s.methods()
 	m := serverMetadata{
 		Issuer: s.config.Issuer,
 		Token:  s.base + tokenPath, TokenMethods: methods, GrantTypes: s.issuer.GrantTypes(),
@@ -72,13 +80,23 @@ func (s *Server) newMetadata() (*document, error) {
 		JWKS:          s.base + jwksPath,
 		Introspection: s.base + introspectPath,
 		// RFC 8414 §2 lets this endpoint alone name a token type beside the methods.
-		IntrospectionMethods: append(methods[:2:2], "Bearer"),
+		IntrospectionMethods: append(slices.Clip(methods), "Bearer"),
 		IntrospectionSigning: signingAlgorithms(),
 		Revocation:           s.base + revokePath, RevocationMethods: methods,
 		StoreKeys: s.storeKeys(), Documentation: guide,
 	}
+	m.TokenAlgorithms, m.IntrospectionAlgorithms, m.RevocationAlgorithms = algorithms, algorithms, algorithms
+	m.DPoPAlgorithms, m.CertificateBound = proof.Algorithms(), s.config.MutualTLS
 	if s.config.Feed != nil {
 		m.Feed = s.base + feedPath
+	}
+	if s.alias != "" {
+		m.Aliases = map[string]string{
+			"token_endpoint": s.alias + tokenPath, "introspection_endpoint": s.alias + introspectPath, "revocation_endpoint": s.alias + revokePath,
+		}
+		if m.Feed != "" {
+			m.Aliases["countersign_revocation_endpoint"] = s.alias + feedPath
+		}
 	}
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -96,6 +114,20 @@ func signingAlgorithms() (names []string) {
 		names = append(names, string(alg))
 	}
 	return names
+}
+
+// methods returns how clients may authenticate, and by which algorithms they, or those who vouch for them, sign.
+func (s *Server) methods() (methods []string, algorithms []auth.Algorithm) {
+	for _, m := range auth.Methods() {
+		switch {
+		case m.BySecret(), m.ByCertificate() && s.config.MutualTLS:
+			methods = append(methods, string(m))
+		case !m.ByCertificate() && s.config.Authenticator.Assertions != nil:
+			methods = append(methods, string(m))
+			algorithms = auth.Algorithms()
+		}
+	}
+	return methods, algorithms
 }
 
 // storeKeys returns the token store's public keys in the order of their versions.

@@ -23,13 +23,14 @@ func TestMetadata(t *testing.T) {
 	w := newWorld(t)
 	methods := []any{"client_secret_basic", "client_secret_post"}
 	want := map[string]any{
-		"issuer":                                issuer,
-		"token_endpoint":                        issuer + "/oauth2/token",
-		"token_endpoint_auth_methods_supported": methods,
-		"grant_types_supported":                 []any{"client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"},
-		"response_types_supported":              []any{"none"},
-		"jwks_uri":                              issuer + "/oauth2/jwks",
-		"introspection_endpoint":                issuer + "/oauth2/introspect",
+		"issuer":                                        issuer,
+		"token_endpoint":                                issuer + "/oauth2/token",
+		"token_endpoint_auth_methods_supported":         methods,
+		"grant_types_supported":                         []any{"client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"},
+		"dpop_signing_alg_values_supported":             []any{"ES256", "RS256", "PS256", "EdDSA"},
+		"response_types_supported":                      []any{"none"},
+		"jwks_uri":                                      issuer + "/oauth2/jwks",
+		"introspection_endpoint":                        issuer + "/oauth2/introspect",
 		"introspection_endpoint_auth_methods_supported": append(methods, "Bearer"),
 		"introspection_signing_alg_values_supported":    []any{"ES256", "RS256", "PS256", "EdDSA"},
 		"revocation_endpoint":                           issuer + "/oauth2/revoke",

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/sdk/proof"
 	"github.com/countersign/countersign/server/abuse"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/keys"
@@ -70,6 +71,19 @@ type Config struct {
 	// StoreKeys returns, by version, the public keys by which services check records of the token store. Nil, or none: services
 	// do not read it.
 	StoreKeys func() map[uint32]ed25519.PublicKey
+	// Proofs records proofs that are good for one use, as auth.Ledger does.
+	Proofs interface {
+		UseProofs(ctx context.Context, uses []auth.ProofUse) error
+	}
+	// Nonces returns what gives out nonces for DPoP proofs, the same to all instances. RequireNonce refuses proofs without one.
+	Nonces       func() *proof.Nonces
+	RequireNonce bool
+	// MutualTLS says that a connection may have a client certificate: of a listener that asks for them, or by CertificateProxies, whose header
+	// Client-Cert is believed (RFC 9440). MutualTLSURL is where clients with certificates find the endpoints (RFC 8705 §5), without a final slash;
+	// empty: where all others do.
+	MutualTLS          bool
+	CertificateProxies httpx.Proxies
+	MutualTLSURL       string
 	// AdminAPI serves everything below /admin/v1 on the admin handler. Nil: there is nothing.
 	AdminAPI http.Handler
 	// Ready returns why this instance can neither issue nor verify, or nil. It must not take long.
@@ -90,15 +104,17 @@ type Config struct {
 
 // Server serves HTTP. Its methods may be called by any number of goroutines.
 type Server struct {
-	config   Config
-	clients  *authenticator
-	base     string // of the endpoints' addresses: the issuer without a final slash
-	path     string // of the issuer, without a final slash
-	issuer   *oauth.Endpoint
-	metrics  *metrics
-	draining atomic.Bool
-	public   http.Handler
-	admin    http.Handler
+	config    Config
+	clients   *authenticator
+	base      string // of the endpoints' addresses: the issuer without a final slash
+	path      string // of the issuer, without a final slash
+	alias     string // MutualTLSURL with the issuer's path, and its host; empty: there is none
+	aliasHost string
+	issuer    *oauth.Endpoint
+	metrics   *metrics
+	draining  atomic.Bool
+	public    http.Handler
+	admin     http.Handler
 }
 
 // New returns a server. It does no I/O and starts nothing.
@@ -121,6 +137,13 @@ func New(c Config) (*Server, error) {
 			Authenticator: clients, Budget: c.Guard, Directory: c.Directory, Tokens: c.Tokens, Writer: c.Writer, Signer: c.Keys, Store: c.Store,
 			Uses: c.Uses, Now: c.Now,
 		}),
+	}
+	if c.MutualTLSURL != "" {
+		alias, err := url.Parse(c.MutualTLSURL)
+		if err != nil || alias.Scheme != "https" || alias.Host == "" || alias.Path != "" || alias.User != nil || strings.ContainsAny(c.MutualTLSURL, "?#") {
+			return nil, fmt.Errorf("address for clients with certificates %q: an https URL without user, path, query or fragment is allowed", c.MutualTLSURL)
+		}
+		s.alias, s.aliasHost = c.MutualTLSURL+s.path, alias.Host
 	}
 	if s.metrics, err = newMetrics(c.Registerer); err != nil {
 		return nil, err

@@ -23,8 +23,9 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	if who.bearer != "" {
 		return s.nobody(r.Context(), auth.Malformed, fault.New(fault.InvalidClient, "a client does not authenticate here by an access token"))
 	}
+	s.offerNonce(w, r)
 	answer, err := s.issuer.Token(r.Context(), oauth.Request{
-		Credentials: who.credentials, GrantType: f.value("grant_type"), Scope: f.value("scope"), Resource: f.values("resource"),
+		Credentials: who.credentials, Certificate: who.held.Certificate, Prove: s.prove(r), GrantType: f.value("grant_type"), Scope: f.value("scope"), Resource: f.values("resource"),
 		Exchange: exchangeOf(f),
 	})
 	s.metrics.exchanged(f, err)

@@ -137,6 +137,7 @@ func TestSchemaKnowsEverySetting(t *testing.T) {
 			told[strings.TrimSuffix(name, "_file")], told[name] = true, true
 		}
 	}
+	told["mtls_listen"] = true // pods have one public port, and ask for certificates there
 	flags := pflag.NewFlagSet("server", pflag.ContinueOnError)
 	config.Bind(flags, &instance.Settings{})
 	flags.VisitAll(func(f *pflag.Flag) {

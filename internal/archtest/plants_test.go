@@ -89,6 +89,7 @@ func plants() []plant {
 		{rule: "sdk-core", dir: "sdk/proof", imported: module + "sdk"},
 		{rule: "sdk-core", dir: "sdk/strictjson", imported: "github.com/golang-jwt/jwt/v5"},
 		{rule: "engine", dir: "server/issue", imported: module + "sdk"},
+		{rule: "engine", dir: "server/certificate", imported: module + "server/sqlstore"},
 		{rule: "sdk-core", dir: "sdk/internal/newcomer", imported: module + "sdk/sdkredis"},
 		{rule: "sdk-apart", dir: "sdk/sdkotel", imported: module + "internal/fault"},
 		{rule: "fosite-in-one-place", dir: "server/keys", imported: "github.com/ory/fosite"},

@@ -88,13 +88,19 @@ func (c *Certificates) reload(ctx context.Context) {
 
 func (c *Certificates) look() (seen [2]fileState, err error) {
 	for i, name := range []string{c.certFile, c.keyFile} {
-		info, err := os.Stat(name)
-		if err != nil {
-			return [2]fileState{}, fmt.Errorf("look at TLS file: %w", err)
+		if seen[i], err = stat(name); err != nil {
+			return [2]fileState{}, err
 		}
-		seen[i] = fileState{info.Size(), info.ModTime()}
 	}
 	return seen, nil
+}
+
+func stat(name string) (fileState, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return fileState{}, fmt.Errorf("look at TLS file: %w", err)
+	}
+	return fileState{info.Size(), info.ModTime()}, nil
 }
 
 func (c *Certificates) read() (*tls.Certificate, error) {

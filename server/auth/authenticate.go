@@ -34,8 +34,8 @@ type Assertion struct {
 
 // The types of assertions.
 const (
-	JWTBearer    = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" // RFC 7523 §2.2
-	SPIFFEBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe" // draft-ietf-oauth-spiffe-client-auth
+	JWTBearer    = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" //nolint:gosec // RFC 7523 §2.2: a name
+	SPIFFEBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe" //nolint:gosec // draft-ietf-oauth-spiffe-client-auth: a name
 )
 
 // PresentedAssertion wraps what a caller sent.
@@ -182,10 +182,8 @@ func (a *Authenticator) proven(ctx context.Context, c Credentials) (*Caller, err
 	var proven Proven
 	var err error
 	switch {
-	case record != nil && record.Client.Status != Active:
-		return nil, refuse(record, DisabledClient)
-	case record != nil && !record.Client.AuthMethod.takes(c):
-		return nil, refuse(record, WrongMethod)
+	case record != nil && (record.Client.Status != Active || !record.Client.AuthMethod.takes(c)):
+		return nil, a.decoy(ctx, record, c)
 	case c.Assertion.text != "" && a.Assertions != nil:
 		proven, err = a.Assertions.Check(ctx, record, c.Assertion)
 	case c.Assertion.text == "" && a.Certificates != nil:
@@ -207,6 +205,17 @@ func (a *Authenticator) proven(ctx context.Context, c Credentials) (*Caller, err
 		caller.Uses = []ProofUse{*proven.Use}
 	}
 	return caller, nil
+}
+
+// decoy refuses a client that an assertion is of no use to, in as much time as one that is not known.
+func (a *Authenticator) decoy(ctx context.Context, record *ClientRecord, c Credentials) error {
+	if c.Assertion.text != "" && a.Assertions != nil {
+		_, _ = a.Assertions.Check(ctx, nil, c.Assertion)
+	}
+	if record.Client.Status != Active {
+		return refuse(record, DisabledClient)
+	}
+	return refuse(record, WrongMethod)
 }
 
 // takes reports whether credentials are of the kind that goes with the method.

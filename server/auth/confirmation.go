@@ -21,6 +21,15 @@ func (c *Confirmation) HeldBy(held Confirmation) bool {
 	return (c.JWK == [sha256.Size]byte{} || c.JWK == held.JWK) && (c.Certificate == [sha256.Size]byte{} || c.Certificate == held.Certificate)
 }
 
+// TokenType is how the token is to be presented (RFC 6749 §7.1, RFC 9449 §5). One that is bound to a certificate alone goes as a bearer token
+// (RFC 8705 §3).
+func (c *Confirmation) TokenType() string {
+	if c.JWK != [sha256.Size]byte{} {
+		return "DPoP"
+	}
+	return "Bearer"
+}
+
 // JWKText returns `jkt` in base64url, empty if the token is not bound to a key.
 func (c *Confirmation) JWKText() string { return hashText(c.JWK) }
 

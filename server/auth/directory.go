@@ -9,10 +9,17 @@ import (
 // returns is shared and must not be changed. Its methods may be called by any number of goroutines.
 type Directory interface {
 	Follower
+	Registered
 	// Sequence returns the change-log sequence that is fully applied. Read it before anything that it is to vouch for.
 	Sequence() uint64
 	// Age returns how long ago the last successful read of the change log began, on a monotonic clock.
 	Age() time.Duration
+	// Denied reports whether a revocation refuses the token, or one that it was made from.
+	Denied(t *Token) bool
+}
+
+// Registered is what administrators registered.
+type Registered interface {
 	// Client returns what is known of a client, or nil.
 	Client(id ClientID) *ClientRecord
 	// API returns the API with this id, or nil.
@@ -21,8 +28,6 @@ type Directory interface {
 	APIByIdentifier(identifier string) *API
 	// TrustedIssuer returns the trusted issuer with this id, or nil.
 	TrustedIssuer(id TrustedIssuerID) *TrustedIssuer
-	// Denied reports whether a revocation refuses the token, or one that it was made from.
-	Denied(t *Token) bool
 }
 
 // Follower keeps up with the change log.

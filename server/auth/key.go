@@ -42,4 +42,5 @@ const (
 	PurposeStoreMAC  Purpose = "store_mac"  // HMAC-SHA-256 of token-store records, among servers
 	PurposeStoreSign Purpose = "store_sign" // Ed25519 signature of token-store records that services read directly
 	PurposeAudit     Purpose = "audit"      // HMAC chain of the audit log
+	PurposeNonce     Purpose = "nonce"      // nonces of DPoP proofs
 )

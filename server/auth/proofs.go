@@ -139,7 +139,8 @@ func (p *Proofs) validateCertificate(m Method, wanted bool) error {
 }
 
 func (n *CertificateName) check(field string) error {
-	ok, allowed := true, ""
+	var ok bool
+	var allowed string
 	switch n.Field {
 	case SubjectDN:
 		ok, allowed = strings.Contains(n.Value, "="), "a distinguished name of RFC 4514, such as CN=orders,O=Example"

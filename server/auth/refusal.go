@@ -1,6 +1,11 @@
 package auth
 
-import "github.com/countersign/countersign/internal/fault"
+import (
+	"errors"
+	"slices"
+
+	"github.com/countersign/countersign/internal/fault"
+)
 
 // Why a client was not authenticated, or sent away. It is for the log of failures and for metrics.
 const (
@@ -63,3 +68,12 @@ const notAuthenticated = "client authentication failed"
 
 // errNotAuthenticated is for a client that had authenticated, and of which nothing is left.
 func errNotAuthenticated() error { return fault.New(fault.InvalidClient, notAuthenticated) }
+
+// RefuseReplay turns a *ReplayError about a proof by which the caller authenticated into a refusal. It returns other errors as they are.
+func (c *Caller) RefuseReplay(err error) error {
+	replay, ok := errors.AsType[*ReplayError](err)
+	if !ok || !slices.ContainsFunc(c.Uses, func(u ProofUse) bool { return replay.Has(u.Key) }) {
+		return err
+	}
+	return fault.Wrap(fault.InvalidClient, notAuthenticated, &Refusal{Client: c.Client.ID, Reason: ReplayedAssertion})
+}

@@ -25,10 +25,15 @@ type Tx interface {
 	Secrets() Secrets
 	APIs() APIs
 	Grants() Grants
+	Keys() Keys
+	Delegation
+	Journal
+}
+
+// Delegation hands out the parts of a transaction that tell who may act for others, and who vouches for them.
+type Delegation interface {
 	Exchanges() Exchanges
 	Issuers() Issuers
-	Keys() Keys
-	Journal
 }
 
 // Journal hands out the parts of a transaction that tell what happened.

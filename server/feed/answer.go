@@ -58,7 +58,7 @@ func newEntry(c *auth.Change) entry {
 		e.Kind, e.Key = "key", auth.KeyID(c.Subject).String()
 	case auth.RevokeAll:
 		e.Kind = "all"
-	case auth.ClientChanged, auth.APIChanged, auth.KeysChanged, auth.SealedKeyChanged:
+	case auth.ClientChanged, auth.APIChanged, auth.KeysChanged, auth.SealedKeyChanged, auth.IssuerChanged:
 	}
 	return e
 }

@@ -145,14 +145,14 @@ func (i *Instance) prepare(ctx context.Context) (err error) {
 
 // serve runs everything, and ends it in the order in which the parts need each other: listeners, writers, directory.
 func (i *Instance) serve(ctx context.Context) error {
-	public, admin, certificates, err := i.listen(ctx)
+	on, err := i.listen(ctx)
 	if err != nil {
 		return err
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	running := i.parts.run(background, i)
 	listeners := &sync.WaitGroup{}
-	failures := make(chan error, 2)
+	failures := make(chan error, 3)
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	serve := func(listener net.Listener, c httpx.ServeConfig) {
@@ -162,17 +162,27 @@ func (i *Instance) serve(ctx context.Context) error {
 			failures <- httpx.Serve(ctx, c)
 		})
 	}
-	serve(public, httpx.ServeConfig{Handler: i.server.Public(), Certificates: certificates, Draining: i.drain})
-	serve(admin, httpx.ServeConfig{Handler: i.server.Admin()})
-	i.config.Logger.InfoContext(ctx, "listening", "issuer", i.config.Settings.Issuer, "address", public.Addr().String(), "admin_address", admin.Addr().String())
+	s := i.config.Settings
+	serve(on.public, httpx.ServeConfig{
+		Handler: i.server.Public(), Certificates: on.certificates, ClientCertificates: s.TLSRequestClientCert, Draining: i.drain,
+	})
+	serve(on.admin, httpx.ServeConfig{Handler: i.server.Admin()})
+	if on.mutual != nil {
+		serve(on.mutual, httpx.ServeConfig{Handler: i.server.Public(), Certificates: on.certificates, ClientCertificates: true})
+	}
+	i.config.Logger.InfoContext(ctx, "listening", "issuer", s.Issuer, "address", on.public.Addr().String(), "admin_address", on.admin.Addr().String())
 	if i.config.Listening != nil {
-		i.config.Listening(public.Addr(), admin.Addr())
+		i.config.Listening(on.public.Addr(), on.admin.Addr())
 	}
 	listeners.Wait()
 	stop()
 	running.Wait()
 	i.config.Logger.InfoContext(ctx, "stopped")
-	return errors.Join(<-failures, <-failures)
+	close(failures)
+	for failure := range failures {
+		err = errors.Join(err, failure)
+	}
+	return err
 }
 
 func (i *Instance) drain() {
@@ -182,21 +192,39 @@ func (i *Instance) drain() {
 	i.parts.drain()
 }
 
-func (i *Instance) listen(ctx context.Context) (public, admin net.Listener, certificates *httpx.Certificates, err error) {
+// sockets are what an instance listens on.
+type sockets struct {
+	public, admin net.Listener
+	mutual        net.Listener        // for clients with certificates; nil: there is none
+	certificates  *httpx.Certificates // nil: plain HTTP
+}
+
+func (i *Instance) listen(ctx context.Context) (all sockets, err error) {
 	s := i.config.Settings
 	if s.TLSCert != "" {
-		if certificates, err = httpx.LoadCertificates(s.TLSCert, s.TLSKey, i.config.Logger, i.config.Now); err != nil {
-			return nil, nil, nil, err
+		if all.certificates, err = httpx.LoadCertificates(s.TLSCert, s.TLSKey, i.config.Logger, i.config.Now); err != nil {
+			return all, err
 		}
 	}
 	var config net.ListenConfig
-	if public, err = config.Listen(ctx, "tcp", s.Listen); err != nil {
-		return nil, nil, nil, fmt.Errorf("listen on %s (setting listen): %w", s.Listen, err)
+	var opened []net.Listener
+	for _, one := range []struct {
+		into          *net.Listener
+		name, address string
+	}{{&all.public, "listen", s.Listen}, {&all.admin, "admin_listen", s.AdminListen}, {&all.mutual, "mtls_listen", s.MTLSListen}} {
+		if one.address == "" {
+			continue
+		}
+		if *one.into, err = config.Listen(ctx, "tcp", one.address); err != nil {
+			err = fmt.Errorf("listen on %s (setting %s): %w", one.address, one.name, err)
+			for _, listener := range opened {
+				err = errors.Join(err, listener.Close())
+			}
+			return sockets{}, err
+		}
+		opened = append(opened, *one.into)
 	}
-	if admin, err = config.Listen(ctx, "tcp", s.AdminListen); err != nil {
-		return nil, nil, nil, errors.Join(fmt.Errorf("listen on %s (setting admin_listen): %w", s.AdminListen, err), public.Close())
-	}
-	return public, admin, certificates, nil
+	return all, nil
 }
 
 func (i *Instance) close() error {

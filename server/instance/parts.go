@@ -13,6 +13,7 @@ import (
 	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/internal/redisconn"
+	"github.com/countersign/countersign/sdk/proof"
 	"github.com/countersign/countersign/server"
 	"github.com/countersign/countersign/server/abuse"
 	"github.com/countersign/countersign/server/auth"
@@ -23,7 +24,9 @@ import (
 	"github.com/countersign/countersign/server/lookup"
 	"github.com/countersign/countersign/server/memory"
 	"github.com/countersign/countersign/server/memstore"
+	"github.com/countersign/countersign/server/outbound"
 	"github.com/countersign/countersign/server/redisstore"
+	"github.com/countersign/countersign/server/remotekeys"
 	"github.com/countersign/countersign/server/spans"
 	"github.com/countersign/countersign/server/usage"
 )
@@ -37,6 +40,9 @@ type parts struct {
 	peppers   atomic.Pointer[auth.Peppers]
 	auditKeys atomic.Pointer[auth.AuditKeys]
 	storeKeys atomic.Pointer[redisstore.Keys]
+	nonces    atomic.Pointer[proof.Nonces]
+	outbound  *outbound.Client
+	remote    *remotekeys.Keys // of clients and trusted issuers
 	directory *memory.Directory
 	spans     *spans.Recorder // nil: no traces are exported
 	memory    *memstore.Store
@@ -70,6 +76,9 @@ func wire(ctx context.Context, i *Instance, steady func() time.Time) (p *parts, 
 	}
 	i.registry.AuditKeys = p.auditKeys.Load
 	if p.spans, err = newRecorder(ctx, i); err != nil {
+		return nil, err
+	}
+	if err := p.openOutbound(i); err != nil {
 		return nil, err
 	}
 	if p.memory, err = memstore.New(memstore.Config{Registerer: i.metrics}); err != nil {
@@ -136,6 +145,9 @@ func (p *parts) loadSealedKeys(ctx context.Context, i *Instance) func([]*auth.Se
 		}
 		if err == nil {
 			err = p.loadAuditKeys(all, i)
+		}
+		if err == nil {
+			err = p.loadNonces(all, i)
 		}
 		if err != nil && p.peppers.Load() == nil {
 			return err
@@ -279,13 +291,16 @@ func (p *parts) newServer(i *Instance) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return server.New(server.Config{
+	c := server.Config{
 		Issuer: i.config.Settings.Issuer, Directory: p.directory, Tokens: p.tokens, Writer: p.writer, Keys: p.ring, Store: p,
-		StoreKeys:     p.publicStoreKeys,
-		Authenticator: &auth.Authenticator{Directory: p.directory, Peppers: p.peppers.Load, Now: i.config.Now, Imported: p.imported},
-		Feed:          p.feed, AdminAPI: administration, Uses: p.usage, Guard: p.guard, Ready: i.ready, Now: i.config.Now, Log: i.config.Logger, Proxies: proxies,
+		StoreKeys: p.publicStoreKeys,
+		Feed:      p.feed, AdminAPI: administration, Uses: p.usage, Guard: p.guard, Ready: i.ready, Now: i.config.Now, Log: i.config.Logger, Proxies: proxies,
 		Registerer: i.metrics, Gatherer: i.metrics, Middleware: i.tracing.Middleware,
-	})
+	}
+	if err := p.strengthen(&c, i); err != nil {
+		return nil, err
+	}
+	return server.New(c)
 }
 
 // ready says why the instance can neither issue nor verify, or ought not to.
@@ -314,6 +329,7 @@ func (p *parts) run(ctx context.Context, i *Instance) *sync.WaitGroup {
 	all.Go(func() { i.keepHouse(ctx) })
 	all.Go(func() { p.usage.Run(ctx) })
 	all.Go(func() { p.guard.Run(ctx) })
+	all.Go(func() { p.remote.Run(ctx) })
 	if p.hints != nil {
 		all.Go(func() { p.hints.run(ctx) })
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/countersign/countersign/server/abuse"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/keys"
+	"github.com/countersign/countersign/server/outbound"
 )
 
 // Settings are what an operator sets, by the names in the tags (package config).
@@ -40,6 +41,14 @@ type Settings struct {
 	ScanLimit                int           `name:"scan-limit" default:"6000" help:"introspections a minute of one client that find no live token, after which it is answered 429; 0: any number"`
 	TLSCert                  string        `name:"tls-cert" help:"PEM file with the certificate chain of the public listener; reloaded when it changes"`
 	TLSKey                   string        `name:"tls-key" help:"PEM file with its private key"`
+	TLSRequestClientCert     bool          `name:"tls-request-client-cert" default:"false" help:"ask clients of the public listener for a certificate (mutual TLS)"`
+	TLSClientCA              string        `name:"tls-client-ca" help:"PEM file with the authorities of clients that authenticate by tls_client_auth; reloaded when it changes"`
+	MTLSListen               string        `name:"mtls-listen" help:"address of a second public listener, which asks clients for a certificate, beside one that does not"`
+	MTLSURL                  string        `name:"mtls-url" help:"https URL, without path, by which clients with certificates reach the server (mtls_endpoint_aliases)"`
+	ClientCertFrom           []string      `name:"client-cert-from" help:"addresses and networks of proxies that end TLS, and whose Client-Cert header (RFC 9440) is believed"`
+	DPoPNonceRequired        bool          `name:"dpop-nonce-required" default:"false" help:"take DPoP proofs only with a nonce of the server"`
+	OutboundAllow            []string      `name:"outbound-allow" help:"networks, addresses and host names that key sets may be fetched from though they are not on the internet"`
+	OutboundCA               string        `name:"outbound-ca" help:"PEM file with authorities of servers that key sets are fetched from, beside the system's"`
 	TrustedProxies           []string      `name:"trusted-proxies" help:"addresses and networks whose X-Forwarded-For and X-Request-Id are believed"`
 	DrainDelay               time.Duration `name:"drain-delay" default:"0s" help:"how long requests are still accepted after a signal to end, for load balancers to notice"`
 	DrainTimeout             time.Duration `name:"drain-timeout" default:"10s" help:"how long requests in flight may take to finish"`
@@ -78,6 +87,7 @@ func (s *Settings) Validate() error {
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		errs = append(errs, errors.New("settings tls_cert and tls_key go together: one of them is missing"))
 	}
+	errs = append(errs, s.validateMutualTLS()...)
 	if least := 2 * keys.PublishAhead; s.KeyRotation < least {
 		errs = append(errs, fmt.Errorf("setting key_rotation is %v: at least %v is allowed, since a key is published %v before it signs", s.KeyRotation, least, keys.PublishAhead))
 	}
@@ -110,6 +120,34 @@ func (s *Settings) Validate() error {
 		errs = append(errs, fmt.Errorf("setting trusted_proxies: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+func (s *Settings) validateMutualTLS() (errs []error) {
+	if s.TLSCert == "" && (s.TLSRequestClientCert || s.MTLSListen != "") {
+		errs = append(errs, errors.New("settings tls_request_client_cert and mtls_listen need tls_cert and tls_key"))
+	}
+	if s.MTLSListen != "" && !isAddress(s.MTLSListen) {
+		errs = append(errs, fmt.Errorf("setting mtls_listen is %q: allowed is host:port, such as 127.0.0.1:9443 or :9443", s.MTLSListen))
+	}
+	if u, err := url.Parse(s.MTLSURL); s.MTLSURL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Path != "" ||
+		strings.ContainsAny(s.MTLSURL, "?#")) {
+		errs = append(errs, errors.New("setting mtls_url: allowed is an https URL without user, path, query and fragment"))
+	}
+	if s.MTLSURL != "" && !s.mutualTLS() {
+		errs = append(errs, errors.New("setting mtls_url is of no use without tls_request_client_cert, mtls_listen or client_cert_from"))
+	}
+	if _, err := httpx.ParseProxies(s.ClientCertFrom); err != nil {
+		errs = append(errs, fmt.Errorf("setting client_cert_from: %w", err))
+	}
+	if _, err := outbound.New(outbound.Config{Allow: s.OutboundAllow, CAFile: s.OutboundCA}); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+// mutualTLS reports whether a client can have a certificate at all.
+func (s *Settings) mutualTLS() bool {
+	return s.TLSRequestClientCert || s.MTLSListen != "" || len(s.ClientCertFrom) > 0
 }
 
 func isAddress(text string) bool {

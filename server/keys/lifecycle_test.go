@@ -71,7 +71,7 @@ func TestEnsureOnce(t *testing.T) {
 	}
 	group.Wait()
 	got := readAll(t, store)
-	if len(got.signing) != 2 || len(got.sealed) != 5 {
+	if len(got.signing) != 2 || len(got.sealed) != 6 {
 		t.Fatalf("%d signing keys, %d sealed keys", len(got.signing), len(got.sealed))
 	}
 	if kinds := news(got, 0); !slices.Equal(kinds, []auth.ChangeKind{auth.SealedKeyChanged, auth.KeysChanged}) {

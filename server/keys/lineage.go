@@ -19,7 +19,7 @@ const (
 	ancestorClient    = `","client_id":"`
 	ancestorAudience  = `","aud":"`
 	ancestorRevision  = `","cs_rev":`
-	ancestorSecret    = `,"cs_sec":"`
+	ancestorSecret    = `,"cs_sec":"` //nolint:gosec // the name of a claim that holds an id
 	ancestorKey       = `,"kid":"`
 )
 

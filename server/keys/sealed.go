@@ -80,7 +80,7 @@ func missingSealed(ctx context.Context, tx auth.Tx, master seal.Key) ([]auth.Pur
 	}
 	var missing []auth.Purpose
 	for _, purpose := range []auth.Purpose{
-		auth.PurposeCheck, auth.PurposePepper, auth.PurposeStoreMAC, auth.PurposeStoreSign, auth.PurposeAudit,
+		auth.PurposeCheck, auth.PurposePepper, auth.PurposeStoreMAC, auth.PurposeStoreSign, auth.PurposeAudit, auth.PurposeNonce,
 	} {
 		if !present[purpose] {
 			missing = append(missing, purpose)

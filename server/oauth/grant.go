@@ -28,9 +28,23 @@ func (c *Config) authenticate(ctx context.Context, _ *http.Request, _ url.Values
 		return nil, err
 	}
 	x := httpx.From(ctx)
-	x.Client = s.request.Credentials.ClientID
+	x.Client = s.caller.Client.ID.String()
 	c.Uses.Authenticated(s.caller.Client.ID, s.caller.Credential, x.Address)
-	return &fosite.DefaultClient{ID: s.request.Credentials.ClientID}, nil
+	return &fosite.DefaultClient{ID: x.Client}, s.prove()
+}
+
+// prove finds out what the client holds.
+func (s *session) prove() error {
+	s.held.Certificate = s.request.Certificate
+	if s.request.Prove == nil {
+		return nil
+	}
+	jwk, use, err := s.request.Prove()
+	if err != nil || use == nil {
+		return err
+	}
+	s.held.JWK, s.uses = jwk, []auth.ProofUse{*use}
+	return nil
 }
 
 var errNoSession = errors.New("the request lost its session")
@@ -73,7 +87,7 @@ func (g *clientCredentials) HandleTokenEndpointRequest(ctx context.Context, _ fo
 }
 
 func (c *Config) decide(s *session) (err error) {
-	asked := auth.TokenRequest{Caller: s.caller, Resource: s.request.Resource, Scope: s.request.Scope}
+	asked := auth.TokenRequest{Caller: s.caller, Resource: s.request.Resource, Scope: s.request.Scope, Confirmation: s.held, Uses: s.uses}
 	if s.exchange != nil {
 		s.decision, err = c.decideExchange(s, asked)
 		return err
@@ -149,19 +163,30 @@ func (c *Config) issue(ctx context.Context, s *session) error {
 	}
 	t, err := c.Writer.Issue(ctx, decide, sign)
 	if err != nil {
-		return err
+		return s.replayed(err)
 	}
 	c.Uses.Issued(t)
 	if s.decision.API.Format == auth.Opaque {
 		c.Store.Remember(ctx, auth.KeyOf(text), t)
 	}
 	s.response = &Response{
-		AccessToken: text, TokenType: "Bearer", Scope: t.Scope, ExpiresIn: int64(t.Expires.Sub(t.Issued) / time.Second),
+		AccessToken: text, TokenType: t.Confirmation.TokenType(), Scope: t.Scope, ExpiresIn: int64(t.Expires.Sub(t.Issued) / time.Second),
 	}
 	if s.exchange != nil {
 		s.response.IssuedTokenType = s.request.Exchange.issuedType()
 	}
 	return nil
+}
+
+// replayed says which proof it was that was used before.
+func (s *session) replayed(err error) error {
+	if _, is := errors.AsType[*auth.ReplayError](err); !is {
+		return err
+	}
+	if refused := s.caller.RefuseReplay(err); refused != err { //nolint:errorlint // the very error, or another one
+		return refused
+	}
+	return fault.Wrap(fault.InvalidProof, "the proof was used before", err)
 }
 
 func claims(t *auth.Token, api *auth.API) keys.Claims {

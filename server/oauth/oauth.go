@@ -4,6 +4,7 @@ package oauth
 
 import (
 	"context"
+	"crypto/sha256"
 	"mime/multipart"
 	"net/http"
 	"net/netip"
@@ -104,6 +105,11 @@ type Request struct {
 	Scope       string
 	Resource    []string
 	Exchange    Exchange // of GrantTokenExchange alone
+	// Certificate is SHA-256 of the certificate that the client's connection has, zero if there is none.
+	Certificate [sha256.Size]byte
+	// Prove checks the request's DPoP proof, once the client has authenticated. It returns the thumbprint of the key and the use that the proof is
+	// good for; use is nil if there is no proof. Nil: there is none.
+	Prove func() (jwk [sha256.Size]byte, use *auth.ProofUse, err error)
 }
 
 // Response is a successful answer, RFC 6749 §5.1.
@@ -150,6 +156,8 @@ type session struct {
 	revision uint64 // of the directory, read before anything was decided
 	caller   *auth.Caller
 	exchange *auth.ExchangeRequest // nil: the token is asked for in the client's own name
+	held     auth.Confirmation     // what the client proved to hold
+	uses     []auth.ProofUse       // of the proof of that
 	decision *auth.Decision
 	response *Response
 }

@@ -23,7 +23,7 @@ type desk struct {
 	store     *sqlstore.Store
 	path      string // of the database
 	directory *memory.Directory
-	made      time.Duration // how many clients were: each gets an id that sorts after the one before
+	made      int // how many ids were: each sorts after the one before
 }
 
 func newDesk(t *testing.T) *desk {
@@ -113,11 +113,16 @@ func (d *desk) refresh() {
 // long is a time at which everything was made that has no other.
 func long() time.Time { return time.Now().Add(-1000 * time.Hour).UTC().Truncate(time.Microsecond) }
 
+// next is a time for an id that sorts after those before.
+func (d *desk) next() time.Time {
+	d.made++
+	return time.Now().Add(time.Duration(d.made) * time.Millisecond)
+}
+
 func (d *desk) client(name string, edit ...func(*auth.Client)) *auth.Client {
 	d.Helper()
-	d.made++
 	c := &auth.Client{
-		ID: auth.NewClientID(time.Now().Add(d.made * time.Millisecond)), Name: name, Status: auth.Active, AuthMethod: auth.SecretBasic, Created: long(), Updated: long(),
+		ID: auth.NewClientID(d.next()), Name: name, Status: auth.Active, AuthMethod: auth.SecretBasic, Created: long(), Updated: long(),
 	}
 	for _, do := range edit {
 		do(c)
@@ -132,7 +137,7 @@ func (d *desk) client(name string, edit ...func(*auth.Client)) *auth.Client {
 func (d *desk) api(identifier string, edit ...func(*auth.API)) *auth.API {
 	d.Helper()
 	a := &auth.API{
-		ID: auth.NewAPIID(time.Now()), Identifier: identifier, Name: "stock", Scopes: []auth.ScopeDefinition{{Name: "read"}, {Name: "write"}},
+		ID: auth.NewAPIID(d.next()), Identifier: identifier, Name: "stock", Scopes: []auth.ScopeDefinition{{Name: "read"}, {Name: "write"}},
 		Format: auth.JWT, Lifetime: time.Hour, Algorithm: auth.ES256, Created: long(), Updated: long(),
 	}
 	for _, do := range edit {
@@ -162,7 +167,7 @@ func (d *desk) grantSince(at time.Time, c *auth.Client, a *auth.API, scopes ...s
 func (d *desk) secret(c *auth.Client, edit ...func(*auth.Secret)) (*auth.Secret, auth.SecretValue) {
 	d.Helper()
 	value := auth.NewSecretValue()
-	s := &auth.Secret{ID: auth.NewSecretID(time.Now()), Client: c.ID, Hint: value.Hint(), Status: auth.Active, Created: long()}
+	s := &auth.Secret{ID: auth.NewSecretID(d.next()), Client: c.ID, Hint: value.Hint(), Status: auth.Active, Created: long()}
 	s.Hash, s.Pepper = d.Peppers().Hash(value)
 	for _, do := range edit {
 		do(s)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -68,9 +69,10 @@ type Keys struct {
 
 // held is a set that is fetched.
 type held struct {
-	cache *jwks.Cache
-	end   context.CancelFunc
-	used  time.Time // guarded by Keys.mu
+	cache    *jwks.Cache
+	end      context.CancelFunc
+	document atomic.Pointer[[]byte] // the last good set
+	used     time.Time              // guarded by Keys.mu
 }
 
 // New returns keys of no source yet. It does no I/O.
@@ -109,19 +111,19 @@ func (k *Keys) Key(ctx context.Context, source Source, kid string, alg jose.Algo
 		}
 		return set.find(kid, alg)
 	}
-	cache := k.cache(source)
-	if cache == nil {
-		return nil, fmt.Errorf("%w: the server ends", jwks.ErrUnavailable)
+	h := k.of(source)
+	if h == nil {
+		return nil, errEnded()
 	}
-	found, err := cache.Key(ctx, kid, alg)
+	found, err := h.cache.Key(ctx, kid, alg)
 	if err != nil {
 		return nil, err
 	}
 	return found.Key, nil
 }
 
-// cache returns the cache of a source, which runs; nil after the end.
-func (k *Keys) cache(source Source) *jwks.Cache {
+// of returns what is held of a source, whose cache runs; nil after the end.
+func (k *Keys) of(source Source) *held {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
@@ -136,18 +138,20 @@ func (k *Keys) cache(source Source) *jwks.Cache {
 		k.held[source] = h
 	}
 	h.used = time.Now()
-	return h.cache
+	return h
 }
 
 // begin starts the cache of a source. It ends with Run, not with the request that came first.
 func (k *Keys) begin(source Source) *held {
 	ctx, end := context.WithCancel(context.Background())
-	cache := jwks.New(jwks.Config{
-		Fetch: func(ctx context.Context) (jwks.Answer, error) { return k.fetch(ctx, source) },
-		Log:   k.config.Log.With(slog.Any("source", source)),
+	h := &held{end: end}
+	h.cache = jwks.New(jwks.Config{
+		Fetch:   func(ctx context.Context) (jwks.Answer, error) { return k.fetch(ctx, source) },
+		Log:     k.config.Log.With(slog.Any("source", source)),
+		Changed: func(body []byte) { h.document.Store(&body) },
 	})
-	k.running.Go(func() { cache.Run(ctx) })
-	return &held{cache: cache, end: end}
+	k.running.Go(func() { h.cache.Run(ctx) })
+	return h
 }
 
 // evict lets the source go that was not used for longest. The caller holds mu.

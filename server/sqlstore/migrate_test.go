@@ -53,17 +53,17 @@ func wantStatus(t *testing.T, s *sqlstore.Store, want sqlstore.Status, refused s
 func TestMigrateByTenProcesses(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		output := processes(t, 10, "migrate", url)
-		if n := strings.Count(output, "schema migrated"); n != 2 {
+		if n := strings.Count(output, "schema migrated"); n != 3 {
 			t.Errorf("%d migrations were done\n%s", n, output)
 		}
-		wantStatus(t, open(t, url), sqlstore.Status{Binary: 2, Database: 2, MinCompatible: 2}, "")
+		wantStatus(t, open(t, url), sqlstore.Status{Binary: 3, Database: 3, MinCompatible: 2}, "")
 	})
 }
 
 func TestSchemaLevels(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		s := open(t, url)
-		wantStatus(t, s, sqlstore.Status{Binary: 2}, "countersign migrate up")
+		wantStatus(t, s, sqlstore.Status{Binary: 3}, "countersign migrate up")
 		err := s.Update(t.Context(), func(auth.Tx) error { return nil })
 		if fault.From(err) == nil || fault.From(err).Code != fault.Unavailable {
 			t.Errorf("update of an empty database: %v, want fault.Unavailable", err)
@@ -74,15 +74,15 @@ func TestSchemaLevels(t *testing.T) {
 		before := generation(t, s)
 		db := raw(t, url)
 		execute(t, db, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)")
-		wantStatus(t, s, sqlstore.Status{Binary: 2, Database: 999, MinCompatible: 2}, "")
+		wantStatus(t, s, sqlstore.Status{Binary: 3, Database: 999, MinCompatible: 2}, "")
 		if err := s.Migrate(t.Context()); err != nil {
 			t.Errorf("Migrate of a newer schema: %v", err)
 		}
 		if generation(t, s) != before {
 			t.Error("the generation changed")
 		}
-		execute(t, db, "UPDATE schema_info SET min_compatible = 3")
-		wantStatus(t, s, sqlstore.Status{Binary: 2, Database: 999, MinCompatible: 3}, "upgrade Countersign")
+		execute(t, db, "UPDATE schema_info SET min_compatible = 4")
+		wantStatus(t, s, sqlstore.Status{Binary: 3, Database: 999, MinCompatible: 4}, "upgrade Countersign")
 		if err := s.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), "upgrade Countersign") {
 			t.Errorf("Migrate of an incompatible schema: %v", err)
 		}
@@ -113,7 +113,7 @@ func TestMigrateAfterCrash(t *testing.T) {
 			if err := s.Migrate(t.Context()); err != nil {
 				t.Errorf("Migrate of half a schema: %v", err)
 			}
-			wantStatus(t, s, sqlstore.Status{Binary: 2, Database: 2, MinCompatible: 2}, "")
+			wantStatus(t, s, sqlstore.Status{Binary: 3, Database: 3, MinCompatible: 2}, "")
 		}
 	})
 }

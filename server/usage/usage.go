@@ -74,6 +74,9 @@ func New(c Config) (*Collector, error) {
 
 // Authenticated notes that a client proved who it is by one of its secrets. All of a minute are one.
 func (c *Collector) Authenticated(client auth.ClientID, credential auth.SecretID, source netip.Addr) {
+	if credential == (auth.SecretID{}) {
+		return // it was no secret: when the client was last here is told by its tokens
+	}
 	c.secrets.use(secretKey{client, credential}, minuteOf(c.now()), source)
 }
 

@@ -1,0 +1,77 @@
+package certificate
+
+import (
+	"context"
+	"crypto/x509"
+	"strings"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/remotekeys"
+)
+
+// useX509 marks the authorities of X.509-SVIDs in a trust bundle (SPIFFE Trust Domain and Bundle §4.2.2).
+const useX509 = "x509-svid"
+
+// workload checks an X.509-SVID: the trust domain's authorities vouch for it, and a rule of the client matches its SPIFFE ID. It returns the
+// trust domain.
+func (c *Checker) workload(ctx context.Context, record *auth.ClientRecord, chain []*x509.Certificate) (*auth.TrustedIssuer, error) {
+	id, ok := spiffeID(chain[0])
+	if !ok {
+		return nil, refuse(record, "its SPIFFE ID: an X.509-SVID has one URI, spiffe://…, and is no authority")
+	}
+	rule, issuer := c.rule(record, id)
+	if rule == nil {
+		return nil, &auth.Refusal{Client: record.Client.ID, Reason: auth.NoRuleMatches, Detail: "its SPIFFE ID"}
+	}
+	bundle, err := c.Documents.Document(ctx, remotekeys.Source{URL: issuer.JWKSURI, Inline: string(issuer.JWKS)})
+	if err != nil {
+		return nil, fault.Wrap(fault.Unavailable, "the trust bundle cannot be had right now", err)
+	}
+	members, err := parseSet(bundle)
+	if err != nil {
+		return nil, refuse(record, "the trust bundle: it is malformed")
+	}
+	roots := x509.NewCertPool()
+	for _, m := range members {
+		if m.use == useX509 && len(m.certificates) > 0 {
+			roots.AddCert(m.certificates[0])
+		}
+	}
+	if err := c.verify(chain, roots); err != nil {
+		return nil, refuse(record, why(err))
+	}
+	return issuer, nil
+}
+
+// spiffeID returns the SPIFFE ID of a leaf certificate (X.509-SVID §2, §4).
+func spiffeID(leaf *x509.Certificate) (string, bool) {
+	if len(leaf.URIs) != 1 || leaf.IsCA || leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		return "", false
+	}
+	id := leaf.URIs[0]
+	if id.Scheme != "spiffe" || id.Host == "" || id.Port() != "" || id.User != nil || id.RawQuery != "" || id.Fragment != "" || id.Path == "" {
+		return "", false
+	}
+	return id.String(), true
+}
+
+// rule returns the first rule that a SPIFFE ID matches, with its trust domain.
+func (c *Checker) rule(record *auth.ClientRecord, id string) (*auth.FederationRule, *auth.TrustedIssuer) {
+	for i := range record.Client.Proofs.Federation {
+		rule := &record.Client.Proofs.Federation[i]
+		issuer := c.Directory.TrustedIssuer(rule.Issuer)
+		if issuer == nil || issuer.Kind != auth.SPIFFEIssuer || issuer.Status != auth.Active || !strings.HasPrefix(id, issuer.Issuer+"/") {
+			continue
+		}
+		matches := true
+		for k := range rule.Claims {
+			m := &rule.Claims[k]
+			matches = matches && len(m.Path) == 1 && m.Path[0] == "sub" && m.Matches(id)
+		}
+		if matches {
+			return rule, issuer
+		}
+	}
+	return nil, nil
+}
