@@ -42,6 +42,10 @@ func TestAuthenticate(t *testing.T) {
 		}, want: fault.Unavailable, catchUps: 1},
 		{name: "right, frugal", change: func(_ *world, c *auth.Credentials) { c.Frugal = true }},
 		{name: "wrong, frugal", change: func(_ *world, c *auth.Credentials) { c.Frugal, c.Secret = true, auth.NewSecretValue() }, want: fault.InvalidClient, reason: auth.WrongSecret},
+		{name: "assertion", change: func(_ *world, c *auth.Credentials) { c.Assertion = auth.PresentedAssertion(auth.JWTBearer, "x") }, want: fault.InvalidClient, reason: auth.WrongMethod, catchUps: 1},
+		{name: "assertion, frugal", change: func(_ *world, c *auth.Credentials) {
+			c.Frugal, c.Assertion = true, auth.PresentedAssertion(auth.JWTBearer, "x")
+		}, want: fault.InvalidClient, reason: auth.WrongMethod},
 		{name: "unknown, frugal", change: func(_ *world, c *auth.Credentials) { c.Frugal, c.ClientID = true, "x" }, want: fault.InvalidClient, reason: auth.UnknownClient, nobody: true},
 		{name: "secret made a moment ago elsewhere", change: func(w *world, _ *auth.Credentials) {
 			known := w.record().Secrets
