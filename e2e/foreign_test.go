@@ -344,9 +344,15 @@ func npmInstall(t *testing.T, source string) (folder string) {
 
 func testPython(t *testing.T, w *foreignWorld, issuer string) {
 	t.Helper()
-	script := exec.CommandContext(t.Context(), pythonWithAuthlib(t), "-B", filepath.Join("foreign", "authlib_session.py"))
+	runScript(t, authlib(t, "authlib_session.py"), w.describe(issuer))
+}
+
+// authlib is a script that uses Authlib.
+func authlib(t *testing.T, name string) *exec.Cmd {
+	t.Helper()
+	script := exec.CommandContext(t.Context(), pythonWithAuthlib(t), "-B", filepath.Join("foreign", name))
 	script.Env = append(os.Environ(), "AUTHLIB_INSECURE_TRANSPORT=1", "NO_PROXY=127.0.0.1") // the issuer is on loopback
-	runScript(t, script, w.describe(issuer))
+	return script
 }
 
 // pythonWithAuthlib returns the first Python that has Authlib: Debian's packages are for its own Python, which need not be the first.
