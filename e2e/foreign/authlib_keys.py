@@ -35,7 +35,7 @@ def another_audience():
 
 
 def twice():
-    client = keyed("RS256", claims={"jti": "Authlib sends it twice"})
+    client = keyed("RS256", claims={"jti": world["issuer"] + " twice"})
     token(client)
     refuses("invalid_client", client)
 

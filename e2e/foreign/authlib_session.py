@@ -9,7 +9,7 @@ from world import BASIC, POST, check, equal, introspect, metadata, refuses, sess
 def metadata_is_valid():
     metadata.validate()
     equal(metadata["issuer"], world["issuer"])
-    equal(metadata["grant_types_supported"], ["client_credentials"])
+    equal(metadata["grant_types_supported"], ["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"])
 
 
 def cycle(who, method):

@@ -73,7 +73,7 @@ for (const [name, change] of Object.entries(wrongAssertions)) {
 }
 
 await check('A28 assertion sent twice', async () => {
-  const caller = await withKey('ES256', (_, claims) => { claims.jti = 'oauth4webapi sends it twice' })
+  const caller = await withKey('ES256', (_, claims) => { claims.jti = `${world.issuer} twice` })
   await token(caller, {})
   await assert.rejects(token(caller, {}), unauthenticated)
 })
@@ -122,7 +122,7 @@ for (const [name, change] of Object.entries(wrongProofs)) {
 
 await check('D09 proof sent twice', async () => {
   // The proof that is answered with a nonce gets no token.
-  const handle = await proving((_, claims) => { if (!world.nonces || claims.nonce !== undefined) claims.jti = 'oauth4webapi sends it twice' })
+  const handle = await proving((_, claims) => { if (!world.nonces || claims.nonce !== undefined) claims.jti = `${world.issuer} twice` })
   await token(bound, {}, handle)
   await assert.rejects(token(bound, {}, handle), badProof)
 })

@@ -34,7 +34,7 @@ for (const algorithm of Object.keys(world.keys)) {
 }
 
 await check('A28 assertion sent twice', async () => {
-  const caller = await withKey('PS256', (claims) => { claims.jti = 'openid-client sends it twice' })
+  const caller = await withKey('PS256', (claims) => { claims.jti = `${world.issuer} twice` })
   await client.clientCredentialsGrant(caller, {})
   await assert.rejects(client.clientCredentialsGrant(caller, {}), unauthenticated)
 })
