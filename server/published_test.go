@@ -21,22 +21,26 @@ import (
 
 func TestMetadata(t *testing.T) {
 	w := newWorld(t)
-	methods := []any{"client_secret_basic", "client_secret_post"}
+	methods := []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "federated_jwt", "spiffe_jwt"}
+	algorithms := []any{"ES256", "RS256", "PS256", "EdDSA"}
 	want := map[string]any{
-		"issuer":                                        issuer,
-		"token_endpoint":                                issuer + "/oauth2/token",
-		"token_endpoint_auth_methods_supported":         methods,
-		"grant_types_supported":                         []any{"client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"},
-		"dpop_signing_alg_values_supported":             []any{"ES256", "RS256", "PS256", "EdDSA"},
-		"response_types_supported":                      []any{"none"},
-		"jwks_uri":                                      issuer + "/oauth2/jwks",
-		"introspection_endpoint":                        issuer + "/oauth2/introspect",
-		"introspection_endpoint_auth_methods_supported": append(methods, "Bearer"),
-		"introspection_signing_alg_values_supported":    []any{"ES256", "RS256", "PS256", "EdDSA"},
-		"revocation_endpoint":                           issuer + "/oauth2/revoke",
-		"revocation_endpoint_auth_methods_supported":    methods,
-		"countersign_revocation_endpoint":               issuer + "/oauth2/revocations",
-		"service_documentation":                         "https://github.com/countersign/countersign/blob/main/docs/endpoints.md",
+		"issuer":                                                   issuer,
+		"token_endpoint":                                           issuer + "/oauth2/token",
+		"token_endpoint_auth_methods_supported":                    methods,
+		"grant_types_supported":                                    []any{"client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"},
+		"dpop_signing_alg_values_supported":                        algorithms,
+		"token_endpoint_auth_signing_alg_values_supported":         algorithms,
+		"introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+		"revocation_endpoint_auth_signing_alg_values_supported":    algorithms,
+		"response_types_supported":                                 []any{"none"},
+		"jwks_uri":                                                 issuer + "/oauth2/jwks",
+		"introspection_endpoint":                                   issuer + "/oauth2/introspect",
+		"introspection_endpoint_auth_methods_supported":            append(methods, "Bearer"),
+		"introspection_signing_alg_values_supported":               algorithms,
+		"revocation_endpoint":                                      issuer + "/oauth2/revoke",
+		"revocation_endpoint_auth_methods_supported":               methods,
+		"countersign_revocation_endpoint":                          issuer + "/oauth2/revocations",
+		"service_documentation":                                    "https://github.com/countersign/countersign/blob/main/docs/endpoints.md",
 	}
 	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
 		t.Run("M01 M03 M04 M05 M06 M14 "+path, func(t *testing.T) {

@@ -22,8 +22,10 @@ import (
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/internal/seal"
+	"github.com/countersign/countersign/sdk/proof"
 	"github.com/countersign/countersign/server"
 	"github.com/countersign/countersign/server/abuse"
+	"github.com/countersign/countersign/server/assertion"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/feed"
 	"github.com/countersign/countersign/server/issue"
@@ -31,7 +33,9 @@ import (
 	"github.com/countersign/countersign/server/lookup"
 	"github.com/countersign/countersign/server/memory"
 	"github.com/countersign/countersign/server/memstore"
+	"github.com/countersign/countersign/server/outbound"
 	"github.com/countersign/countersign/server/registry"
+	"github.com/countersign/countersign/server/remotekeys"
 	"github.com/countersign/countersign/server/seed"
 	"github.com/countersign/countersign/server/sqlstore"
 	"github.com/countersign/countersign/server/usage"
@@ -187,6 +191,8 @@ func newWorldAt(t testing.TB, issuer string, guard *abuse.Config) *world {
 	w.run(directory.Run, writer.Run)
 	proxies, err := httpx.ParseProxies([]string{"127.0.0.1"})
 	w.check(err)
+	nonces, err := proof.NewNonces(make([]byte, 32))
+	w.check(err)
 	w.uses, err = usage.New(usage.Config{Log: w.store, Now: now})
 	w.check(err)
 	var limits *abuse.Guard
@@ -199,10 +205,11 @@ func newWorldAt(t testing.TB, issuer string, guard *abuse.Config) *world {
 	}
 	w.server, err = server.New(server.Config{
 		Guard: limits, Issuer: issuer, Directory: w.directory, Writer: writer, Keys: w.ring, Store: remembering{seen},
-		Authenticator: &auth.Authenticator{Directory: w.directory, Peppers: peppers.Load, Now: now},
-		Tokens:        &auth.Tokens{Directory: w.directory, Resolver: resolver, Revoker: writer, Now: now, Staleness: auth.DefaultStaleness},
-		Feed:          feed.New(feed.Config{Source: directory}),
-		Uses:          w.uses,
+		Authenticator: &auth.Authenticator{Directory: w.directory, Peppers: peppers.Load, Now: now, Assertions: w.assertions(issuer, now)},
+		Proofs:        w.ledger, Nonces: func() *proof.Nonces { return nonces },
+		Tokens: &auth.Tokens{Directory: w.directory, Resolver: resolver, Revoker: writer, Now: now, Staleness: auth.DefaultStaleness},
+		Feed:   feed.New(feed.Config{Source: directory}),
+		Uses:   w.uses,
 		StoreKeys: func() map[uint32]ed25519.PublicKey {
 			if held := w.storeKeys.Load(); held != nil {
 				return *held
@@ -253,6 +260,19 @@ func (w *world) verify(_ context.Context, presented string) (*auth.Token, error)
 		ID: c.ID, Client: c.Client, Credential: c.Credential, API: api.ID, Scope: c.Scope,
 		Issued: c.Issued, Expires: c.Expires, Revision: c.Revision, Key: c.Key, Confirmation: c.Confirmation, Lineage: c.Lineage,
 	}, nil
+}
+
+// assertions checks client assertions by keys that clients are registered with. It fetches none.
+func (w *world) assertions(issuer string, now func() time.Time) *assertion.Verifier {
+	w.Helper()
+	nowhere, err := outbound.New(outbound.Config{})
+	w.check(err)
+	remote, err := remotekeys.New(remotekeys.Config{Client: nowhere})
+	w.check(err)
+	w.run(remote.Run)
+	verifier, err := assertion.New(assertion.Config{Issuer: issuer, Keys: remote, Directory: w.directory, Now: now})
+	w.check(err)
+	return verifier
 }
 
 func tester() auth.Actor { return auth.Actor{Name: "test"} }
