@@ -69,7 +69,7 @@ func New(c Config) (http.Handler, error) {
 	front := newRouter(s)
 	s.huma = huma.NewAPI(s.describe(), front)
 	for _, add := range []func(){
-		s.clients, s.secrets, s.apis, s.grants, s.tokens, s.keys, s.audit, s.insights, s.declarations,
+		s.clients, s.secrets, s.apis, s.grants, s.issuers, s.exchanges, s.tokens, s.keys, s.audit, s.insights, s.declarations,
 	} {
 		add()
 	}

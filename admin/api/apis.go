@@ -130,7 +130,8 @@ func (s *service) patchAPI(ctx context.Context, in *apiPatch) (*single[wire.API]
 			return err
 		}
 		after := apiOf(&body)
-		stored.Name, stored.Scopes, stored.Format, stored.Lifetime, stored.Algorithm = after.Name, after.Scopes, after.Format, after.Lifetime, after.Algorithm
+		stored.Name, stored.Scopes, stored.Format, stored.Lifetime = after.Name, after.Scopes, after.Format, after.Lifetime
+		stored.Algorithm, stored.Constraint = after.Algorithm, after.Constraint
 		return nil
 	})
 	return oneAPI(changed, http.StatusOK, err)

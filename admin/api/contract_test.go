@@ -173,6 +173,7 @@ func elsewhere(path string) string {
 	now := time.Now()
 	path = regexp.MustCompile(`cl_\w{22}`).ReplaceAllString(path, auth.NewClientID(now).String())
 	path = regexp.MustCompile(`api_\w{22}`).ReplaceAllString(path, auth.NewAPIID(now).String())
+	path = regexp.MustCompile(`iss_\w{22}`).ReplaceAllString(path, auth.NewTrustedIssuerID(now).String())
 	path = regexp.MustCompile(`key_\w{22}`).ReplaceAllString(path, auth.NewKeyID(now).String())
 	path = regexp.MustCompile(`evt_\w{22}`).ReplaceAllString(path, auth.NewEventID(now).String())
 	return regexp.MustCompile(`/tokens/\w{22}`).ReplaceAllString(path, "/tokens/"+auth.NewTokenID(now, now).String())
@@ -225,7 +226,13 @@ func (w *world) inFlight(id string, c call) {
 // conflicts provokes what the state of things forbids.
 func (w *world) conflicts() {
 	w.Helper()
-	const put, patch, del = http.MethodPut, http.MethodPatch, http.MethodDelete
+	const post, put, patch, del = http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+	trusted := w.newIssuer()
+	want[wire.Client](w, http.StatusCreated, call{method: post, path: "/clients", body: wire.ClientBody{
+		Name: rand.Text(), AuthMethod: "federated_jwt", Proofs: wire.Proofs{Federation: []wire.FederationRule{
+			{Issuer: trusted.Name, Claims: []wire.ClaimMatch{{Path: []string{"sub"}, Equals: "me"}}},
+		}},
+	}})
 	a, b, root := w.newClient(), w.newClient(), "/clients/"+w.root.ID.String()
 	active := w.newSecret(a.ID)
 	one, other := w.newAPI(), w.newAPI()
@@ -242,6 +249,9 @@ func (w *world) conflicts() {
 		{method: put, path: "/apis/" + auth.NewAPIID(time.Now()).String(), body: wire.APIBody{Identifier: one.Identifier, Name: other.Name}, header: forcedAbsent()},
 		{method: patch, path: "/apis/" + granted, body: `{"scopes":[{"name":"read"}]}`, header: forced()},
 		{method: put, path: admin, body: wire.GrantBody{Scopes: []string{"keys:read"}}, header: forced()},
+		{method: post, path: "/clients/" + w.newKeyed().ID + "/secrets"},
+		{method: patch, path: "/trusted-issuers/" + w.newIssuer().ID, body: `{"name":"` + trusted.Name + `"}`, header: forced()},
+		{method: del, path: "/trusted-issuers/" + trusted.ID, header: forced()},
 		{method: del, path: admin, header: forced()},
 	} {
 		w.refused(http.StatusConflict, "conflict", c)
@@ -262,6 +272,9 @@ func (w *world) others() {
 	}
 	want[wire.Problem](w, http.StatusNotFound, call{
 		method: put, path: "/clients/" + w.root.ID.String() + "/grants/api_x", body: wire.GrantBody{Scopes: []string{"x"}}, header: forced(),
+	})
+	want[wire.Problem](w, http.StatusNotFound, call{
+		method: put, path: "/clients/" + w.root.ID.String() + "/exchanges/api_x/api_y", body: wire.ExchangeBody{Scopes: []wire.ExchangeScope{{Scope: "x"}}}, header: forced(),
 	})
 	want[wire.Problem](w, http.StatusNotFound, call{method: put, path: "/clients/cl_x", body: wire.ClientBody{Name: "x"}, header: forced()})
 	want[wire.Problem](w, http.StatusNotFound, call{method: put, path: "/apis/api_x", body: wire.APIBody{Identifier: "https://x.test", Name: "x"}, header: forced()})

@@ -40,6 +40,12 @@ func fill(v reflect.Value, member string) {
 		v.SetBytes([]byte(`{"before":{"status":"active"},"after":{"status":"disabled"}}`))
 		return
 	}
+	if keySet, is := v.Addr().Interface().(*map[string]any); is {
+		*keySet = map[string]any{"keys": []any{map[string]any{
+			"kty": "EC", "crv": "P-256", "kid": "orders-1", "x": "YLl19cP2w7CRqP3zX9hEukKKFZSkCFRJZXNBzDYT9vw", "y": "khJHaH0_HyrO2QOso92-7Iu33fJolhoh_EjZwYHeQbc",
+		}}}
+		return
+	}
 	switch v.Kind() { //nolint:exhaustive // what package wire has
 	case reflect.Struct:
 		for field, inside := range v.Fields() {
@@ -98,7 +104,7 @@ func exampleTime(member string) time.Time {
 
 func exampleNumber(member string) int64 {
 	switch member {
-	case "token_lifetime_seconds":
+	case "token_lifetime_seconds", "max_lifetime_seconds":
 		return 3600
 	case "overlap_seconds":
 		return 86400
@@ -125,7 +131,11 @@ func exampleText(member string) string {
 		"next_cursor": "eyJxIjoi…", "token_endpoint_auth_method": "client_secret_basic", "token_format": "jwt", "signing_algorithm": "ES256", "alg": "ES256",
 		"safe_to_delete_reason": "it is disabled", "reasons": "the grant of orders on https://inventory.example holds inventory:read",
 		"what": "the event was changed", "before": "inventory:read", "after": "inventory:read inventory:write", "pointer": "#/name",
-		"detail": "another client has this name",
+		"detail": "another client has this name", "jwks_uri": "https://orders.example/jwks.json", "jwks_thumbprints": "HeXENftXqPHXPPwdc1HKuiAwIncitqbA1urnSmiA3vM",
+		"path": "sub", "equals": "system:serviceaccount:shop:orders", "prefix": "system:serviceaccount:shop:", "audience": "https://auth.example",
+		"algorithms": "RS256", "needs": "orders:read", "may_act": exampleClient, "tls_client_auth_subject_dn": "CN=orders,O=Example",
+		"tls_client_auth_san_dns": "orders.example", "tls_client_auth_san_uri": "spiffe://example.org/orders", "tls_client_auth_san_ip": "192.0.2.17",
+		"tls_client_auth_san_email": "orders@example.org", "issuer": exampleIssuer,
 	} {
 		if name == member {
 			return text

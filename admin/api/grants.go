@@ -78,7 +78,15 @@ func (s *service) getGrant(ctx context.Context, in *grantInput) (*single[wire.Gr
 
 func (s *service) putGrant(ctx context.Context, in *grantPut) (*single[wire.Grant], error) {
 	c := from(ctx)
-	stored, created, err := c.registry.PutGrant(ctx, c.actor, auth.Grant{Client: in.Client, API: in.API, Scopes: in.Body.Scopes}, c.match)
+	g := auth.Grant{Client: in.Client, API: in.API, Scopes: in.Body.Scopes}
+	if in.Body.MayAct != "" {
+		id, err := auth.ParseClientID(in.Body.MayAct)
+		if err != nil {
+			return nil, fault.New(fault.InvalidRequest, fault.From(err).Detail).At("may_act")
+		}
+		g.MayAct = id
+	}
+	stored, created, err := c.registry.PutGrant(ctx, c.actor, g, c.match)
 	if err != nil {
 		return nil, err
 	}

@@ -22,15 +22,17 @@ const securityScheme = "oauth2"
 
 // The tags, in the order of the reference page.
 const (
-	tagClients  = "Clients"
-	tagSecrets  = "Secrets"
-	tagAPIs     = "APIs"
-	tagGrants   = "Grants"
-	tagTokens   = "Tokens"
-	tagKeys     = "Keys"
-	tagAudit    = "Audit log"
-	tagInsights = "Insight"
-	tagDeclared = "Declarative configuration"
+	tagClients   = "Clients"
+	tagSecrets   = "Secrets"
+	tagAPIs      = "APIs"
+	tagGrants    = "Grants"
+	tagIssuers   = "Trusted issuers"
+	tagExchanges = "Token exchange"
+	tagTokens    = "Tokens"
+	tagKeys      = "Keys"
+	tagAudit     = "Audit log"
+	tagInsights  = "Insight"
+	tagDeclared  = "Declarative configuration"
 )
 
 const introduction = `Everything that can be administered: clients, their secrets, APIs, grants, tokens, signing keys and the audit log.
@@ -72,6 +74,8 @@ func (s *service) describe() huma.Config {
 				{Name: tagSecrets, Description: "What clients authenticate with. A client may have several at once, so that it rotates without downtime."},
 				{Name: tagAPIs, Description: "What is called: resource servers, with the scopes they offer and the form of their tokens."},
 				{Name: tagGrants, Description: "Who may call whom, with which scopes. What no grant names is not allowed."},
+				{Name: tagIssuers, Description: "Who signs the tokens of workloads, by which those authenticate as clients: clusters, CI systems, trust domains."},
+				{Name: tagExchanges, Description: "Who may exchange the tokens that it is called with for tokens for what it calls in turn (RFC 8693)."},
 				{Name: tagTokens, Description: "Issued access tokens, one by one and in sets."},
 				{Name: tagKeys, Description: "The keys that sign access tokens."},
 				{Name: tagAudit, Description: "Who changed what, when and from where: a chain that shows whether it was tampered with."},

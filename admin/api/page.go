@@ -32,6 +32,7 @@ type cursor struct {
 	Key    string `json:"k,omitempty"`
 	ID     []byte `json:"i,omitempty"`
 	Second []byte `json:"s,omitempty"`
+	Third  []byte `json:"t,omitempty"`
 	Number uint64 `json:"n,omitempty"`
 }
 

@@ -39,7 +39,11 @@ func ids() map[string]struct{ about, example string } {
 		"secret_id": {"The id of a secret.", exampleSecret},
 		"kid":       {"The id of a signing key.", exampleKey},
 		"event_id":  {"The id of an event.", exampleEvent},
-		"jti":       {"The id of a token: the claim `jti` of a JWT, or the first 22 characters behind `cs_at_` of an opaque one.", exampleToken},
+
+		"trusted_issuer_id": {"The id of a trusted issuer.", exampleIssuer},
+		"source_api":        {"The id of the API that the exchanged tokens are for.", exampleAPI},
+		"target_api":        {"The id of the API that the new tokens are for.", exampleTarget},
+		"jti":               {"The id of a token: the claim `jti` of a JWT, or the first 22 characters behind `cs_at_` of an opaque one.", exampleToken},
 	}
 }
 
@@ -48,6 +52,8 @@ const (
 	exampleAPI    = "api_00Qy3mHc0TqkW2aVd8LxRe"
 	exampleSecret = "sec_00Qy3mJ5fPz4nYh6CwKbTm" //nolint:gosec // an id
 	exampleKey    = "key_00Qy3mKvE7rBs1oUiDgMxq"
+	exampleTarget = "api_00Qy3mHf4SvQxR6cYbGzKt"
+	exampleIssuer = "iss_00Qy3mMw2VtLc8pXrJdYhQ"
 	exampleEvent  = "evt_00Qy3mLs8NwHa5tZyRjFpc"
 	exampleToken  = "00ZbT4kPq9mXsWv2LcRy7d" //nolint:gosec // an id
 )

@@ -19,6 +19,15 @@ func (w *world) newClient() wire.Client {
 	return made
 }
 
+// newKeyed makes a client that authenticates by a key.
+func (w *world) newKeyed() wire.Client {
+	w.Helper()
+	made, _ := want[wire.Client](w, http.StatusCreated, call{method: http.MethodPost, path: "/clients", body: wire.ClientBody{
+		Name: "keyed-" + rand.Text(), AuthMethod: "private_key_jwt", Proofs: wire.Proofs{JWKS: publicKeys()},
+	}})
+	return made
+}
+
 func (w *world) newAPI() wire.API {
 	w.Helper()
 	made, _ := want[wire.API](w, http.StatusCreated, call{method: http.MethodPost, path: "/apis", body: wire.APIBody{
@@ -43,6 +52,35 @@ func (w *world) newGrant() (api, path string) {
 		method: http.MethodPut, path: path, body: wire.GrantBody{Scopes: []string{"read", "write"}}, header: header("If-None-Match", "*"),
 	})
 	return api, path
+}
+
+func keysOfIssuer() wire.TrustedIssuerKeys {
+	return wire.TrustedIssuerKeys{JWKS: publicKeys()}
+}
+
+// publicKeys is a key set.
+func publicKeys() map[string]any {
+	return map[string]any{"keys": []any{map[string]any{
+		"kty": "EC", "crv": "P-256", "x": "YLl19cP2w7CRqP3zX9hEukKKFZSkCFRJZXNBzDYT9vw", "y": "khJHaH0_HyrO2QOso92-7Iu33fJolhoh_EjZwYHeQbc",
+	}}}
+}
+
+func (w *world) newIssuer() wire.TrustedIssuer {
+	w.Helper()
+	made, _ := want[wire.TrustedIssuer](w, http.StatusCreated, call{method: http.MethodPost, path: "/trusted-issuers", body: wire.TrustedIssuerBody{
+		Name: rand.Text(), Issuer: "https://" + rand.Text() + ".test", TrustedIssuerKeys: keysOfIssuer(),
+	}})
+	return made
+}
+
+// newExchange makes a client, two APIs and a grant to exchange tokens, and returns its path.
+func (w *world) newExchange() string {
+	w.Helper()
+	path := "/clients/" + w.newClient().ID + "/exchanges/" + w.newAPI().ID + "/" + w.newAPI().ID
+	want[wire.Exchange](w, http.StatusCreated, call{
+		method: http.MethodPut, path: path, body: wire.ExchangeBody{Scopes: []wire.ExchangeScope{{Scope: "read"}, {Scope: "write"}}}, header: forcedAbsent(),
+	})
+	return path
 }
 
 // newToken returns the id of a token that root was issued.
@@ -104,6 +142,14 @@ func (w *world) valid() map[string]func() call {
 			return call{method: method, path: path, body: body, header: h}
 		}
 	}
+	issuer := func(method string, body any, h http.Header) func() call {
+		return func() call {
+			return call{method: method, path: "/trusted-issuers/" + w.newIssuer().ID, body: body, header: h}
+		}
+	}
+	exchange := func(method string, body any, h http.Header) func() call {
+		return func() call { return call{method: method, path: w.newExchange(), body: body, header: h} }
+	}
 	none := func(wire.API) any { return nil }
 	document := wire.Document{Version: wire.DocumentVersion}
 	return map[string]func() call{
@@ -145,6 +191,19 @@ func (w *world) valid() map[string]func() call {
 		"getGrant":    grant(get, nil, nil),
 		"putGrant":    grant(put, wire.GrantBody{Scopes: []string{"read"}}, forced()),
 		"deleteGrant": grant(del, nil, forced()),
+
+		"listTrustedIssuers": read("/trusted-issuers?name=nobody"),
+		"createTrustedIssuer": func() call {
+			return call{method: post, path: "/trusted-issuers", body: wire.TrustedIssuerBody{Name: rand.Text(), Issuer: "https://" + rand.Text() + ".test", TrustedIssuerKeys: keysOfIssuer()}}
+		},
+		"getTrustedIssuer":    issuer(get, nil, nil),
+		"patchTrustedIssuer":  issuer(patch, `{"audience":"https://aud.test"}`, forced()),
+		"deleteTrustedIssuer": issuer(del, nil, forced()),
+
+		"listExchanges":  read("/exchanges"),
+		"getExchange":    exchange(get, nil, nil),
+		"putExchange":    exchange(put, wire.ExchangeBody{Scopes: []wire.ExchangeScope{{Scope: "write", Needs: "read"}}}, forced()),
+		"deleteExchange": exchange(del, nil, forced()),
 
 		"listTokens":         client(get, "/tokens", nil, nil),
 		"revokeClientTokens": client(del, "/tokens", nil, nil),

@@ -11,7 +11,7 @@ import (
 func apiOf(body *wire.APIBody) auth.API {
 	a := auth.API{
 		Identifier: body.Identifier, Name: body.Name, Format: auth.Format(body.Format), Lifetime: time.Duration(body.Lifetime) * time.Second,
-		Algorithm: auth.Algorithm(body.Algorithm),
+		Algorithm: auth.Algorithm(body.Algorithm), Constraint: auth.Constraint(body.Constraint),
 	}
 	for _, scope := range body.Scopes {
 		a.Scopes = append(a.Scopes, auth.ScopeDefinition(scope))
@@ -23,13 +23,14 @@ func bodyOfAPI(a *auth.API) wire.APIBody {
 	shown := showAPI(a)
 	return wire.APIBody{
 		Identifier: shown.Identifier, Name: shown.Name, Scopes: shown.Scopes, Format: shown.Format, Lifetime: shown.Lifetime, Algorithm: shown.Algorithm,
+		Constraint: shown.Constraint,
 	}
 }
 
 func showAPI(a *auth.API) wire.API {
 	shown := wire.API{
 		ID: a.ID.String(), Identifier: a.Identifier, Name: a.Name, Scopes: []wire.Scope{}, Format: string(a.Format),
-		Lifetime: int64(a.Lifetime / time.Second), Algorithm: string(a.Algorithm), Servers: textOf(a.Servers), BuiltIn: a.BuiltIn(),
+		Lifetime: int64(a.Lifetime / time.Second), Algorithm: string(a.Algorithm), Constraint: string(a.Constraint), Servers: textOf(a.Servers), BuiltIn: a.BuiltIn(),
 		Created: a.Created.UTC(), Updated: a.Updated.UTC(),
 	}
 	for _, scope := range a.Scopes {
@@ -47,7 +48,7 @@ func oneAPI(a *auth.API, status int, err error) (*single[wire.API], error) {
 
 func showGrant(g *registry.GrantDetail) wire.Grant {
 	return wire.Grant{
-		Client: g.Client.String(), API: g.API.String(), Scopes: append([]string{}, g.Scopes...), Created: g.Created.UTC(), Updated: g.Updated.UTC(),
+		Client: g.Client.String(), API: g.API.String(), Scopes: append([]string{}, g.Scopes...), MayAct: textUnlessZero(g.MayAct), Created: g.Created.UTC(), Updated: g.Updated.UTC(),
 		LastUsed: optional(g.LastUsed), Tokens: g.Tokens,
 	}
 }

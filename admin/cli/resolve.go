@@ -12,7 +12,7 @@ import (
 
 var (
 	clientIDForm = regexp.MustCompile(`^cl_[0-9A-Za-z]{22}$`)
-	targetForm   = regexp.MustCompile(`^([a-z]+_)?[0-9A-Za-z]{22}(/api_[0-9A-Za-z]{22})?$`) // of an event: any id, or a grant's two
+	targetForm   = regexp.MustCompile(`^([a-z]+_)?[0-9A-Za-z]{22}(/api_[0-9A-Za-z]{22}){0,2}$`) // of an event: any id, or a grant's two or three
 	apiIDForm    = regexp.MustCompile(`^api_[0-9A-Za-z]{22}$`)
 )
 

@@ -154,6 +154,7 @@ type API struct {
 	Format     string    `json:"token_format" enum:"jwt,opaque"`
 	Lifetime   int64     `json:"token_lifetime_seconds" minimum:"60" maximum:"86400"`
 	Algorithm  string    `json:"signing_algorithm" enum:"ES256,RS256,PS256,EdDSA"`
+	Constraint string    `json:"sender_constraint,omitempty" enum:"any,dpop,mutual_tls" doc:"what its tokens have to be bound to: a DPoP key (RFC 9449), a client certificate (RFC 8705), or any of the two; absent: nothing"`
 	Servers    []string  `json:"servers" doc:"client_id of those that serve it"`
 	BuiltIn    bool      `json:"built_in,omitempty" doc:"one of Countersign's own, which can be granted but not changed"`
 	Created    time.Time `json:"created_at"`
@@ -168,15 +169,17 @@ type APIBody struct {
 	Format     string  `json:"token_format,omitempty" enum:"jwt,opaque" default:"jwt"`
 	Lifetime   int64   `json:"token_lifetime_seconds,omitempty" minimum:"60" maximum:"86400" default:"3600"`
 	Algorithm  string  `json:"signing_algorithm,omitempty" enum:"ES256,RS256,PS256,EdDSA" default:"ES256"`
+	Constraint string  `json:"sender_constraint,omitempty" enum:"any,dpop,mutual_tls" doc:"what its tokens have to be bound to: a DPoP key, a client certificate, or any of the two; absent: nothing"`
 }
 
 // APIPatch is a merge patch of an API.
 type APIPatch struct {
-	Name      *string  `json:"name,omitempty" minLength:"1" maxLength:"200"`
-	Scopes    *[]Scope `json:"scopes,omitempty" nullable:"true" maxItems:"256" doc:"the whole list. A scope that a grant holds cannot be left out"`
-	Format    *string  `json:"token_format,omitempty" nullable:"true" doc:"one of jwt and opaque"`
-	Lifetime  *int64   `json:"token_lifetime_seconds,omitempty" nullable:"true" minimum:"60" maximum:"86400"`
-	Algorithm *string  `json:"signing_algorithm,omitempty" nullable:"true" doc:"one of ES256, RS256, PS256 and EdDSA"`
+	Name       *string  `json:"name,omitempty" minLength:"1" maxLength:"200"`
+	Scopes     *[]Scope `json:"scopes,omitempty" nullable:"true" maxItems:"256" doc:"the whole list. A scope that a grant holds cannot be left out"`
+	Format     *string  `json:"token_format,omitempty" nullable:"true" doc:"one of jwt and opaque"`
+	Lifetime   *int64   `json:"token_lifetime_seconds,omitempty" nullable:"true" minimum:"60" maximum:"86400"`
+	Algorithm  *string  `json:"signing_algorithm,omitempty" nullable:"true" doc:"one of ES256, RS256, PS256 and EdDSA"`
+	Constraint *string  `json:"sender_constraint,omitempty" nullable:"true" doc:"one of any, dpop and mutual_tls; null: none"`
 }
 
 // Grant lets a client call an API with some of its scopes.
@@ -184,6 +187,7 @@ type Grant struct {
 	Client   string     `json:"client_id"`
 	API      string     `json:"api_id"`
 	Scopes   []string   `json:"scopes"`
+	MayAct   string     `json:"may_act,omitempty" doc:"client_id of the only client that may exchange its tokens (RFC 8693 §4.4)"`
 	Created  time.Time  `json:"created_at"`
 	Updated  time.Time  `json:"updated_at"`
 	LastUsed *time.Time `json:"last_used_at,omitempty" doc:"when a token was last issued under it, to the minute"`
@@ -193,6 +197,7 @@ type Grant struct {
 // GrantBody says what a grant shall hold.
 type GrantBody struct {
 	Scopes []string `json:"scopes" minItems:"1" maxItems:"256" doc:"the whole list; tokens are taken back when it loses some"`
+	MayAct string   `json:"may_act,omitempty" doc:"client_id of the only client that may exchange its tokens; absent: whoever has a grant to exchange them"`
 }
 
 // Token is an issued token, without what its bearer shows.

@@ -58,6 +58,9 @@ const (
 	ScopeKeysRead    = "keys:read"
 	ScopeKeysWrite   = "keys:write"
 	ScopeAuditRead   = "audit:read"
+	// ScopeIssuersWrite is over the trusted issuers, by whose tokens clients authenticate.
+	ScopeIssuersRead  = "issuers:read"
+	ScopeIssuersWrite = "issuers:write"
 )
 
 // The scopes of ServerAPI.

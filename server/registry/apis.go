@@ -90,7 +90,7 @@ func (r *Registry) PutAPI(ctx context.Context, actor auth.Actor, a auth.API, m M
 		}
 		err = r.changeAPI(ctx, tx, actor, editing[auth.API]{stored: now, match: m, change: func(to *auth.API) error {
 			to.Identifier, to.Name, to.Scopes = a.Identifier, a.Name, a.Scopes
-			to.Format, to.Lifetime, to.Algorithm = a.Format, a.Lifetime, a.Algorithm
+			to.Format, to.Lifetime, to.Algorithm, to.Constraint = a.Format, a.Lifetime, a.Algorithm, a.Constraint
 			return nil
 		}})
 		return put[auth.API]{*now, false}, err
@@ -101,7 +101,7 @@ func (r *Registry) PutAPI(ctx context.Context, actor auth.Actor, a auth.API, m M
 	return &done.Stored, done.Created, nil
 }
 
-// UpdateAPI lets change edit an API: its name, scopes, format, lifetime and algorithm, of which all but the first are for tokens to
+// UpdateAPI lets change edit an API: its name, scopes, format, lifetime, algorithm and constraint, of which all but the first are for tokens to
 // come; what else it sets is ignored, but for the identifier, which cannot be changed. It may be called several times. It needs
 // apis:write and returns fault.Conflict if a scope would be missing that some grant holds.
 func (r *Registry) UpdateAPI(ctx context.Context, actor auth.Actor, id auth.APIID, m Match, change func(*auth.API) error) (*auth.API, error) {
@@ -139,7 +139,7 @@ func (r *Registry) changeAPI(ctx context.Context, tx auth.Tx, actor auth.Actor, 
 		return fault.New(fault.InvalidRequest, "cannot be changed: tokens and those who verify them know the API by it").At("identifier")
 	}
 	if a.Name == before.Name && slices.Equal(a.Scopes, before.Scopes) && a.Format == before.Format && a.Lifetime == before.Lifetime &&
-		a.Algorithm == before.Algorithm {
+		a.Algorithm == before.Algorithm && a.Constraint == before.Constraint {
 		return nil
 	}
 	if err := a.Validate(); err != nil {
@@ -173,7 +173,10 @@ func unheld(ctx context.Context, tx auth.Tx, before, after *auth.API) error {
 	if err != nil {
 		return err
 	}
-	holding := 0
+	holding, err := exchanging(ctx, tx, before.ID, offered)
+	if err != nil {
+		return err
+	}
 	for _, g := range grants {
 		if !offered.Contains(g.Scopes) {
 			holding++

@@ -50,6 +50,8 @@ type things struct {
 	off    *auth.Secret
 	api    *auth.API
 	token  *auth.Token
+	target *auth.API // for which the client may exchange tokens
+	issuer *auth.TrustedIssuer
 	event  auth.EventID
 	key    auth.KeyID // that does not sign yet
 }
@@ -62,6 +64,8 @@ func (d *desk) things() (w things) {
 	w.off, _ = d.secret(w.client, func(s *auth.Secret) { s.Status = auth.Disabled })
 	d.grant(w.client, w.api, "read")
 	w.token = d.token(w.client, w.api, with(w.on))
+	w.target, w.issuer = d.api("https://prices.example/"), d.issuer("cluster", "https://cluster.example")
+	d.exchange(w.client, w.api, w.target, "read")
 	next, err := d.RotateKey(ctx, auth.Actor{Name: "system"}, keys.Rotation{Algorithm: auth.ES256})
 	d.must(err)
 	w.key = next.ID
@@ -75,7 +79,7 @@ func third[T, U any](_ T, _ U, err error) error { return err }
 // calls returns a call of every method that an actor calls, by its name.
 func (w things) calls(ctx context.Context) map[string]call {
 	all := map[string]call{}
-	for _, part := range []map[string]call{w.clientCalls(ctx), w.secretCalls(ctx), w.apiCalls(ctx), w.otherCalls(ctx), w.declareCalls(ctx)} {
+	for _, part := range []map[string]call{w.clientCalls(ctx), w.secretCalls(ctx), w.apiCalls(ctx), w.issuerCalls(ctx), w.otherCalls(ctx), w.declareCalls(ctx)} {
 		maps.Copy(all, part)
 	}
 	return all
@@ -181,6 +185,35 @@ func (w things) apiCalls(ctx context.Context) map[string]call {
 		"DeleteGrant": {grantsWrite, func(r *registry.Registry, a auth.Actor) error {
 			return second(r.DeleteGrant(ctx, a, registry.GrantRef{Client: w.client.ID, API: w.api.ID}))
 		}},
+	}
+}
+
+func (w things) issuerCalls(ctx context.Context) map[string]call {
+	read, write := []string{auth.ScopeIssuersRead}, []string{auth.ScopeIssuersWrite}
+	grantsRead, grantsWrite := []string{auth.ScopeGrantsRead}, []string{auth.ScopeGrantsWrite}
+	ref := registry.ExchangeRef{Client: w.client.ID, Source: w.api.ID, Target: w.target.ID}
+	return map[string]call{
+		"Issuer":      {read, func(r *registry.Registry, a auth.Actor) error { return second(r.Issuer(ctx, a, w.issuer.ID)) }},
+		"ListIssuers": {read, func(r *registry.Registry, a auth.Actor) error { return second(r.ListIssuers(ctx, a)) }},
+		"CreateIssuer": {write, func(r *registry.Registry, a auth.Actor) error {
+			return second(r.CreateIssuer(ctx, a, auth.TrustedIssuer{Name: "new", Issuer: "https://new.example"}))
+		}},
+		"UpdateIssuer": {write, func(r *registry.Registry, a auth.Actor) error {
+			return second(r.UpdateIssuer(ctx, a, w.issuer.ID, registry.IssuerEdit{Change: rename(func(i *auth.TrustedIssuer) { i.Status = auth.Disabled })}))
+		}},
+		"DeleteIssuer": {write, func(r *registry.Registry, a auth.Actor) error {
+			return second(r.DeleteIssuer(ctx, a, w.issuer.ID, registry.Any))
+		}},
+		"Exchange": {grantsRead, func(r *registry.Registry, a auth.Actor) error { return second(r.Exchange(ctx, a, ref)) }},
+		"ListExchanges": {grantsRead, func(r *registry.Registry, a auth.Actor) error {
+			return second(r.ListExchanges(ctx, a, registry.ExchangeQuery{}))
+		}},
+		"PutExchange": {grantsWrite, func(r *registry.Registry, a auth.Actor) error {
+			return third(r.PutExchange(ctx, a, auth.ExchangeGrant{
+				Client: ref.Client, Source: ref.Source, Target: ref.Target, Scopes: []auth.ExchangeScope{{Scope: "write", Needs: "write"}},
+			}, registry.Exists))
+		}},
+		"DeleteExchange": {grantsWrite, func(r *registry.Registry, a auth.Actor) error { return second(r.DeleteExchange(ctx, a, ref)) }},
 	}
 }
 

@@ -24,6 +24,8 @@ func builtIns() []auth.API {
 			{Name: auth.ScopeKeysRead, Description: "see signing keys"},
 			{Name: auth.ScopeKeysWrite, Description: "rotate signing keys"},
 			{Name: auth.ScopeAuditRead, Description: "read the audit log"},
+			{Name: auth.ScopeIssuersRead, Description: "see trusted issuers"},
+			{Name: auth.ScopeIssuersWrite, Description: "create, change and delete trusted issuers"},
 		}},
 		{Identifier: auth.ServerAPI, Name: "Countersign authorization server", Scopes: []auth.ScopeDefinition{
 			{Name: auth.ScopeIntrospectAll, Description: "introspect every token"},

@@ -19,7 +19,8 @@ func (a *applying) editAPI(ctx context.Context, want *auth.API) error {
 		return err
 	}
 	return a.changeAPI(ctx, a.tx, a.actor, editing[auth.API]{stored: stored, change: func(to *auth.API) error {
-		to.Name, to.Scopes, to.Format, to.Lifetime, to.Algorithm = want.Name, want.Scopes, want.Format, want.Lifetime, want.Algorithm
+		to.Name, to.Scopes, to.Format, to.Lifetime = want.Name, want.Scopes, want.Format, want.Lifetime
+		to.Algorithm, to.Constraint = want.Algorithm, want.Constraint
 		return nil
 	}})
 }
@@ -75,7 +76,7 @@ func (a *applying) setGrant(ctx context.Context, want *auth.Grant) error {
 	if err := a.mayGrant(ctx, a.tx, a.actor, api, want); err != nil {
 		return err
 	}
-	_, err = a.grant(ctx, a.tx, a.actor, entitling{client, api, want.Scopes, Any})
+	_, err = a.grant(ctx, a.tx, a.actor, entitling{client, api, want.Scopes, want.MayAct, Any})
 	return err
 }
 

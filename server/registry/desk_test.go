@@ -257,3 +257,16 @@ func (d *desk) issuer(name, identifier string, edit ...func(*auth.TrustedIssuer)
 	}, auth.Change{Kind: auth.IssuerChanged, Subject: i.ID})
 	return i
 }
+
+// exchange lets a client exchange tokens for one API for those for another, with scopes of the same names.
+func (d *desk) exchange(c *auth.Client, source, target *auth.API, scopes ...string) {
+	d.Helper()
+	g := &auth.ExchangeGrant{Client: c.ID, Source: source.ID, Target: target.ID, Created: long(), Updated: long()}
+	for _, scope := range scopes {
+		g.Scopes = append(g.Scopes, auth.ExchangeScope{Scope: scope, Needs: scope})
+	}
+	d.put(func(tx auth.Tx) error {
+		fresh := *g
+		return tx.Exchanges().PutExchange(d.Context(), &fresh)
+	}, auth.Change{Kind: auth.ClientChanged, Subject: c.ID})
+}

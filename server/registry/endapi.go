@@ -33,11 +33,18 @@ func (r *Registry) removeAPI(ctx context.Context, tx auth.Tx, actor auth.Actor, 
 	if err != nil {
 		return err
 	}
+	exchanges, err := listExchanges(ctx, tx, ExchangeQuery{API: id})
+	if err != nil {
+		return err
+	}
 	if err := tx.APIs().DeleteAPI(ctx, id); err != nil {
 		return err
 	}
 	changes := []auth.Change{apiChanged(id), {Kind: auth.RevokeAPI, Subject: id, Audience: a.Identifier}}
 	for _, g := range grants {
+		changes = append(changes, clientChanged(g.Client))
+	}
+	for _, g := range exchanges {
 		changes = append(changes, clientChanged(g.Client))
 	}
 	return r.note(ctx, tx, record{actor, "api.delete", id.String(), apiView(a), hitView(w.hit)}, changes...)

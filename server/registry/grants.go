@@ -24,7 +24,7 @@ type GrantRef struct {
 	Match  Match
 }
 
-// PutGrant gives g.Client exactly g.Scopes of g.API, if m allows. The first grant of a client sets its default resource. Scopes that
+// PutGrant gives g.Client exactly g.Scopes of g.API, to be exchanged as g.MayAct says, if m allows. The first grant of a client sets its default resource. Scopes that
 // the client had and loses take back its tokens for the API. It needs grants:write; for one of Countersign's own APIs also
 // every scope of those that the client holds or would gain; fault.Conflict if nobody would be left who can administer everything.
 func (r *Registry) PutGrant(ctx context.Context, actor auth.Actor, g auth.Grant, m Match) (stored *auth.Grant, created bool, err error) {
@@ -43,7 +43,7 @@ func (r *Registry) PutGrant(ctx context.Context, actor auth.Actor, g auth.Grant,
 		}
 		var answer put[auth.Grant]
 		err = r.keeping(ctx, tx, actor, func() (err error) {
-			answer, err = r.grant(ctx, tx, actor, entitling{c, a, want.Scopes, m})
+			answer, err = r.grant(ctx, tx, actor, entitling{c, a, want.Scopes, want.MayAct, m})
 			return err
 		})
 		return answer, err
@@ -79,6 +79,7 @@ type entitling struct {
 	client *auth.Client
 	api    *auth.API
 	scopes auth.Scopes
+	mayAct auth.ClientID
 	match  Match
 }
 
@@ -98,10 +99,13 @@ func (r *Registry) grant(ctx context.Context, tx auth.Tx, actor auth.Actor, w en
 	if err := w.match.check(g.Revision); err != nil {
 		return put[auth.Grant]{}, err
 	}
-	if !created && slices.Equal(g.Scopes, w.scopes) {
+	if !created && slices.Equal(g.Scopes, w.scopes) && g.MayAct == w.mayAct {
 		return put[auth.Grant]{*g, false}, nil
 	}
-	g.Scopes, g.Updated = w.scopes, now
+	if err := mayAct(ctx, tx, w.mayAct); err != nil {
+		return put[auth.Grant]{}, err
+	}
+	g.Scopes, g.MayAct, g.Updated = w.scopes, w.mayAct, now
 	if err := g.Validate(w.api); err != nil {
 		return put[auth.Grant]{}, err
 	}
@@ -116,6 +120,18 @@ func (r *Registry) grant(ctx context.Context, tx auth.Tx, actor auth.Actor, w en
 		changes = append(changes, grantRevoked(g, w.api))
 	}
 	return put[auth.Grant]{*g, created}, r.note(ctx, tx, record{actor, "grant.put", grantTarget(g.Client, g.API), before, grantView(g)}, changes...)
+}
+
+// mayAct returns fault.InvalidRequest unless the client that alone may exchange tokens exists, or is none.
+func mayAct(ctx context.Context, tx auth.Tx, client auth.ClientID) error {
+	if client == (auth.ClientID{}) {
+		return nil
+	}
+	_, err := tx.Clients().Client(ctx, client)
+	if errors.Is(err, fault.NotFound) {
+		return fault.New(fault.InvalidRequest, "there is no such client").At("may_act")
+	}
+	return err
 }
 
 func grantRevoked(g *auth.Grant, a *auth.API) auth.Change {

@@ -6,12 +6,14 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/url"
 	"slices"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/sdk/jose"
 	"github.com/countersign/countersign/server/auth"
+	"github.com/countersign/countersign/server/remotekeys"
 )
 
 // canonical returns a key set in the one form in which it is stored and compared: without space, with the members in order.
@@ -46,13 +48,56 @@ func checkKeySet(set json.RawMessage) (keys []*jose.Key, why []error, err error)
 	}
 	for _, key := range members.Keys {
 		if private(key) {
-			return nil, nil, fault.New(fault.InvalidRequest, "holds a private or secret key, which has leaked by being sent here: make a new one, and send its public half").At(field)
+			return nil, nil, errLeaked()
 		}
 		if !certifies(key) {
 			return nil, nil, fault.New(fault.InvalidRequest, "the first certificate of x5c is not one of its key (RFC 7517 §4.7)").At(field)
 		}
 	}
 	return keys, why, nil
+}
+
+// checkIssuerKeys makes sure that the keys which are given with an issuer can be used, if there are any: of a trust domain those for
+// JWT-SVIDs, or the certificates of its authorities.
+func checkIssuerKeys(i *auth.TrustedIssuer) error {
+	if len(i.JWKS) == 0 {
+		return nil
+	}
+	if i.Kind == auth.OIDCIssuer {
+		keys, why, err := checkKeySet(i.JWKS)
+		if err == nil && len(keys) == 0 {
+			err = fault.Wrap(fault.InvalidRequest, "holds no key that can be used", errors.Join(why...)).At("jwks")
+		}
+		return err
+	}
+	var bundle struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(i.JWKS, &bundle); err != nil {
+		return fault.Wrap(fault.InvalidRequest, "must be a trust bundle of SPIFFE", err).At("jwks")
+	}
+	authority := false
+	for _, key := range bundle.Keys {
+		if private(key) {
+			return errLeaked()
+		}
+		var member struct {
+			Use   string   `json:"use"`
+			Chain []string `json:"x5c"`
+		}
+		authority = authority || json.Unmarshal(key, &member) == nil && member.Use == "x509-svid" && len(member.Chain) > 0 && certifies(key)
+	}
+	if authority {
+		return nil
+	}
+	if err := remotekeys.CheckInline(remotekeys.Bundle, string(i.JWKS)); err != nil {
+		return fault.From(err).At("jwks")
+	}
+	return nil
+}
+
+func errLeaked() error {
+	return fault.New(fault.InvalidRequest, "holds a private or secret key, which has leaked by being sent here: make a new one, and send its public half").At("jwks")
 }
 
 // private reports whether a JWK has members that only the owner of a key may know (RFC 7518 §6).

@@ -52,6 +52,27 @@ func viewProofs(view map[string]any, p *auth.Proofs) {
 	}
 }
 
+func issuerView(i *auth.TrustedIssuer) map[string]any {
+	view := map[string]any{
+		"trusted_issuer_id": i.ID, "name": i.Name, "issuer": i.Issuer, "kind": i.Kind, "algorithms": i.Algorithms,
+		"max_lifetime_seconds": int64(i.MaxLifetime.Seconds()), "replay": i.Replay, "status": i.Status,
+	}
+	if len(i.JWKS) > 0 {
+		view["jwks_thumbprints"] = Thumbprints(i.JWKS)
+	}
+	if i.JWKSURI != "" {
+		view[jwksURI] = i.JWKSURI
+	}
+	if i.Audience != "" {
+		view["audience"] = i.Audience
+	}
+	return view
+}
+
+func exchangeView(g *auth.ExchangeGrant) map[string]any {
+	return map[string]any{"client_id": g.Client, "source_api": g.Source, "target_api": g.Target, "scopes": g.Scopes}
+}
+
 func secretView(s *auth.Secret) map[string]any {
 	view := map[string]any{"secret_id": s.ID, "client_id": s.Client, "status": s.Status}
 	if s.Hint != "" {
@@ -71,14 +92,22 @@ func apiView(a *auth.API) map[string]any {
 	for i, s := range a.Scopes {
 		scopes[i] = map[string]string{"name": s.Name, "description": s.Description}
 	}
-	return map[string]any{
+	view := map[string]any{
 		"api_id": a.ID, "identifier": a.Identifier, "name": a.Name, "scopes": scopes, "token_format": a.Format,
 		"token_lifetime_seconds": int64(a.Lifetime.Seconds()), "signing_algorithm": a.Algorithm, "servers": append([]auth.ClientID{}, a.Servers...),
 	}
+	if a.Constraint != auth.Unconstrained {
+		view["sender_constraint"] = a.Constraint
+	}
+	return view
 }
 
 func grantView(g *auth.Grant) map[string]any {
-	return map[string]any{"client_id": g.Client, "api_id": g.API, "scopes": g.Scopes}
+	view := map[string]any{"client_id": g.Client, "api_id": g.API, "scopes": g.Scopes}
+	if g.MayAct != (auth.ClientID{}) {
+		view["may_act"] = g.MayAct
+	}
+	return view
 }
 
 // telling adds what a change took back to what was there after it.
