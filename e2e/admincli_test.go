@@ -71,7 +71,7 @@ func scriptSame(ts *testscript.TestScript, negated bool, args []string) {
 // masked takes out of a table or list what differs from run to run.
 func masked(text string) string {
 	for _, mask := range []struct{ pattern, with string }{
-		{`\b(cl|api|sec|key|evt)_[0-9A-Za-z]{22}\b`, "${1}_ID"},
+		{`\b(cl|api|sec|key|evt|iss)_[0-9A-Za-z]{22}\b`, "${1}_ID"},
 		{`\bcs_secret_[0-9A-Za-z]{49}\b`, "SECRET"},
 		{`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "TIME"},
 		{`\b\d+[smh] ago|\bjust now`, "AGO"},

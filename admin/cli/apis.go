@@ -87,6 +87,7 @@ func apiRows(p *printer) func(wire.API, names) []row {
 			{"token format", api.Format},
 			{"token lifetime", (time.Duration(api.Lifetime) * time.Second).String()},
 			{"signing algorithm", api.Algorithm},
+			{"tokens bound to", map[string]string{"any": "DPoP key or certificate", "dpop": "DPoP key", "mutual_tls": "certificate"}[api.Constraint]},
 		}
 		if api.BuiltIn {
 			rows = append(rows, row{"built in", "yes"})
@@ -126,6 +127,7 @@ func newAPIShowCmd(a *app) *cobra.Command {
 // apiFlags are the members of an API as flags.
 type apiFlags struct {
 	name, format, algorithm string
+	constraint              string
 	lifetime                time.Duration
 	scopes, removed         []string
 }
@@ -135,6 +137,8 @@ func (f *apiFlags) bind(cmd *cobra.Command) {
 	choiceFlag(cmd, &f.format, "token-format", "`format` of its tokens: jwt or opaque; a new API has jwt unless given", "jwt", "opaque")
 	lengthFlag(cmd, &f.lifetime, "token-lifetime", "", "how long its tokens last, a `time` of 1m to 24h; those of a new API 1h unless given")
 	choiceFlag(cmd, &f.algorithm, "algorithm", "`name` of what its JWTs are signed by: ES256, RS256, PS256 or EdDSA; a new API has ES256 unless given", algorithms()...)
+	choiceFlag(cmd, &f.constraint, "sender-constraint", "what its tokens have to be bound to, a `word`: dpop (a key), mutual_tls (a certificate), any of the two, or none",
+		"none", "any", "dpop", "mutual_tls")
 	flags.StringArrayVar(&f.scopes, "scope", nil, "a scope it offers, as `NAME` or NAME=DESCRIPTION; may be repeated")
 }
 
@@ -175,6 +179,7 @@ func newAPICreateCmd(a *app) *cobra.Command {
 		}
 		made, err := s.api.do(ctx, request{method: http.MethodPost, path: "/apis", body: wire.APIBody{
 			Identifier: args[0], Name: f.name, Scopes: f.wireScopes(), Format: f.format, Lifetime: lifetime, Algorithm: f.algorithm,
+			Constraint: strings.TrimPrefix(f.constraint, "none"),
 		}})
 		if err != nil {
 			return err
@@ -196,7 +201,7 @@ func newAPIUpdateCmd(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&f.name, "name", "", "a new `name`")
 	cmd.Flags().StringArrayVar(&f.removed, "remove-scope", nil, "remove the scope `NAME`; may be repeated")
 	cmd.RunE = a.run(func(ctx context.Context, s *session, args []string) error {
-		if err := wantsChange(cmd, "name", "token-format", "token-lifetime", "algorithm", "scope", "remove-scope"); err != nil {
+		if err := wantsChange(cmd, "name", "token-format", "token-lifetime", "algorithm", "sender-constraint", "scope", "remove-scope"); err != nil {
 			return err
 		}
 		id, err := s.api.apiID(ctx, args[0])
@@ -220,6 +225,11 @@ func (r *remote) updateAPI(ctx context.Context, cmd *cobra.Command, id string, f
 	} {
 		if given(cmd, flag) {
 			patch[member.name] = member.value
+		}
+	}
+	if given(cmd, "sender-constraint") {
+		if patch["sender_constraint"] = any(f.constraint); f.constraint == "none" {
+			patch["sender_constraint"] = nil
 		}
 	}
 	if given(cmd, "token-lifetime") {

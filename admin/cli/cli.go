@@ -34,7 +34,7 @@ type Environment struct {
 func Commands(env Environment) []*cobra.Command {
 	a := &app{env: env}
 	all := []*cobra.Command{
-		newClientCmd(a), newAPICmd(a), newGrantCmd(a), newSecretCmd(a), newTokenCmd(a), newKeyCmd(a), newAuditCmd(a),
+		newClientCmd(a), newAPICmd(a), newGrantCmd(a), newIssuerCmd(a), newExchangeCmd(a), newSecretCmd(a), newTokenCmd(a), newKeyCmd(a), newAuditCmd(a),
 		newExplainCmd(a), newGraphCmd(a), newUnusedCmd(a), newExportCmd(a), newApplyCmd(a), newWhoamiCmd(a),
 	}
 	for _, cmd := range all {

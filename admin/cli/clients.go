@@ -17,7 +17,7 @@ func newClientCmd(a *app) *cobra.Command {
 		Long: "Manage clients: the services that call others. CLIENT is a client's name or its id (cl_…).",
 	}
 	cmd.AddCommand(newClientListCmd(a), newClientShowCmd(a), newClientCreateCmd(a), newClientUpdateCmd(a), newClientDeleteCmd(a),
-		newClientDisableCmd(a), newClientEnableCmd(a))
+		newClientDisableCmd(a), newClientEnableCmd(a), newRuleCmd(a))
 	return cmd
 }
 
@@ -84,7 +84,11 @@ func newClientShowCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return get(ctx, s, path("clients", id), clientRows(s.print))
+			got, err := s.api.do(ctx, request{method: http.MethodGet, path: path("clients", id)})
+			if err != nil {
+				return err
+			}
+			return s.printClient(ctx, got.body, nil)
 		}),
 	}
 }
@@ -132,7 +136,7 @@ func newClientCreateCmd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return printOne(s.print, made.body, clientRows(s.print))
+		return s.printClient(ctx, made.body, nil)
 	})
 	return cmd
 }
@@ -196,12 +200,15 @@ func newClientUpdateCmd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return printOne(s.print, changed.body, func(c wire.ChangedClient) []row {
-			rows := clientRows(s.print)(c.Client)
-			if revoke {
-				rows = append(rows, row{"tokens", tookBack(c.Hit)})
+		done, err := decode[wire.ChangedClient](changed.body)
+		if err != nil {
+			return err
+		}
+		return s.printClient(ctx, changed.body, func() []row {
+			if !revoke {
+				return nil
 			}
-			return rows
+			return []row{{"tokens", tookBack(done.Hit)}}
 		})
 	})
 	return cmd

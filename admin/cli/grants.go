@@ -58,7 +58,12 @@ func grantColumns(p *printer, known names) []column[wire.Grant] {
 	}
 }
 
-func grantEnds(g wire.Grant) []string { return []string{g.Client, g.API} }
+func grantEnds(g wire.Grant) []string {
+	if g.MayAct != "" {
+		return []string{g.Client, g.API, g.MayAct}
+	}
+	return []string{g.Client, g.API}
+}
 
 func grantRows(p *printer) func(wire.Grant, names) []row {
 	return func(g wire.Grant, known names) []row {
@@ -68,6 +73,7 @@ func grantRows(p *printer) func(wire.Grant, names) []row {
 			{"api", known[g.API]},
 			{"api_id", g.API},
 			{"scopes", strings.Join(g.Scopes, " ")},
+			{"exchanged by", known.of(g.MayAct)},
 			{"created", p.moment(g.Created)},
 			{"updated", p.moment(g.Updated)},
 			{"last used", p.momentOr(g.LastUsed, "never")},
@@ -103,24 +109,35 @@ func noGrant(err error, client, api string) error {
 }
 
 func newGrantPutCmd(a *app) *cobra.Command {
-	return a.confirmable(&cobra.Command{
+	var mayAct string
+	cmd := a.confirmable(&cobra.Command{
 		Use: "put CLIENT API SCOPE...", Short: "Let a client call an API with these scopes", Args: arguments,
 		Long: "Let a client call an API with these scopes, and no others: a scope that the grant held and that is not\n" +
 			"named is taken away, with the tokens of the grant, after a question.",
 		Example:           "  countersign grant put orders https://inventory.example inventory:read inventory:write",
 		ValidArgsFunction: a.complete(clientNames, apiIdentifiers, scopesOf, scopesOf, scopesOf, scopesOf, scopesOf, scopesOf),
-		RunE: a.run(func(ctx context.Context, s *session, args []string) error {
-			client, api, err := s.api.pair(ctx, args[0], args[1])
-			if err != nil {
+	})
+	cmd.Flags().StringVar(&mayAct, "may-act", "", "the only `client` that may exchange its tokens; empty: whoever may; by default what it was")
+	a.completeFlag(cmd, "may-act", clientNames)
+	cmd.RunE = a.run(func(ctx context.Context, s *session, args []string) error {
+		client, api, err := s.api.pair(ctx, args[0], args[1])
+		if err != nil {
+			return err
+		}
+		body := wire.GrantBody{Scopes: args[2:]}
+		if mayAct != "" {
+			if body.MayAct, err = s.api.client(ctx, mayAct); err != nil {
 				return err
 			}
-			return s.putGrant(ctx, path("clients", client, "grants", api), args[2:])
-		}),
+		}
+		return s.putGrant(ctx, path("clients", client, "grants", api), body, !given(cmd, "may-act"))
 	})
+	return cmd
 }
 
-func (s *session) putGrant(ctx context.Context, at string, scopes []string) error {
-	put := request{method: http.MethodPut, path: at, body: wire.GrantBody{Scopes: scopes}}
+// putGrant puts a grant; with keep, whoever alone may exchange its tokens stays.
+func (s *session) putGrant(ctx context.Context, at string, body wire.GrantBody, keep bool) error {
+	put := request{method: http.MethodPut, path: at}
 	now, err := s.api.do(ctx, request{method: http.MethodGet, path: at})
 	if found, ok := errors.AsType[*remoteError](err); ok && found.status == http.StatusNotFound {
 		put.absent = true
@@ -132,13 +149,17 @@ func (s *session) putGrant(ctx context.Context, at string, scopes []string) erro
 		if err != nil {
 			return err
 		}
-		lost := slices.DeleteFunc(grant.Scopes, func(scope string) bool { return slices.Contains(scopes, scope) })
+		if keep {
+			body.MayAct = grant.MayAct
+		}
+		lost := slices.DeleteFunc(grant.Scopes, func(scope string) bool { return slices.Contains(body.Scopes, scope) })
 		if len(lost) > 0 {
 			if err := s.confirm("take %s from the grant, and all its tokens back", strings.Join(lost, " ")); err != nil {
 				return err
 			}
 		}
 	}
+	put.body = body
 	stored, err := s.api.do(ctx, put)
 	if err != nil {
 		return err

@@ -35,12 +35,16 @@ func (s *session) names(ctx context.Context, ids []string) (names, error) {
 	if len(ids) > fewNames {
 		return known, errors.Join(
 			learn(ctx, s.api, "/clients", func(c wire.Client) { known[c.ID] = c.Name }),
-			learn(ctx, s.api, "/apis", func(api wire.API) { known[api.ID] = api.Identifier }))
+			learn(ctx, s.api, "/apis", func(api wire.API) { known[api.ID] = api.Identifier }),
+			learn(ctx, s.api, "/trusted-issuers", func(i wire.TrustedIssuer) { known[i.ID] = i.Name }))
 	}
 	for _, id := range ids {
 		at := path("clients", id)
-		if apiIDForm.MatchString(id) {
+		switch {
+		case apiIDForm.MatchString(id):
 			at = path("apis", id)
+		case issuerIDForm.MatchString(id):
+			at = path("trusted-issuers", id)
 		}
 		got, err := s.api.do(ctx, request{method: http.MethodGet, path: at})
 		if found, ok := errors.AsType[*remoteError](err); ok && (found.status == http.StatusForbidden || found.status == http.StatusNotFound) {

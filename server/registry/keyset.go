@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/sdk/jose"
@@ -65,8 +66,10 @@ func checkIssuerKeys(i *auth.TrustedIssuer) error {
 	}
 	if i.Kind == auth.OIDCIssuer {
 		keys, why, err := checkKeySet(i.JWKS)
-		if err == nil && len(keys) == 0 {
-			err = fault.Wrap(fault.InvalidRequest, "holds no key that can be used", errors.Join(why...)).At("jwks")
+		if err == nil && !slices.ContainsFunc(keys, func(k *jose.Key) bool {
+			return slices.ContainsFunc(i.Algorithms, func(a string) bool { return k.Allows(jose.Algorithm(a)) })
+		}) {
+			err = fault.Wrap(fault.InvalidRequest, "holds no key that can be used for "+strings.Join(i.Algorithms, ", "), errors.Join(why...)).At("jwks")
 		}
 		return err
 	}
