@@ -59,7 +59,7 @@ func credentialsOf(f form, chain []*x509.Certificate) (auth.Credentials, error) 
 	case f.value("client_secret") != "":
 		c.Secret, c.Method = auth.PresentedSecret(f.value("client_secret")), auth.SecretPost
 	case len(chain) > 0 && c.ClientID == "":
-		return c, fault.New(fault.InvalidRequest, "a client that authenticates by its certificate names itself (RFC 8705 §2)").At("client_id")
+		return c, fault.New(fault.InvalidRequest, "a client that authenticates by its certificate names itself (RFC 8705, section 2)").At("client_id")
 	case len(chain) > 0:
 		c.Method = auth.TLSClientAuth
 	default:
