@@ -58,10 +58,45 @@ func oneGrant(g *registry.GrantDetail, status int) *single[wire.Grant] {
 }
 
 func showToken(d *registry.TokenDetail) wire.Token {
-	return wire.Token{
+	t := wire.Token{
 		ID: d.ID.String(), Client: d.Client.String(), Secret: textUnlessZero(d.Credential), API: d.API.String(), Scope: d.Scope,
 		Issued: d.Issued.UTC(), Expires: d.Expires.UTC(), Status: string(d.Status),
+		Binding: showBinding(d.Confirmation), Subject: textUnlessZero(d.Lineage.Subject), Actors: textOf(d.Actors()),
+		MayAct: textUnlessZero(d.Lineage.MayAct), RefusedBy: showRefusedBy(d.RefusedBy),
 	}
+	for i := range d.Ancestors {
+		t.Ancestors = append(t.Ancestors, showFormer(&d.Ancestors[i]))
+	}
+	return t
+}
+
+func showFormer(d *registry.AncestorDetail) wire.TokenFormer {
+	f := wire.TokenFormer{
+		ID: d.ID.String(), Client: d.Client.String(), Secret: textUnlessZero(d.Credential), Audience: d.Audience, Key: textUnlessZero(d.Key),
+		Status: string(d.Status), RefusedBy: showRefusedBy(d.RefusedBy),
+	}
+	if d.Row != nil {
+		f.Scope, f.Issued, f.Expires, f.Binding = d.Row.Scope, optional(d.Row.Issued), optional(d.Row.Expires), showBinding(d.Row.Confirmation)
+	}
+	return f
+}
+
+func showBinding(c auth.Confirmation) *wire.Binding {
+	if !c.Bound() {
+		return nil
+	}
+	return &wire.Binding{JWK: c.JWKText(), Certificate: c.CertificateText()}
+}
+
+func showRefusedBy(c *auth.Change) *wire.RefusedBy {
+	if c == nil {
+		return nil
+	}
+	kind := map[auth.ChangeKind]string{
+		auth.RevokeToken: "token", auth.RevokeClient: "client", auth.RevokeGrant: "grant", auth.RevokeAPI: "api",
+		auth.RevokeCredential: "credential", auth.RevokeKey: "key", auth.RevokeAll: "all",
+	}[c.Kind]
+	return &wire.RefusedBy{Kind: kind, Sequence: c.Sequence}
 }
 
 func showRevocation(done *registry.Revocation, err error) (*answer[wire.Revocation], error) {

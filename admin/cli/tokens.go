@@ -17,7 +17,7 @@ func newTokenCmd(a *app) *cobra.Command {
 		Long: "Get a token as a client would; list and revoke the tokens of others. JTI is a token's id, never the\n" +
 			"token itself: for that there is `countersign secret revoke --leaked`.",
 	}
-	cmd.AddCommand(newTokenGetCmd(a), newTokenProofCmd(a), newTokenListCmd(a), newTokenShowCmd(a), newTokenRevokeCmd(a))
+	cmd.AddCommand(newTokenGetCmd(a), newTokenProofCmd(a), newTokenListCmd(a), newTokenShowCmd(a), newTokenExplainCmd(a), newTokenRevokeCmd(a))
 	return cmd
 }
 

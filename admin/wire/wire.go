@@ -210,6 +210,40 @@ type Token struct {
 	Issued  time.Time `json:"issued_at"`
 	Expires time.Time `json:"expires_at"`
 	Status  string    `json:"status" enum:"active,expired,revoked"`
+	// What follows is of tokens that are bound, were made by exchange, or cannot be exchanged by everybody.
+	Binding   *Binding      `json:"cnf,omitempty" doc:"what its bearer proves to have"`
+	Subject   string        `json:"sub,omitempty" doc:"client on whose behalf its client calls; absent: its own"`
+	Actors    []string      `json:"actors,omitempty" doc:"clients that act for the subject, the current one first"`
+	MayAct    string        `json:"may_act,omitempty" doc:"the only client that may exchange it"`
+	RefusedBy *RefusedBy    `json:"refused_by,omitempty" doc:"the revocation that names it; of a single token alone"`
+	Ancestors []TokenFormer `json:"ancestors,omitempty" doc:"tokens that it was made from by exchange, the nearest first; of a single token alone"`
+}
+
+// Binding is what a token is bound to, RFC 7800.
+type Binding struct {
+	JWK         string `json:"jkt,omitempty" doc:"thumbprint of a DPoP key, RFC 9449"`
+	Certificate string `json:"x5t#S256,omitempty" doc:"hash of a client certificate, RFC 8705"`
+}
+
+// RefusedBy is a revocation as the feed has it.
+type RefusedBy struct {
+	Kind     string `json:"kind" enum:"token,client,grant,api,credential,key,all"`
+	Sequence uint64 `json:"sequence,omitempty" doc:"of the entry in the revocation feed; absent: the API is gone"`
+}
+
+// TokenFormer is a token that another was made from.
+type TokenFormer struct {
+	ID        string     `json:"jti"`
+	Client    string     `json:"client_id"`
+	Secret    string     `json:"secret_id,omitempty"`
+	Audience  string     `json:"aud" doc:"identifier of its API"`
+	Key       string     `json:"kid,omitempty" doc:"that signed it; absent: it is opaque"`
+	Scope     string     `json:"scope,omitempty" doc:"absent with issued_at and expires_at: it expired so long ago that no more is known"`
+	Issued    *time.Time `json:"issued_at,omitempty"`
+	Expires   *time.Time `json:"expires_at,omitempty"`
+	Status    string     `json:"status" enum:"active,expired,revoked"`
+	Binding   *Binding   `json:"cnf,omitempty"`
+	RefusedBy *RefusedBy `json:"refused_by,omitempty"`
 }
 
 // RevocationBody names a set of tokens: exactly one of its members, or client_id and api_id together.

@@ -39,12 +39,54 @@ func (d *denySet) denies(t *auth.Token, apis func(identifier string) *auth.API) 
 	return d.deniesOne(t)
 }
 
+// refusals returns the revocation that refuses the token itself, and then that of each token that it was made from; nil where there is none.
+func (d *denySet) refusals(t *auth.Token, apis func(identifier string) *auth.API) []*auth.Change {
+	all := []*auth.Change{d.refusal(t)}
+	for i := range t.Lineage.Ancestors {
+		a := &t.Lineage.Ancestors[i]
+		if api := apis(a.Audience); api != nil {
+			all = append(all, d.refusal(ancestorToken(a, api)))
+			continue
+		}
+		all = append(all, &auth.Change{Kind: auth.RevokeAPI, Audience: a.Audience})
+	}
+	return all
+}
+
+// refusal says by which revocation deniesOne is true.
+func (d *denySet) refusal(t *auth.Token) *auth.Change {
+	for _, s := range []subject{
+		{kind: auth.RevokeToken, id: t.ID},
+		{kind: auth.RevokeClient, id: t.Client},
+		{kind: auth.RevokeGrant, id: t.Client, object: t.API},
+		{kind: auth.RevokeAPI, id: t.API},
+		{kind: auth.RevokeCredential, id: t.Credential},
+		{kind: auth.RevokeKey, id: t.Key},
+		{kind: auth.RevokeAll},
+	} {
+		revision, none := t.Revision, false
+		switch s.kind { //nolint:exhaustive // the others are as the revision says
+		case auth.RevokeKey:
+			revision, none = 0, t.Key == auth.KeyID{}
+		case auth.RevokeCredential:
+			none = t.Credential == auth.SecretID{}
+		}
+		if sequence, ok := d.sequences.get(s); ok && !none && sequence > revision {
+			return &auth.Change{Sequence: sequence, Kind: s.kind, Subject: s.id, Object: s.object}
+		}
+	}
+	return nil
+}
+
 // deniesAncestor is about a token that another was made from. One for an API that is gone is refused with it.
 func (d *denySet) deniesAncestor(a *auth.Ancestor, apis func(identifier string) *auth.API) bool {
 	api := apis(a.Audience)
-	return api == nil || d.deniesOne(&auth.Token{
-		ID: a.ID, Client: a.Client, Credential: a.Credential, API: api.ID, Revision: a.Revision, Key: a.Key,
-	})
+	return api == nil || d.deniesOne(ancestorToken(a, api))
+}
+
+// ancestorToken is an ancestor as far as revocations can name it.
+func ancestorToken(a *auth.Ancestor, api *auth.API) *auth.Token {
+	return &auth.Token{ID: a.ID, Client: a.Client, Credential: a.Credential, API: api.ID, Revision: a.Revision, Key: a.Key}
 }
 
 func (d *denySet) deniesOne(t *auth.Token) bool {

@@ -141,6 +141,13 @@ func (d *Directory) Denied(t *auth.Token) bool {
 	return current.denied.denies(t, func(identifier string) *auth.API { return current.apis.Load().byIdentifier[identifier] })
 }
 
+// Refusals returns the revocation that refuses the token itself, and then that of each token that it was made from; nil where there is none. An
+// ancestor whose API is gone is refused by one of sequence 0. It is for people who ask why: Denied costs less.
+func (d *Directory) Refusals(t *auth.Token) []*auth.Change {
+	current := d.current.Load()
+	return current.denied.refusals(t, func(identifier string) *auth.API { return current.apis.Load().byIdentifier[identifier] })
+}
+
 // TrustedIssuer implements auth.Directory.
 func (d *Directory) TrustedIssuer(id auth.TrustedIssuerID) *auth.TrustedIssuer {
 	return (*d.current.Load().issuers.Load())[id]

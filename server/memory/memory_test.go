@@ -187,12 +187,65 @@ func TestDenied(t *testing.T) {
 				if got := loaded.Denied(&decided); got != at.want {
 					t.Errorf("revision %s: %v", at.name, got)
 				}
+				why := loaded.Refusals(&decided)
+				if len(why) != 1 || (why[0] != nil) != at.want || at.want && (why[0].Kind != tt.matches.Kind || why[0].Sequence != second) {
+					t.Errorf("revision %s: because of %+v", at.name, why)
+				}
 			}
 			if tt.lacks != nil {
 				bare := token
 				tt.lacks(&bare)
-				if loaded.Denied(&bare) {
+				if loaded.Denied(&bare) || loaded.Refusals(&bare)[0] != nil {
 					t.Error("a token without such an id is denied")
+				}
+			}
+		})
+	}
+}
+
+// A token is denied with each that it was made from, and it is told which. One for an API that is gone is refused with it.
+func TestDeniedWithAncestors(t *testing.T) {
+	w := newWorld(t)
+	api := w.api("https://stock.example")
+	first := auth.Ancestor{ID: auth.TokenID{1}, Client: auth.ClientID{2}, Audience: api.Identifier, Revision: 1000, Key: auth.KeyID{7}}
+	second := auth.Ancestor{ID: auth.TokenID{3}, Client: auth.ClientID{4}, Audience: api.Identifier, Revision: 0}
+	token := auth.Token{ID: auth.TokenID{5}, Client: auth.ClientID{6}, API: api.ID, Revision: 1000, Lineage: auth.Lineage{Ancestors: []auth.Ancestor{second, first}}}
+	for _, tt := range []struct {
+		name    string
+		revoked auth.Change
+		alter   func(*auth.Token)
+		want    int // which of the tokens is refused; -1: none
+	}{
+		{"nothing", auth.Change{Kind: auth.RevokeToken, Subject: [16]byte{99}}, nil, -1},
+		{"decided later", auth.Change{Kind: auth.RevokeToken, Subject: first.ID}, nil, -1},
+		{"the token itself, decided later", auth.Change{Kind: auth.RevokeToken, Subject: token.ID}, nil, -1},
+		{"the nearest", auth.Change{Kind: auth.RevokeClient, Subject: second.Client}, nil, 1},
+		{"its grant", auth.Change{Kind: auth.RevokeGrant, Subject: second.Client, Object: api.ID, Audience: api.Identifier}, nil, 1},
+		{"the key of the first", auth.Change{Kind: auth.RevokeKey, Subject: first.Key}, nil, 2},
+		{"an API that is gone", auth.Change{Kind: auth.RevokeToken, Subject: [16]byte{99}}, func(t *auth.Token) {
+			gone := first
+			gone.Audience = "https://gone.example"
+			t.Lineage.Ancestors = []auth.Ancestor{second, gone}
+		}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.must(w.store.Update(t.Context(), func(tx auth.Tx) error {
+				stored := *api
+				stored.Revision = 0
+				return tx.APIs().PutAPI(t.Context(), &stored)
+			}))
+			w.write(tt.revoked)
+			loaded, asked := w.loaded(memory.Config{}), token
+			if tt.alter != nil {
+				tt.alter(&asked)
+			}
+			if got := loaded.Denied(&asked); got != (tt.want >= 0) {
+				t.Errorf("denied: %v", got)
+			}
+			for i, why := range loaded.Refusals(&asked) {
+				if (why != nil) != (i == tt.want) {
+					t.Errorf("token %d is refused by %+v", i, why)
 				}
 			}
 		})

@@ -33,7 +33,7 @@ func (d dry) Update(ctx context.Context, change func(auth.Tx) error) error {
 // rehearsed returns a registry like the desk's that changes nothing.
 func (d *desk) rehearsed() *registry.Registry {
 	return &registry.Registry{
-		Store: dry{d.store}, Peppers: d.Peppers, Now: d.Now, Ledger: d.Ledger, Denied: d.Denied, AuditKeys: d.AuditKeys, Master: d.Master,
+		Store: dry{d.store}, Peppers: d.Peppers, Now: d.Now, Ledger: d.Ledger, Denied: d.Denied, Refusals: d.Refusals, AuditKeys: d.AuditKeys, Master: d.Master,
 	}
 }
 

@@ -53,7 +53,7 @@ func newDesk(t *testing.T) *desk {
 	d.store.Chain(chain)
 	d.directory = memory.New(memory.Config{Store: d.store})
 	d.Registry = &registry.Registry{
-		Store: d.store, Ledger: d.store, Denied: d.directory.Denied, Now: time.Now, Master: master,
+		Store: d.store, Ledger: d.store, Denied: d.directory.Denied, Refusals: d.directory.Refusals, Now: time.Now, Master: master,
 		Peppers: func() *auth.Peppers { return peppers }, AuditKeys: func() *auth.AuditKeys { return chain },
 	}
 	d.must(d.EnsureBuiltIns(t.Context(), auth.Actor{Name: "system"}))

@@ -21,8 +21,10 @@ type Registry struct {
 	Now     func() time.Time
 	// Ledger and Denied tell of tokens, AuditKeys check the audit log, Master seals signing keys, Import hashes secrets from
 	// outside, Imported compares them: only what is called needs them.
-	Ledger    auth.Ledger
-	Denied    func(*auth.Token) bool
+	Ledger auth.Ledger
+	Denied func(*auth.Token) bool
+	// Refusals says by which revocation a token, and each that it was made from, is refused; nil: nobody is told.
+	Refusals  func(*auth.Token) []*auth.Change
 	AuditKeys func() *auth.AuditKeys
 	Master    seal.Key
 	Import    func(auth.SecretValue) (phc string, err error)

@@ -53,7 +53,7 @@ func NewRepeat(actor auth.Actor, call, key string, body []byte) (*Repeat, error)
 // answer of the first; fault.Mismatch if it asks for something else; fault.Conflict while the first is under way here.
 func (r *Registry) Once(repeat *Repeat) *Registry {
 	return &Registry{
-		Store: r.Store, Peppers: r.Peppers, Now: r.Now, Ledger: r.Ledger, Denied: r.Denied, AuditKeys: r.AuditKeys, Master: r.Master,
+		Store: r.Store, Peppers: r.Peppers, Now: r.Now, Ledger: r.Ledger, Denied: r.Denied, Refusals: r.Refusals, AuditKeys: r.AuditKeys, Master: r.Master,
 		Import: r.Import, Imported: r.Imported, repeat: repeat, root: r,
 	}
 }

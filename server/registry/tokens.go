@@ -2,7 +2,9 @@ package registry
 
 import (
 	"context"
+	"errors"
 
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
 )
 
@@ -21,10 +23,21 @@ const (
 type TokenDetail struct {
 	auth.Token
 	Status TokenStatus
+	// RefusedBy is the revocation that refuses the token itself, Ancestors what is known of those that it was made from: Token alone sets both.
+	RefusedBy *auth.Change
+	Ancestors []AncestorDetail
+}
+
+// AncestorDetail is a token that another was made from, and what became of it.
+type AncestorDetail struct {
+	auth.Ancestor
+	Row       *auth.Token // nil: its row is gone
+	Status    TokenStatus // as that of a TokenDetail
+	RefusedBy *auth.Change
 }
 
 func (r *Registry) tokenDetail(t *auth.Token) *TokenDetail {
-	d := &TokenDetail{*t, TokenActive}
+	d := &TokenDetail{Token: *t, Status: TokenActive}
 	switch {
 	case !t.Live(r.Now()):
 		d.Status = TokenExpired
@@ -84,7 +97,35 @@ func (r *Registry) Token(ctx context.Context, actor auth.Actor, id auth.TokenID)
 	if err != nil {
 		return nil, err
 	}
-	return r.tokenDetail(t), nil
+	d := r.tokenDetail(t)
+	return d, r.explain(ctx, d)
+}
+
+// explain adds what refuses the token, and all that it was made from.
+func (r *Registry) explain(ctx context.Context, d *TokenDetail) error {
+	refusals := make([]*auth.Change, 1+len(d.Lineage.Ancestors))
+	if r.Refusals != nil {
+		refusals = r.Refusals(&d.Token)
+	}
+	d.RefusedBy = refusals[0]
+	for i, a := range d.Lineage.Ancestors {
+		row, err := r.Ledger.Token(ctx, a.ID)
+		if err != nil && !errors.Is(err, fault.NotFound) {
+			return err
+		}
+		one := AncestorDetail{Ancestor: a, RefusedBy: refusals[1+i], Status: TokenActive}
+		if err == nil {
+			one.Row = row
+		}
+		switch {
+		case one.Row == nil || !one.Row.Live(r.Now()):
+			one.Status = TokenExpired
+		case one.RefusedBy != nil:
+			one.Status = TokenRevoked
+		}
+		d.Ancestors = append(d.Ancestors, one)
+	}
+	return nil
 }
 
 // RevokeToken takes a token back. One that is expired or revoked already is hit no more, which is no error; one of which there is no

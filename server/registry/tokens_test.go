@@ -117,3 +117,40 @@ func TestTokenIsTakenBackOnce(t *testing.T) {
 		t.Errorf("unknown token: %v", err)
 	}
 }
+
+// A token tells of all that it was made from, and which of them a revocation refuses.
+func TestTokenTellsItsChain(t *testing.T) {
+	d := newDesk(t)
+	shop, orders, a := d.client("shop"), d.client("orders"), d.api("https://stock.example")
+	root := d.token(shop, a)
+	parent := auth.Ancestor{ID: root.ID, Client: shop.ID, Audience: a.Identifier, Revision: root.Revision}
+	issued := time.Now().UTC().Add(-50 * time.Hour)
+	ancient := auth.Ancestor{ID: auth.NewTokenID(issued, issued.Add(time.Hour)), Client: shop.ID, Audience: a.Identifier, Revision: root.Revision}
+	derived := d.token(orders, a, func(t *auth.Token) {
+		t.Lineage = auth.Lineage{Subject: shop.ID, Ancestors: []auth.Ancestor{parent, ancient}}
+		t.Confirmation.JWK = [32]byte{1}
+	})
+	told := func() *registry.TokenDetail {
+		t.Helper()
+		d.refresh()
+		found, err := d.Token(t.Context(), officer("tokens:read"), derived.ID)
+		if err != nil || len(found.Ancestors) != 2 || found.Subject() != shop.ID || !found.Confirmation.Bound() {
+			t.Fatalf("%+v, %v", found, err)
+		}
+		if gone := found.Ancestors[1]; gone.Row != nil || gone.Status != registry.TokenExpired {
+			t.Errorf("a token without a row is %+v", gone)
+		}
+		return found
+	}
+	if got := told(); got.Status != registry.TokenActive || got.Ancestors[0].Status != registry.TokenActive || got.Ancestors[0].Row.Scope != "read" || got.RefusedBy != nil {
+		t.Errorf("%+v", got)
+	}
+	if _, err := d.RevokeToken(t.Context(), auth.Actor{}, root.ID); err != nil {
+		t.Fatal(err)
+	}
+	got := told()
+	if by := got.Ancestors[0].RefusedBy; got.Status != registry.TokenRevoked || got.RefusedBy != nil || got.Ancestors[0].Status != registry.TokenRevoked ||
+		by == nil || by.Kind != auth.RevokeToken || by.Sequence == 0 {
+		t.Errorf("%+v", got)
+	}
+}
