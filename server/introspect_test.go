@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -140,6 +141,30 @@ func TestIntrospectionRefused(t *testing.T) {
 			golden(t, got)
 		})
 	}
+}
+
+// A client that serves an API asks about its tokens by a token of its own, for which it needs no grant and gets no scope.
+func TestServersOfAPIsNeedNoGrant(t *testing.T) {
+	w := newWorld(t)
+	form := "grant_type=client_credentials&resource=" + auth.ServerAPI
+	got := w.post("/oauth2/token", form, basic(w.resource))
+	bearer, _ := got.member(t, "access_token").(string)
+	if got.status != http.StatusOK || got.member(t, "scope") != "" {
+		t.Fatalf("got %d, scope %v", got.status, got.member(t, "scope"))
+	}
+	if payload := strings.Split(bearer, "."); len(payload) == 3 {
+		claims, err := base64.RawURLEncoding.DecodeString(payload[1])
+		w.check(err)
+		if strings.Contains(string(claims), "scope") {
+			t.Errorf("claims are %s", claims)
+		}
+	}
+	by := with("Authorization", "Bearer "+bearer)
+	active(t, w.post("/oauth2/introspect", "token="+w.issue(w.caller, opaqueAPI, ""), by))
+	quiet(t, w.post("/oauth2/introspect", "token="+w.issue(w.caller, eddsaAPI, ""), by))
+	refused(t, w.post("/oauth2/revoke", "token="+w.issue(w.caller, opaqueAPI, ""), by), refusal{403, "insufficient_scope"})
+	refused(t, w.post("/oauth2/token", form+"&scope="+auth.ScopeIntrospectAll, basic(w.resource)), refusal{400, "invalid_scope"})
+	refused(t, w.post("/oauth2/token", form, basic(w.caller)), refusal{400, "invalid_target"})
 }
 
 func TestBearerCallers(t *testing.T) {

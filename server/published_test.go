@@ -304,9 +304,10 @@ func TestFeedAccess(t *testing.T) {
 	w := newWorld(t)
 	read := func(changes ...change) answer { return w.send(http.MethodGet, "/oauth2/revocations", "", changes...) }
 	for name, change := range map[string]change{
-		"a client that serves an API":       basic(w.resource),
-		"a holder of the scope":             basic(w.trusted),
-		"a bearer token that has the scope": with("Authorization", "Bearer "+w.issue(w.trusted, auth.ServerAPI, "revocations:read")),
+		"a client that serves an API":                          basic(w.resource),
+		"a holder of the scope":                                basic(w.trusted),
+		"a token without scope of a client that serves an API": with("Authorization", "Bearer "+w.issue(w.resource, auth.ServerAPI, "")),
+		"a bearer token that has the scope":                    with("Authorization", "Bearer "+w.issue(w.trusted, auth.ServerAPI, "revocations:read")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := read(change); got.status != http.StatusOK || got.member(t, "entries") == nil {
@@ -357,6 +358,14 @@ func TestFeedStreamEndsWithTheRight(t *testing.T) {
 			w.ends(body)
 		})
 	}
+	t.Run("serves no API more, by a bearer token", func(t *testing.T) {
+		w := newWorld(t)
+		body := w.stream(with("Authorization", "Bearer "+w.issue(w.resource, auth.ServerAPI, "")))
+		for _, api := range []string{jwtAPI, opaqueAPI} {
+			w.check(second(w.registry.SetServer(w.Context(), tester(), w.apis[api].ID, w.resource.id, false)))
+		}
+		w.ends(body)
+	})
 	t.Run("bearer token revoked", func(t *testing.T) {
 		w := newWorld(t)
 		token := w.issue(w.trusted, auth.ServerAPI, "revocations:read")

@@ -36,7 +36,7 @@ type Decision struct {
 
 // Decide says which token the request gets: for one API, with scopes that a grant allows. With no scope asked, the whole
 // grant is given; a scope outside it is fault.InvalidScope, never trimmed. An API that is unknown, not granted, or
-// one of several is fault.InvalidTarget. revision must have been read from the directory before the caller was authenticated or,
+// one of several is fault.InvalidTarget. A client that serves an API needs no grant for [ServerAPI]: its token has no scope then. revision must have been read from the directory before the caller was authenticated or,
 // for a decision made again, before Still was asked.
 func Decide(d Directory, r TokenRequest, revision uint64) (*Decision, error) {
 	api, grant, err := target(d, r)
@@ -114,6 +114,9 @@ func target(d Directory, r TokenRequest) (*API, *Grant, error) {
 	if api != nil {
 		if grant := record.Grants[api.ID]; grant != nil {
 			return api, grant, nil
+		}
+		if api.Identifier == ServerAPI && len(record.Serves) > 0 { // what it may do there follows from what it serves, no scope needed
+			return api, &Grant{Client: r.Caller.Client.ID, API: api.ID}, nil
 		}
 	}
 	return nil, nil, fault.New(fault.InvalidTarget, "the resource is unknown, or the client has no grant for it").At("resource")

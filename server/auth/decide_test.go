@@ -37,10 +37,27 @@ func TestDecide(t *testing.T) {
 		{name: "known, not granted", resource: []string{"https://served.example"}, err: fault.InvalidTarget},
 		{name: "no default", change: func(w *world) { w.record().Client.DefaultResource = auth.APIID{} }, err: fault.InvalidTarget},
 		{name: "default whose grant is gone", change: func(w *world) { delete(w.record().Grants, w.stock.ID) }, err: fault.InvalidTarget},
+		{name: "the server itself, of one that serves an API", resource: []string{auth.ServerAPI}, api: auth.ServerAPI},
+		{name: "and asks for a scope there", resource: []string{auth.ServerAPI}, scope: auth.ScopeIntrospectAll, err: fault.InvalidScope},
+		{
+			name: "and has a grant there", resource: []string{auth.ServerAPI}, api: auth.ServerAPI, got: auth.ScopeRevokeAll,
+			change: func(w *world) {
+				server := w.APIByIdentifier(auth.ServerAPI).ID
+				w.record().Grants[server] = &auth.Grant{Client: w.client, API: server, Scopes: auth.NewScopes(auth.ScopeRevokeAll)}
+			},
+		},
+		{name: "and serves none", resource: []string{auth.ServerAPI}, change: func(w *world) { w.record().Serves = nil }, err: fault.InvalidTarget},
+		{name: "administration, of one that serves an API", resource: []string{auth.AdminAPI}, err: fault.InvalidTarget},
 		{name: "client deleted meanwhile", change: func(w *world) { delete(w.clients, w.client) }, err: fault.InvalidClient},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld()
+			for _, own := range []string{auth.ServerAPI, auth.AdminAPI} {
+				w.apis = append(w.apis, &auth.API{
+					ID: auth.NewAPIID(start), Identifier: own, Format: auth.JWT, Lifetime: time.Hour,
+					Scopes: []auth.ScopeDefinition{{Name: auth.ScopeIntrospectAll}, {Name: auth.ScopeRevokeAll}},
+				})
+			}
 			caller := &auth.Caller{Client: w.record().Client, Credential: w.record().Secrets[1].ID}
 			if tt.change != nil {
 				tt.change(w)
