@@ -80,7 +80,7 @@ func TestPrivateKey(t *testing.T) {
 	if _, err := s.Verify(t.Context(), issuer.MintOpaque(sdktest.Claims{}), sdk.Policy{}); err != nil {
 		t.Errorf("introspection: %v", err)
 	}
-	for _, at := range []sdktest.Endpoint{sdktest.TokenEndpoint, sdktest.RevocationEndpoint, sdktest.IntrospectionEndpoint, sdktest.FeedPoll} {
+	for _, at := range []sdktest.Endpoint{sdktest.TokenEndpoint, sdktest.RevocationEndpoint} {
 		log := issuer.Log(at)
 		if len(log) == 0 {
 			t.Errorf("%s was not asked", at)

@@ -26,6 +26,7 @@ type authority struct {
 	auth       ClientAuth     // nil: the client has no credentials
 	mutual     bool           // it shows a certificate
 	signed     *signedAnswers // nil: answers to introspection are plain
+	own        *ownToken      // nil: it asks by its credentials alone
 	log        *slog.Logger
 }
 
@@ -50,7 +51,9 @@ func newAuthority(identifier, clientID string, auth ClientAuth, c common) (*auth
 		return nil, err
 	}
 	_, mutual := auth.(*Certificate)
-	return &authority{server: server, identifier: identifier, clientID: clientID, auth: auth, mutual: mutual, log: c.log}, nil
+	a := &authority{server: server, identifier: identifier, clientID: clientID, auth: auth, mutual: mutual, log: c.log}
+	a.own = newOwnToken(a)
+	return a, nil
 }
 
 // certificateOf returns what the certificate of these credentials comes from, nil if they have none.
@@ -69,7 +72,10 @@ func certificateOf(auth ClientAuth, log *slog.Logger) func(context.Context) (*tl
 }
 
 // close ends what goes on in the background, and waits for it.
-func (a *authority) close() { a.server.Close() }
+func (a *authority) close() {
+	a.own.close()
+	a.server.Close()
+}
 
 func (a *authority) metadata(ctx context.Context) (*issuer.Metadata, error) {
 	m, err := a.server.Metadata(ctx)
@@ -92,9 +98,15 @@ func (a *authority) introspect(ctx context.Context, token string) (*issuer.Answe
 	if a.signed != nil {
 		accept = signedAnswer
 	}
-	return a.post(ctx, m.IntrospectionEndpoint, accepted{m.IntrospectionMethods, m.IntrospectionAlgorithms}, issuer.Request{
-		Operation: OperationIntrospect, Rounds: 2, Form: aboutToken(token), Header: http.Header{"Accept": {accept}},
+	answer, err := a.own.use(ctx, m, func(own *Token) (*issuer.Answer, error) {
+		return a.post(ctx, m.IntrospectionEndpoint, a.admission(own, accepted{m.IntrospectionMethods, m.IntrospectionAlgorithms}), issuer.Request{
+			Operation: OperationIntrospect, Rounds: 2, Form: aboutToken(token), Header: http.Header{"Accept": {accept}},
+		})
 	})
+	if unknown := notKnown(errIntrospectionRefused, a.clientID, err); unknown != nil {
+		err = unknown
+	}
+	return answer, err
 }
 
 // revoke takes a token of this client back, RFC 7009 §2.1. Errors are *TokenError.
@@ -103,7 +115,7 @@ func (a *authority) revoke(ctx context.Context, token string) error {
 	if err != nil {
 		return unanswered(err)
 	}
-	answer, err := a.post(ctx, m.RevocationEndpoint, accepted{m.RevocationMethods, m.RevocationAlgorithms}, issuer.Request{
+	answer, err := a.post(ctx, m.RevocationEndpoint, a.credentials(accepted{m.RevocationMethods, m.RevocationAlgorithms}), issuer.Request{
 		Operation: OperationRevoke, Rounds: 2, Form: aboutToken(token),
 	})
 	if err != nil {
@@ -125,8 +137,8 @@ type accepted struct{ methods, algorithms []string }
 // prepare adds to a request what proves something.
 type prepare = func(context.Context, http.Header, url.Values) error
 
-// post sends a form to an endpoint in the client's name.
-func (a *authority) post(ctx context.Context, endpoint string, by accepted, r issuer.Request) (*issuer.Answer, error) {
+// post sends a form to an endpoint in the client's name, which admission proves.
+func (a *authority) post(ctx context.Context, endpoint string, admission prepare, r issuer.Request) (*issuer.Answer, error) {
 	if a.auth == nil {
 		return nil, errNoCredentials
 	}
@@ -137,7 +149,7 @@ func (a *authority) post(ctx context.Context, endpoint string, by accepted, r is
 	if r.Header == nil {
 		r.Header = http.Header{"Accept": {plainAnswer}}
 	}
-	r.Prepare = both(a.credentials(by), r.Prepare)
+	r.Prepare = both(admission, r.Prepare)
 	return a.server.Do(ctx, r)
 }
 

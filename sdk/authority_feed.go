@@ -54,12 +54,27 @@ func (a *authority) feed(ctx context.Context, cursor string, r issuer.Request) (
 	if err != nil {
 		return nil, err
 	}
+	answer, err := a.own.use(ctx, m, func(own *Token) (*issuer.Answer, error) { return a.askFeed(ctx, m, own, cursor, r) })
+	if unknown := notKnown(errFeedRefused, a.clientID, err); unknown != nil {
+		return nil, unknown
+	}
+	if errors.Is(err, errNoForm) {
+		return nil, fmt.Errorf("%w: %w", errFeedRefused, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answer, feedRefusal(answer, a.clientID)
+}
+
+// askFeed asks by GET, and by a form where the client's credentials go into one.
+func (a *authority) askFeed(ctx context.Context, m *issuer.Metadata, own *Token, cursor string, r issuer.Request) (*issuer.Answer, error) {
 	u, err := url.Parse(m.RevocationFeed)
 	if err != nil || m.RevocationFeed == "" {
 		return nil, fmt.Errorf("the metadata of %s names no revocation feed", a.identifier)
 	}
-	r.Method, r.Limit, r.Prepare = http.MethodGet, feedLimit, a.credentials(accepted{m.IntrospectionMethods, m.IntrospectionAlgorithms})
-	if a.needsBody(m.IntrospectionMethods) { // what is asked by GET is asked by a form, then
+	r.Method, r.Limit, r.Prepare = http.MethodGet, feedLimit, a.admission(own, accepted{m.IntrospectionMethods, m.IntrospectionAlgorithms})
+	if own == nil && a.needsBody(m.IntrospectionMethods) {
 		r.Method, r.Form = http.MethodPost, url.Values{}
 	}
 	switch {
@@ -71,14 +86,7 @@ func (a *authority) feed(ctx context.Context, cursor string, r issuer.Request) (
 		u.RawQuery = query.Encode()
 	}
 	r.URL = u.String()
-	answer, err := a.server.Do(ctx, r)
-	if errors.Is(err, errNoForm) {
-		return nil, fmt.Errorf("%w: %w", errFeedRefused, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return answer, feedRefusal(answer, a.clientID)
+	return a.server.Do(ctx, r)
 }
 
 // feedRefusal says what to change where the server will not let the client read.

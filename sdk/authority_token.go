@@ -69,7 +69,7 @@ func (a *authority) obtain(ctx context.Context, form url.Values, resource string
 
 // askForToken sends a token request, with a proof if d is not nil; once more if the server has a nonce for that (RFC 9449 §8).
 func (a *authority) askForToken(ctx context.Context, m *issuer.Metadata, form url.Values, d *dpop) (*issuer.Answer, error) {
-	by := accepted{m.TokenMethods, m.TokenAlgorithms}
+	by := a.credentials(accepted{m.TokenMethods, m.TokenAlgorithms})
 	r := issuer.Request{Operation: OperationToken, Form: form}
 	if _, once := a.auth.(asserting); once || d != nil || form.Has("subject_token") {
 		r.Rounds = 2 // the transport does not send again what is good for once, and kept connections do break

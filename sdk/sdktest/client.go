@@ -20,6 +20,8 @@ const (
 	methodSPIFFE     = "spiffe_jwt"
 	methodTLS        = "tls_client_auth"
 	methodSelfSigned = "self_signed_tls_client_auth"
+
+	ownAPI = "urn:countersign:server" // a Countersign server as a resource
 )
 
 // registered is a client by all that it authenticates by; its newest secret is the last.
@@ -127,6 +129,23 @@ func (i *Issuer) authenticate(w http.ResponseWriter, r *http.Request) (*caller, 
 		refuse(w, http.StatusUnauthorized, "", "client authentication failed"+why)
 	}
 	return who, who != nil
+}
+
+// admit tells who asks about tokens or revocations: by credentials, or by a token for the server itself, as Countersign takes them.
+func (i *Issuer) admit(w http.ResponseWriter, r *http.Request) (*caller, bool) {
+	token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !bearer || i.config.foreign {
+		return i.authenticate(w, r)
+	}
+	i.mu.Lock()
+	m := i.tokens[token]
+	good := i.active(m) && i.clients[m.client] != nil && slices.Contains(m.audience, ownAPI)
+	i.mu.Unlock()
+	if !good {
+		refuse(w, http.StatusUnauthorized, "invalid_token", "the access token is not good here")
+		return nil, false
+	}
+	return &caller{client: m.client}, true
 }
 
 // whoSends looks at what there is: an assertion, a secret, a certificate. The caller holds mu.

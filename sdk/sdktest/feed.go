@@ -58,7 +58,7 @@ func (i *Issuer) servePoll(w http.ResponseWriter, r *http.Request) {
 
 // admitReader authenticates a reader of the feed and reads its cursor; nil: none.
 func (i *Issuer) admitReader(w http.ResponseWriter, r *http.Request, texts []string) (*cursor, bool) {
-	if _, ok := i.authenticate(w, r); !ok {
+	if _, ok := i.admit(w, r); !ok {
 		return nil, false
 	}
 	if len(texts) == 0 || texts[0] == "" {

@@ -55,7 +55,7 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 
 // serveIntrospection tells any client of any token, RFC 7662 §2.2. The answer is signed if the client asks for that, RFC 9701.
 func (i *Issuer) serveIntrospection(w http.ResponseWriter, r *http.Request) {
-	who, ok := i.authenticate(w, r)
+	who, ok := i.admit(w, r)
 	if !ok {
 		return
 	}
