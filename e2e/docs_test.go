@@ -55,6 +55,10 @@ func TestDocumentedCommands(t *testing.T) {
 			page: "docs/endpoints.md", prints: []string{`"access_token":"cs_at_`},
 			replace: []string{"CLIENT_ID:CLIENT_SECRET", caller.ID + ":" + caller.Secret, "https://auth.example.com", s.Issuer},
 		},
+		{
+			page: "docs/token-exchange.md", prints: []string{"verdict  active", "refused with ", "exit code 1"},
+			replace: []string{"countersign client create orders", strings.TrimSuffix(orders, "\n"), "orders.secret", "exchange.secret", "https://auth.example.com", s.Issuer},
+		},
 		{page: "docs/secrets.md", before: "countersign client create leaky\ncountersign secret add leaky --to FILE\n", prints: []string{"leaky"}},
 		{
 			page:   "docs/command-line.md",
