@@ -3,7 +3,9 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -100,6 +102,7 @@ func TestExchange(t *testing.T) {
 			t.Run("refuses", c.refuses)
 			t.Run("ends with its root", c.endsWithItsRoot)
 			t.Run("ends with its root at verifiers", c.endsAtVerifiers)
+			t.Run("ends with its root at the gateway", c.endsAtTheGateway)
 		})
 	}
 }
@@ -237,5 +240,50 @@ func (c *chain) endsAtVerifiers(t *testing.T) {
 				return nil
 			})
 		}
+	}
+}
+
+// A gateway that exchanges its callers' tokens lets nobody in whose token was revoked, and what it got for it is worth nothing from then on: callers with
+// JWTs, who get opaque ones, and the other way round.
+func (c *chain) endsAtTheGateway(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	}))
+	t.Cleanup(upstream.Close)
+	issuer := func(by credential) string {
+		return fmt.Sprintf("{url: %q, addresses: [%q], client_id: %s, client_secret: %s}", sharedIssuer, c.other.URL, by.ID, by.Secret)
+	}
+	g := startGateway(t, fmt.Sprintf(`
+issuers: {first: %s, second: %s}
+pools: {echo: {targets: [{url: %q}]}}
+routes:
+  - {name: jwt, match: {path: /jwt}, authentication: jwt, issuer: first, audience: %q, pool: echo, exchange: {resource: %q}}
+  - {name: opaque, match: {path: /opaque}, authentication: introspect, issuer: second, audience: %q, mode: strict, pool: echo, exchange: {resource: %q}}
+`, issuer(c.first), issuer(c.second), upstream.URL, jwtAPI, opaqueAPI, opaqueAPI, jwtAPI))
+	for path, api := range map[string]string{"/jwt": jwtAPI, "/opaque": opaqueAPI} {
+		root := token(t, c.one.URL, c.Caller, asking(api, "read"))
+		ask := func() (answer, error) {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.URL+path, nil)
+			if err != nil {
+				return answer{}, err
+			}
+			r.Header.Set("Authorization", "Bearer "+root)
+			return do(r)
+		}
+		got, err := ask()
+		if err != nil || got.Status != http.StatusOK || string(got.Body) == root {
+			t.Fatalf("%s: %d %s, %v", path, got.Status, got.Body, err)
+		}
+		derived := string(got.Body)
+		if told := introspect(t, c.one.URL, c.Operator, derived); told.JSON["active"] != true || told.Text("sub") != c.Caller.ID {
+			t.Fatalf("%s: the upstream got a token of which the server says %s", path, told.Body)
+		}
+		revoke(t, c.one.URL, c.Caller, root)
+		testbed.Wait(t, strictBound, func() error {
+			if got, err := ask(); err != nil || got.Status != http.StatusUnauthorized {
+				return fmt.Errorf("%s: %d %s, %w", path, got.Status, got.Body, err)
+			}
+			return isActive(t.Context(), c.other, c.Operator, derived, false)
+		})
 	}
 }
