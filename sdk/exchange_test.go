@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -330,6 +331,43 @@ func TestAncestors(t *testing.T) {
 					}
 				})
 			})
+		}
+	}
+}
+
+// A client that binds its tokens has those bound that it gets in exchange, and proves it to the next service.
+func TestExchangeBinds(t *testing.T) {
+	c := newChained(t)
+	c.client = newClient(t, c.issuer, nil, sdk.WithDPoP(nil))
+	if answer, err := c.serve(t, c.issuer.Mint(sdktest.Claims{ClientID: "shop", Audience: []string{api}})); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatal(answer, err)
+	}
+	sent := c.warehouse.requests[0]
+	if !strings.HasPrefix(sent.Header.Get("Authorization"), "DPoP ") || sent.Header.Get("Dpop") == "" {
+		t.Fatalf("sent %v", sent.Header["Authorization"])
+	}
+	sent.TLS = &tls.ConnectionState{} // as it is on the other side
+	guarded, err := c.ForAudience(warehouse).VerifyRequest(sent, sdk.RequireScope("read"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who, _ := sdk.FromContext(guarded.Context()); !who.Bound() || who.Subject() != "shop" {
+		t.Errorf("%v", who)
+	}
+}
+
+// BenchmarkExchange is what a call costs whose token was exchanged before.
+func BenchmarkExchange(b *testing.B) {
+	issuer := sdktest.New()
+	client := newClient(b, issuer, nil)
+	subject := issuer.Mint(longClaims())
+	ctx := sdk.NewCallContext(b.Context(), sdktest.Identity("shop"), subject)
+	exchangeOf(b, client, subject, warehouse, "read")
+	b.ReportAllocs()
+	for b.Loop() {
+		token, _ := sdk.TokenFromContext(ctx)
+		if _, err := client.Exchange(ctx, token, warehouse, "read"); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

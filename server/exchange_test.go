@@ -27,7 +27,7 @@ type middle struct {
 	first, second credential
 }
 
-func newMiddle(t *testing.T) *middle {
+func newMiddle(t testing.TB) *middle {
 	t.Helper()
 	w := newWorld(t)
 	m := &middle{w, w.client(t.Context(), auth.Client{Name: "first"}), w.client(t.Context(), auth.Client{Name: "second"})}
