@@ -100,6 +100,7 @@ func TestExchange(t *testing.T) {
 			c := startChain(t, kind)
 			t.Run("answers", c.answers)
 			t.Run("refuses", c.refuses)
+			t.Run("X12", c.exchangesBoundTokens)
 			t.Run("ends with its root", c.endsWithItsRoot)
 			t.Run("ends with its root at verifiers", c.endsAtVerifiers)
 			t.Run("ends with its root at the gateway", c.endsAtTheGateway)
@@ -285,5 +286,29 @@ routes:
 			}
 			return isActive(t.Context(), c.other, c.Operator, derived, false)
 		})
+	}
+}
+
+// A token that is bound to its client's key is exchanged by the service that was called with it; another client gets nothing for it, bound or not.
+func (c *chain) exchangesBoundTokens(t *testing.T) {
+	caller := newSDKClient(t, sharedIssuer, c.Caller, sdk.WithAddresses(c.one.URL), sdk.WithDPoP(nil))
+	root, err := caller.TokenSource(jwtAPI, "read").Token(t.Context())
+	if err != nil || root.Type() != "DPoP" {
+		t.Fatal(root, err)
+	}
+	for name, options := range map[string][]sdk.ClientOption{"bearer": nil, "DPoP": {sdk.WithDPoP(nil)}} {
+		options = append(options, sdk.WithAddresses(c.other.URL))
+		got, err := newSDKClient(t, sharedIssuer, c.first, options...).Exchange(t.Context(), root.AccessToken(), opaqueAPI)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		told := introspect(t, c.one.URL, c.Operator, got.AccessToken())
+		if bound := told.JSON["cnf"] != nil; bound != (name == "DPoP") || told.Text("sub") != c.Caller.ID {
+			t.Errorf("%s: %s", name, told.Body)
+		}
+		_, err = newSDKClient(t, sharedIssuer, c.second, options...).Exchange(t.Context(), root.AccessToken(), jwtAPI)
+		if refused := (*sdk.TokenError)(nil); !errors.As(err, &refused) || refused.Code != "invalid_grant" || refused.Status != http.StatusBadRequest {
+			t.Errorf("%s, by another: %v", name, err)
+		}
 	}
 }
