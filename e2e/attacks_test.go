@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -182,12 +183,37 @@ func TestAttackByLogLines(t *testing.T) {
 	}
 }
 
-// Attack 38: nobody makes a server fetch what he names.
+// Attack 38: nobody makes a server fetch what only the server reaches, by registering it.
 func TestAttackByAddressesToFetch(t *testing.T) {
 	t.Parallel()
 	s := startAttacked(t)
 	inside := startEcho(t)
-	for _, member := range []string{"jwks_uri", "logo_uri", "sector_identifier_uri", "initiate_login_uri"} {
+	own, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(inside.addr, ":")
+	for _, address := range []string{
+		"http://" + inside.addr + "/latest/meta-data", "https://" + inside.addr, "https://localhost:" + port, "https://a.localhost:" + port, "https://2130706433:" + port,
+		"https://127.1:" + port, "https://[::1]:" + port, "https://[::ffff:127.0.0.1]:" + port, "https://0:" + port, "https://169.254.169.254", "https://10.0.0.1", "https://[fd00:ec2::254]",
+		"https://a@" + inside.addr, "https://" + own + ":" + port, "file:///etc/passwd", "http://example.com/keys",
+	} {
+		for _, tt := range []struct {
+			path, member string
+			body         map[string]any
+		}{
+			{"/clients", "jwks_uri", map[string]any{"name": "curious", "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": address}},
+			{"/trusted-issuers", "jwks_uri", map[string]any{"name": "curious", "issuer": "https://issuer.test", "jwks_uri": address}},
+			{"/trusted-issuers", "issuer", map[string]any{"name": "curious", "issuer": address}}, // its metadata would be fetched
+			{"/trusted-issuers", "jwks_uri", map[string]any{"name": "curious", "issuer": "spiffe://example.org", "kind": "spiffe", "jwks_uri": address}},
+		} {
+			status, answer := s.call(http.MethodPost, tt.path, tt.body)
+			if status != http.StatusBadRequest || !strings.Contains(string(answer), "#/"+tt.member) {
+				t.Errorf("%s at %s: %d %s", address, tt.path, status, answer)
+			}
+		}
+	}
+	for _, member := range []string{"logo_uri", "sector_identifier_uri", "initiate_login_uri"} {
 		status, body := s.call(http.MethodPost, "/clients", map[string]any{"name": "curious", member: "http://" + inside.addr + "/latest/meta-data"})
 		if status != http.StatusBadRequest || !strings.Contains(string(body), "#/"+member) {
 			t.Errorf("%s: %d %s", member, status, body)

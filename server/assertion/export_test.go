@@ -5,9 +5,6 @@ import (
 	"github.com/countersign/countersign/server/remotekeys"
 )
 
-// TrustDomain returns the trust domain of a workload's SPIFFE ID.
-func TrustDomain(id string) (string, bool) { return trustDomain(id) }
-
 // Source returns where the keys of a trusted issuer are to be had.
 func Source(issuer *auth.TrustedIssuer) remotekeys.Source { return source(issuer) }
 

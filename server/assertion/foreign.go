@@ -69,7 +69,7 @@ func named(method auth.Method, t *token) (auth.IssuerKind, string, error) {
 		if err := t.typed("JWT", "JOSE"); err != nil { // JWT-SVID §2.3
 			return "", "", err
 		}
-		domain, ok := trustDomain(t.subject)
+		domain, ok := auth.TrustDomain(t.subject)
 		switch {
 		case !ok:
 			return "", "", bad("sub: must be the SPIFFE ID of a workload")

@@ -256,7 +256,7 @@ func TestTrustDomain(t *testing.T) {
 		"spiffe://example.org/" + strings.Repeat("a", 2048): "",
 		"spiffe://" + strings.Repeat("a", 256) + "/a":       "",
 	} {
-		if got, ok := assertion.TrustDomain(id); got != want || ok != (want != "") {
+		if got, ok := auth.TrustDomain(id); got != want || ok != (want != "") {
 			t.Errorf("%q: %q, want %q", id, got, want)
 		}
 	}

@@ -22,6 +22,7 @@ func (p *parts) openOutbound(i *Instance) (err error) {
 	if p.outbound, err = outbound.New(outbound.Config{Allow: s.OutboundAllow, CAFile: s.OutboundCA}); err != nil {
 		return err
 	}
+	i.registry.CheckURL = p.outbound.CheckURL
 	p.remote, err = remotekeys.New(remotekeys.Config{Client: p.outbound, Log: i.config.Logger, Registerer: i.metrics})
 	return err
 }

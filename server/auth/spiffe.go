@@ -1,4 +1,4 @@
-package assertion
+package auth
 
 import "strings"
 
@@ -8,9 +8,9 @@ const (
 	maxTrustDomain = 255
 )
 
-// trustDomain returns the trust domain of a SPIFFE ID as spiffe://NAME, and false if it is none of a workload (SPIFFE-ID §2). An ID has
+// TrustDomain returns the trust domain of a SPIFFE ID as spiffe://NAME, and false if it is none of a workload (SPIFFE-ID §2). An ID has
 // one spelling: nothing is decoded or folded.
-func trustDomain(id string) (string, bool) {
+func TrustDomain(id string) (string, bool) {
 	rest, ok := strings.CutPrefix(id, spiffeScheme)
 	domain, path, found := strings.Cut(rest, "/")
 	if !ok || !found || len(id) > maxSPIFFEID || domain == "" || len(domain) > maxTrustDomain || strings.IndexFunc(domain, notInDomain) >= 0 {
