@@ -56,7 +56,7 @@ func TestKubernetesWorkloads(t *testing.T) {
 }
 
 // byFile has the SDK read the token from where the kubelet puts it, and puts others there.
-func (f *federated) byFile(t *testing.T, cluster *workloads, c credential) {
+func (f *federated) byFile(t *testing.T, cluster *workloads, c workload) {
 	t.Helper()
 	volume := t.TempDir()
 	project := func(generation, token string) { // as kubelet's atomic writer does
@@ -98,35 +98,35 @@ func (f *federated) byFile(t *testing.T, cluster *workloads, c credential) {
 }
 
 // keysOfClusters: a key by which the cluster signs from now on is known as soon as the server may ask for it.
-func (f *federated) keysOfClusters(t *testing.T, cluster *workloads, c credential) {
+func (f *federated) keysOfClusters(t *testing.T, cluster *workloads, c workload) {
 	t.Helper()
 	t.Run("rotated key", func(t *testing.T) {
 		cluster.Rotate(t)
 		text := cluster.Sign(t, ofOrders(cluster.Issuer()))
-		soonAdmitted(t, f.one, c, auth.JWTBearer, text)
+		soonAdmitted(t, f.one, c, text)
 	})
 }
 
-func (f *federated) wrongPods(t *testing.T, cluster *workloads, c credential) {
+func (f *federated) wrongPods(t *testing.T, cluster *workloads, c workload) {
 	t.Helper()
 	other := newWorkloads(t, "")
 	good := ofOrders(cluster.Issuer())
 	for name, tt := range map[string]struct {
-		by             *workloads
-		claims         map[string]any
-		reason, detail string
+		by     *workloads
+		claims map[string]any
+		why
 	}{
-		"another namespace":            {cluster, changed(good, of("shop-2", "orders")), auth.NoRuleMatches, ""},
-		"another account":              {cluster, changed(good, of("shop", "orders-admin")), auth.NoRuleMatches, ""},
-		"another cluster":              {other, ofOrders(other.Issuer()), auth.BadAssertion, "iss: none of the trusted issuers"},
-		"another cluster as this one":  {other, good, auth.BadAssertion, "kid: "},
-		"for the API server":           {cluster, changed(good, map[string]any{"aud": []string{"https://kubernetes.default.svc"}}), auth.WrongAudience, "aud: "},
-		"for the API server, too":      {cluster, changed(good, map[string]any{"aud": []string{sharedIssuer, "https://kubernetes.default.svc"}}), auth.WrongAudience, "aud: "},
-		"expired":                      {cluster, changed(good, map[string]any{"exp": in(-2 * time.Minute)}), auth.ExpiredAssertion, "exp: it is over"},
-		"extended to a year":           {cluster, changed(good, map[string]any{"exp": in(365 * 24 * time.Hour)}), auth.ExpiredAssertion, "exp: more than 1h0m0s ahead"},
-		"from before projected tokens": {cluster, changed(good, map[string]any{"aud": nil, "exp": nil}), auth.WrongAudience, "aud: "},
+		"another namespace":            {cluster, changed(good, of("shop-2", "orders")), why{auth.NoRuleMatches, ""}},
+		"another account":              {cluster, changed(good, of("shop", "orders-admin")), why{auth.NoRuleMatches, ""}},
+		"another cluster":              {other, ofOrders(other.Issuer()), why{auth.BadAssertion, "iss: none of the trusted issuers"}},
+		"another cluster as this one":  {other, good, why{auth.BadAssertion, "kid: "}},
+		"for the API server":           {cluster, changed(good, map[string]any{"aud": []string{"https://kubernetes.default.svc"}}), why{auth.WrongAudience, "aud: "}},
+		"A20 for the API server, too":  {cluster, changed(good, map[string]any{"aud": []string{sharedIssuer, "https://kubernetes.default.svc"}}), why{auth.WrongAudience, "aud: "}},
+		"A22 expired":                  {cluster, changed(good, map[string]any{"exp": in(-2 * time.Minute)}), why{auth.ExpiredAssertion, "exp: it is over"}},
+		"extended to a year":           {cluster, changed(good, map[string]any{"exp": in(365 * 24 * time.Hour)}), why{auth.ExpiredAssertion, "exp: more than 1h0m0s ahead"}},
+		"from before projected tokens": {cluster, changed(good, map[string]any{"aud": nil, "exp": nil}), why{auth.WrongAudience, "aud: "}},
 	} {
-		t.Run(name, func(t *testing.T) { turnedAway(t, f.one, c, tt.by.Sign(t, tt.claims), tt.reason, tt.detail) })
+		t.Run(name, func(t *testing.T) { turnedAway(t, f.one, c, tt.by.Sign(t, tt.claims), tt.why) })
 	}
 }
 
@@ -162,40 +162,40 @@ func TestGitHubJobs(t *testing.T) {
 	}
 }
 
-func (f *federated) jobs(t *testing.T, forge *workloads, c credential) {
+func (f *federated) jobs(t *testing.T, forge *workloads, c workload) {
 	t.Helper()
 	once := forge.Sign(t, aJob(forge.Issuer(), "a job"))
-	admitted(t, f.one, c, auth.JWTBearer, once)
-	t.Run("attack 5: the token again, elsewhere", func(t *testing.T) { turnedAway(t, f.other, c, once, auth.ReplayedAssertion, "") })
-	t.Run("attack 5: the token again, after a restart", func(t *testing.T) {
+	admitted(t, f.one, c, once)
+	t.Run("attack 15: A29 the token again, elsewhere", func(t *testing.T) { turnedAway(t, f.other, c, once, why{auth.ReplayedAssertion, ""}) })
+	t.Run("attack 15: A30 the token again, after a restart", func(t *testing.T) {
 		f.other.Stop(t)
 		f.other.Start(t)
-		turnedAway(t, f.other, c, once, auth.ReplayedAssertion, "")
+		turnedAway(t, f.other, c, once, why{auth.ReplayedAssertion, ""})
 	})
 	for name, tt := range map[string]struct {
-		change         map[string]any
-		reason, detail string
+		change map[string]any
+		why
 	}{
-		"another branch":       {map[string]any{"sub": "repo:acme/shop:ref:refs/heads/main-2"}, auth.NoRuleMatches, ""},
-		"a pull request":       {map[string]any{"sub": "repo:acme/shop:pull_request"}, auth.NoRuleMatches, ""},
-		"another case":         {map[string]any{"sub": "repo:Acme/shop:ref:refs/heads/main"}, auth.NoRuleMatches, ""},
-		"a workflow of others": {map[string]any{"job_workflow_ref": "evil/shop/.github/workflows/deploy.yml@refs/heads/main"}, auth.NoRuleMatches, ""},
-		"no workflow":          {map[string]any{"job_workflow_ref": nil}, auth.NoRuleMatches, ""},
-		"for somebody else":    {map[string]any{"aud": "https://github.com/acme"}, auth.WrongAudience, "aud: must be " + sharedIssuer},
-		"no jti":               {map[string]any{"jti": nil}, auth.BadAssertion, "jti: missing"},
-		"of tomorrow":          {map[string]any{"nbf": in(24 * time.Hour)}, auth.ExpiredAssertion, "nbf: "},
-		"too long":             {map[string]any{"exp": in(time.Hour)}, auth.ExpiredAssertion, "exp: more than 15m0s ahead"},
+		"another branch":                   {map[string]any{"sub": "repo:acme/shop:ref:refs/heads/main-2"}, why{auth.NoRuleMatches, ""}},
+		"a pull request":                   {map[string]any{"sub": "repo:acme/shop:pull_request"}, why{auth.NoRuleMatches, ""}},
+		"another case":                     {map[string]any{"sub": "repo:Acme/shop:ref:refs/heads/main"}, why{auth.NoRuleMatches, ""}},
+		"a workflow of others":             {map[string]any{"job_workflow_ref": "evil/shop/.github/workflows/deploy.yml@refs/heads/main"}, why{auth.NoRuleMatches, ""}},
+		"no workflow":                      {map[string]any{"job_workflow_ref": nil}, why{auth.NoRuleMatches, ""}},
+		"attack 16: A19 for somebody else": {map[string]any{"aud": "https://github.com/acme"}, why{auth.WrongAudience, "aud: must be " + sharedIssuer}},
+		"no jti":                           {map[string]any{"jti": nil}, why{auth.BadAssertion, "jti: missing"}},
+		"of tomorrow":                      {map[string]any{"nbf": in(24 * time.Hour)}, why{auth.ExpiredAssertion, "nbf: "}},
+		"too long":                         {map[string]any{"exp": in(time.Hour)}, why{auth.ExpiredAssertion, "exp: more than 15m0s ahead"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			turnedAway(t, f.one, c, forge.Sign(t, changed(aJob(forge.Issuer(), name), tt.change)), tt.reason, tt.detail)
+			turnedAway(t, f.one, c, forge.Sign(t, changed(aJob(forge.Issuer(), name), tt.change)), tt.why)
 		})
 	}
 }
 
 // prefixes: a prefix that ends where a name does not end matches the names of others, which docs/federation.md warns of.
-func (f *federated) prefixes(t *testing.T, forge *workloads, anchored, unanchored credential) {
+func (f *federated) prefixes(t *testing.T, forge *workloads, anchored, unanchored workload) {
 	t.Helper()
-	for subject, matches := range map[string]map[credential]bool{
+	for subject, matches := range map[string]map[workload]bool{
 		"repo:acme/shop:ref:refs/heads/x":      {anchored: true, unanchored: true},
 		"repo:acme/shop-evil:ref:refs/heads/x": {anchored: true, unanchored: true},
 		"repo:acme/bank:ref:refs/heads/x":      {anchored: true, unanchored: false},
@@ -206,9 +206,9 @@ func (f *federated) prefixes(t *testing.T, forge *workloads, anchored, unanchore
 		for c, want := range matches {
 			text := forge.Sign(t, changed(aJob(forge.Issuer(), subject+c.ID), map[string]any{"sub": subject}))
 			if want {
-				admitted(t, f.one, c, auth.JWTBearer, text)
+				admitted(t, f.one, c, text)
 			} else {
-				turnedAway(t, f.one, c, text, auth.NoRuleMatches, "")
+				turnedAway(t, f.one, c, text, why{auth.NoRuleMatches, ""})
 			}
 		}
 	}
@@ -228,10 +228,10 @@ func TestTrustEnds(t *testing.T) {
 			c := s.Workload(t, "orders", auth.FederatedJWT, ruleOf(one, who), ruleOf(two, who))
 			f := startFederated(t, s)
 			byFirst, bySecond := first.Sign(t, ofOrders(first.Issuer())), second.Sign(t, ofOrders(second.Issuer()))
-			tokens := []string{admitted(t, f.one, c, auth.JWTBearer, byFirst), admitted(t, f.one, c, auth.JWTBearer, bySecond)}
+			tokens := []string{admitted(t, f.one, c, byFirst), admitted(t, f.one, c, bySecond)}
 			t.Run("a slash more or less is another issuer", func(t *testing.T) {
-				turnedAway(t, f.one, c, first.Sign(t, ofOrders(first.Issuer()+"/")), auth.BadAssertion, "iss: none of the trusted issuers")
-				turnedAway(t, f.one, c, second.Sign(t, ofOrders(second.URL+"/tenant")), auth.BadAssertion, "iss: none of the trusted issuers")
+				turnedAway(t, f.one, c, first.Sign(t, ofOrders(first.Issuer()+"/")), why{auth.BadAssertion, "iss: none of the trusted issuers"})
+				turnedAway(t, f.one, c, second.Sign(t, ofOrders(second.URL+"/tenant")), why{auth.BadAssertion, "iss: none of the trusted issuers"})
 			})
 			ended := func(presented string) {
 				t.Helper()
@@ -251,13 +251,13 @@ func TestTrustEnds(t *testing.T) {
 			for _, presented := range tokens {
 				ended(presented)
 			}
-			turnedAway(t, f.other, c, byFirst, auth.BadAssertion, "iss: none of the trusted issuers")
-			again := admitted(t, f.other, c, auth.JWTBearer, bySecond)
+			turnedAway(t, f.other, c, byFirst, why{auth.BadAssertion, "iss: none of the trusted issuers"})
+			again := admitted(t, f.other, c, bySecond)
 			if _, err := f.Registry.DeleteIssuer(t.Context(), f.Actor, one.ID, registry.Any); err != nil {
 				t.Fatal(err)
 			}
 			ended(again)
-			admitted(t, f.other, c, auth.JWTBearer, bySecond)
+			admitted(t, f.other, c, bySecond)
 		})
 	}
 }
@@ -269,7 +269,7 @@ func TestIssuerWithoutKeys(t *testing.T) {
 	type known struct {
 		*workloads
 
-		client credential
+		client workload
 		text   string
 	}
 	meet := func(name string) known {
@@ -281,12 +281,12 @@ func TestIssuerWithoutKeys(t *testing.T) {
 	f := startFederated(t, s)
 	unavailable := func(k known, text string) {
 		t.Helper()
-		got, err := present(t.Context(), f.one, k.client, auth.JWTBearer, text)
+		got, err := present(t.Context(), f.one, k.client, text)
 		if err != nil || got.Status != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" || got.Text("error") != "temporarily_unavailable" {
 			t.Errorf("got %d %s %v", got.Status, got.Body, err)
 		}
 	}
-	admitted(t, f.one, known1.client, auth.JWTBearer, known1.text)
+	admitted(t, f.one, known1.client, known1.text)
 	release := slow.Hold()
 	down.Break(http.StatusInternalServerError)
 	var waiting sync.WaitGroup
@@ -296,7 +296,7 @@ func TestIssuerWithoutKeys(t *testing.T) {
 	slow.awaitQuestion(t)
 	for _, k := range []known{known1, unknown, known1} {
 		began := time.Now()
-		admitted(t, f.one, k.client, auth.JWTBearer, k.text)
+		admitted(t, f.one, k.client, k.text)
 		if took := time.Since(began); took > promptly {
 			t.Errorf("who has nothing to do with it waited for %v", took)
 		}
@@ -306,9 +306,9 @@ func TestIssuerWithoutKeys(t *testing.T) {
 	waiting.Wait()
 	release()
 	known1.Break(http.StatusInternalServerError)
-	admitted(t, f.one, known1.client, auth.JWTBearer, known1.text) // its keys are held
+	admitted(t, f.one, known1.client, known1.text) // its keys are held
 	for _, k := range []known{slow, down} {
 		k.Break(0)
-		soonAdmitted(t, f.one, k.client, auth.JWTBearer, k.text)
+		soonAdmitted(t, f.one, k.client, k.text)
 	}
 }

@@ -34,9 +34,9 @@ type federated struct {
 }
 
 // startFederated starts servers that believe what issuers of tests publish, on what was registered before.
-func startFederated(t *testing.T, s *seeded, settings ...string) *federated {
+func startFederated(t *testing.T, s *seeded) *federated {
 	t.Helper()
-	settings = append(append(believing(t), "failure-limit=0"), settings...)
+	settings := append(believing(t), "failure-limit=0")
 	return &federated{&pair{s, startInstance(t, s, settings...), startInstance(t, s, settings...)}}
 }
 
@@ -66,16 +66,26 @@ func (s *seeded) Trust(t *testing.T, i auth.TrustedIssuer) *auth.TrustedIssuer {
 	return made
 }
 
+// workload is a client by what others say of it.
+type workload struct {
+	credential
+
+	kind string // client_assertion_type
+}
+
 // Workload makes a client that is granted "read write" on the APIs of tests, and authenticates by this method, whoever matches one of the rules.
-func (s *seeded) Workload(t *testing.T, name string, method auth.Method, rules ...auth.FederationRule) credential {
+func (s *seeded) Workload(t *testing.T, name string, method auth.Method, rules ...auth.FederationRule) workload {
 	t.Helper()
 	made, err := s.Registry.CreateClient(t.Context(), s.Actor, auth.Client{Name: name, AuthMethod: method, Proofs: auth.Proofs{Federation: rules}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := credential{ID: made.ID.String()}
+	c := workload{credential{ID: made.ID.String()}, auth.JWTBearer}
+	if method == auth.SPIFFEJWT {
+		c.kind = auth.SPIFFEBearer
+	}
 	for _, api := range []string{jwtAPI, opaqueAPI} {
-		s.Grant(t, c, api, "read", "write")
+		s.Grant(t, c.credential, api, "read", "write")
 	}
 	return c
 }
@@ -87,21 +97,22 @@ func ruleOf(i *auth.TrustedIssuer, claims ...auth.ClaimMatch) auth.FederationRul
 func equals(value string, path ...string) auth.ClaimMatch {
 	return auth.ClaimMatch{Path: path, Equals: value}
 }
+
 func begins(value string, path ...string) auth.ClaimMatch {
 	return auth.ClaimMatch{Path: path, Prefix: value}
 }
 
 // present asks for a token by an assertion. It is for any goroutine.
-func present(ctx context.Context, s *serverProcess, c credential, kind, assertion string) (answer, error) {
+func present(ctx context.Context, s *serverProcess, c workload, assertion string) (answer, error) {
 	return post(ctx, s.URL+"/oauth2/token", credential{}, url.Values{
-		"grant_type": {"client_credentials"}, "resource": {jwtAPI}, "client_id": {c.ID}, "client_assertion_type": {kind}, "client_assertion": {assertion},
+		"grant_type": {"client_credentials"}, "resource": {jwtAPI}, "client_id": {c.ID}, "client_assertion_type": {c.kind}, "client_assertion": {assertion},
 	})
 }
 
 // admitted expects a token for an assertion, and returns it.
-func admitted(t *testing.T, s *serverProcess, c credential, kind, assertion string) string {
+func admitted(t *testing.T, s *serverProcess, c workload, assertion string) string {
 	t.Helper()
-	got, err := present(t.Context(), s, c, kind, assertion)
+	got, err := present(t.Context(), s, c, assertion)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,13 +126,13 @@ func admitted(t *testing.T, s *serverProcess, c credential, kind, assertion stri
 const coolDown = 10 * time.Second
 
 // soonAdmitted expects a token for an assertion as soon as the server has asked for keys again. It presents the assertion a few times a second.
-func soonAdmitted(t *testing.T, s *serverProcess, c credential, kind, assertion string) {
+func soonAdmitted(t *testing.T, s *serverProcess, c workload, assertion string) {
 	t.Helper()
 	deadline, again := time.NewTimer(2*coolDown), time.NewTicker(250*time.Millisecond)
 	defer deadline.Stop()
 	defer again.Stop()
 	for {
-		got, err := present(t.Context(), s, c, kind, assertion)
+		got, err := present(t.Context(), s, c, assertion)
 		if err == nil && got.Status == http.StatusOK {
 			return
 		}
@@ -134,9 +145,9 @@ func soonAdmitted(t *testing.T, s *serverProcess, c credential, kind, assertion 
 }
 
 // turnedAway expects that an assertion is refused, and that the server's log says why: a reason, and a detail that begins like this. Neither says anything of the assertion.
-func turnedAway(t *testing.T, s *serverProcess, c credential, assertion, reason, detail string) {
+func turnedAway(t *testing.T, s *serverProcess, c workload, assertion string, want why) {
 	t.Helper()
-	got, err := present(t.Context(), s, c, auth.JWTBearer, assertion)
+	got, err := present(t.Context(), s, c, assertion)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,16 +155,15 @@ func turnedAway(t *testing.T, s *serverProcess, c credential, assertion, reason,
 		t.Errorf("got %d %s", got.Status, got.Body)
 	}
 	said := s.line(t, got.Header.Get("X-Request-Id"))
-	if said.Reason != reason || !strings.HasPrefix(said.Detail, detail) {
-		t.Errorf("the log says %+v, want %s, %q", said, reason, detail)
+	if said.Reason != want.Reason || !strings.HasPrefix(said.Detail, want.Detail) {
+		t.Errorf("the log says %+v, want %+v", said, want)
 	}
 }
 
 // why is what the log says of a refused request.
 type why struct {
-	Request string `json:"request_id"`
-	Reason  string `json:"reason"`
-	Detail  string `json:"detail"`
+	Reason string `json:"reason"`
+	Detail string `json:"detail"`
 }
 
 // line waits for the line of a request in the log of the server.
@@ -161,7 +171,7 @@ func (s *serverProcess) line(t *testing.T, request string) (found why) {
 	t.Helper()
 	testbed.Wait(t, promptly, func() error {
 		for text := range strings.Lines(s.out.String()) {
-			if strings.Contains(text, request) && json.Unmarshal([]byte(text), &found) == nil && found.Request == request {
+			if strings.Contains(text, `"request_id":"`+request+`"`) && json.Unmarshal([]byte(text), &found) == nil {
 				return nil
 			}
 		}

@@ -15,7 +15,9 @@ func authority(certificate string) string {
 	return key("", `"use":"x509-svid","x5c":["`+certificate+`"],`)
 }
 
-func bundleOf(keys ...string) string { return `{"spiffe_refresh_hint":300,"keys":[` + strings.Join(keys, ",") + `]}` }
+func bundleOf(keys ...string) string {
+	return `{"spiffe_refresh_hint":300,"keys":[` + strings.Join(keys, ",") + `]}`
+}
 
 func (w *world) document(source remotekeys.Source, newer bool, want string) {
 	w.Helper()
