@@ -3,7 +3,6 @@ package assertion_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -228,37 +227,6 @@ func TestSPIFFE(t *testing.T) {
 			claims := members{"sub": id, "aud": []string{issuer}, "exp": start().Add(5 * time.Minute).Unix()}.with(tt.claims)
 			w.judge(auth.SPIFFEBearer, key.sign(t, tt.header, claims), tt.reason, tt.detail)
 		})
-	}
-}
-
-func TestTrustDomain(t *testing.T) {
-	for id, want := range map[string]string{
-		"spiffe://example.org/a":                            domain,
-		"spiffe://example.org/a/B-c_d.e/1":                  domain,
-		"spiffe://ex_am-ple.1/a":                            "spiffe://ex_am-ple.1",
-		"spiffe://example.org":                              "",
-		"spiffe://example.org/":                             "",
-		"spiffe://example.org/a/":                           "",
-		"spiffe://example.org//a":                           "",
-		"spiffe://example.org/./a":                          "",
-		"spiffe://example.org/../a":                         "",
-		"spiffe://example.org/a%2fb":                        "",
-		"spiffe://example.org/a?b":                          "",
-		"spiffe://example.org/a#b":                          "",
-		"spiffe://example.org:443/a":                        "",
-		"spiffe://a@example.org/a":                          "",
-		"spiffe://Example.org/a":                            "",
-		"SPIFFE://example.org/a":                            "",
-		"spiffe:///a":                                       "",
-		"https://example.org/a":                             "",
-		"spiffe://exämple.org/a":                            "",
-		"":                                                  "",
-		"spiffe://example.org/" + strings.Repeat("a", 2048): "",
-		"spiffe://" + strings.Repeat("a", 256) + "/a":       "",
-	} {
-		if got, ok := auth.TrustDomain(id); got != want || ok != (want != "") {
-			t.Errorf("%q: %q, want %q", id, got, want)
-		}
 	}
 }
 

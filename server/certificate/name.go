@@ -5,25 +5,43 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// attribute is one part of a distinguished name: its type in upper case and its value.
+// attribute is one part of a distinguished name: its type as an OID and its value.
 type attribute struct{ kind, value string }
 
 // sameName reports whether the subject of a certificate, in DER, is the distinguished name that was registered as text (RFC 4514). They are compared part
 // by part, whatever the encoding of strings and the spelling of types; values are compared exactly.
 func sameName(subject []byte, text string) bool {
-	var sequence pkix.RDNSequence
-	if rest, err := asn1.Unmarshal(subject, &sequence); err != nil || len(rest) > 0 || len(sequence) == 0 {
-		return false
-	}
-	want, ok := parseName(text)
+	got, ok := readName(subject)
 	if !ok {
 		return false
 	}
-	got, ok := parseName(sequence.String())
+	want, ok := parseName(text)
 	return ok && equalNames(got, want)
+}
+
+// readName reads a distinguished name in DER, its last relative name first, as RFC 4514 §2.1 writes it. There has to be one, and all values have to
+// be strings.
+func readName(der []byte) (name [][]attribute, ok bool) {
+	var sequence pkix.RDNSequence
+	if rest, err := asn1.Unmarshal(der, &sequence); err != nil || len(rest) > 0 || len(sequence) == 0 {
+		return nil, false
+	}
+	for _, set := range slices.Backward(sequence) {
+		var parts []attribute
+		for _, part := range set {
+			value, ok := part.Value.(string)
+			if !ok {
+				return nil, false
+			}
+			parts = append(parts, attribute{part.Type.String(), value})
+		}
+		name = append(name, sorted(parts))
+	}
+	return name, true
 }
 
 // parseName reads the text of a distinguished name: relative names, each of one or more attributes in a fixed order.
@@ -32,16 +50,21 @@ func parseName(text string) (name [][]attribute, ok bool) {
 		var parts []attribute
 		for part := range split(relative, '+') {
 			kind, value, found := strings.Cut(part, "=")
-			decoded, ok := unescape(trimValue(value))
-			if kind = strings.ToUpper(strings.TrimSpace(kind)); !found || !ok || kind == "" {
+			decoded, ok := valueOf(trimValue(value))
+			if kind = oidOf(strings.TrimSpace(kind)); !found || !ok || kind == "" {
 				return nil, false
 			}
-			parts = append(parts, attribute{canonical(kind), decoded})
+			parts = append(parts, attribute{kind, decoded})
 		}
-		slices.SortFunc(parts, func(a, b attribute) int { return strings.Compare(a.kind+"="+a.value, b.kind+"="+b.value) })
-		name = append(name, parts)
+		name = append(name, sorted(parts))
 	}
 	return name, true
+}
+
+// sorted brings the parts of a relative name, which is a set, into one order.
+func sorted(parts []attribute) []attribute {
+	slices.SortFunc(parts, func(a, b attribute) int { return strings.Compare(a.kind+"="+a.value, b.kind+"="+b.value) })
+	return parts
 }
 
 // split yields the parts of text between separators that are not escaped.
@@ -67,13 +90,31 @@ func split(text string, separator byte) func(yield func(string) bool) {
 func trimValue(value string) string {
 	value = strings.TrimLeft(value, " ")
 	trimmed := strings.TrimRight(value, " ")
-	if strings.HasSuffix(trimmed, `\`) && len(trimmed) < len(value) {
+	escapes := len(trimmed) - len(strings.TrimRight(trimmed, `\`))
+	if escapes%2 == 1 && len(trimmed) < len(value) {
 		return trimmed + " "
 	}
 	return trimmed
 }
 
-// unescape resolves the escapes of RFC 4514 §2.4. A value in hexadecimal DER (#…) stays as it is written.
+// valueOf reads the value of an attribute: a string with the escapes of RFC 4514 §2.4, or one in DER, in hexadecimal after a #.
+func valueOf(text string) (string, bool) {
+	encoded, isDER := strings.CutPrefix(text, "#")
+	if !isDER {
+		return unescape(text)
+	}
+	der, err := hex.DecodeString(encoded)
+	if err != nil {
+		return "", false
+	}
+	var value any
+	if rest, err := asn1.Unmarshal(der, &value); err != nil || len(rest) > 0 {
+		return "", false
+	}
+	decoded, ok := value.(string)
+	return decoded, ok
+}
+
 func unescape(value string) (string, bool) {
 	var b strings.Builder
 	for i := 0; i < len(value); i++ {
@@ -96,33 +137,59 @@ func unescape(value string) (string, bool) {
 	return b.String(), true
 }
 
-// canonical is the one spelling of an attribute's type that the standard library writes.
-func canonical(kind string) string {
-	switch kind {
-	case "2.5.4.3":
-		return "CN"
-	case "2.5.4.5":
-		return "SERIALNUMBER"
-	case "2.5.4.6":
-		return "C"
-	case "2.5.4.7":
-		return "L"
-	case "2.5.4.8", "S":
-		return "ST"
-	case "2.5.4.9":
-		return "STREET"
-	case "2.5.4.10":
-		return "O"
-	case "2.5.4.11":
-		return "OU"
-	case "2.5.4.17":
-		return "POSTALCODE"
+// oidOf is the OID of an attribute's type, empty if it is neither one nor the name of one. Names are those of RFC 4514 §3, and those that OpenSSL
+// prints; they are compared without regard to case.
+func oidOf(kind string) string { //nolint:cyclop // a table
+	switch strings.ToUpper(kind) {
+	case "CN", "COMMONNAME":
+		return "2.5.4.3"
+	case "SN", "SURNAME":
+		return "2.5.4.4"
+	case "SERIALNUMBER":
+		return "2.5.4.5"
+	case "C":
+		return "2.5.4.6"
+	case "L":
+		return "2.5.4.7"
+	case "ST", "S":
+		return "2.5.4.8"
+	case "STREET":
+		return "2.5.4.9"
+	case "O":
+		return "2.5.4.10"
+	case "OU":
+		return "2.5.4.11"
+	case "T", "TITLE":
+		return "2.5.4.12"
+	case "POSTALCODE":
+		return "2.5.4.17"
+	case "GN", "GIVENNAME":
+		return "2.5.4.42"
 	case "DC":
 		return "0.9.2342.19200300.100.1.25"
 	case "UID":
 		return "0.9.2342.19200300.100.1.1"
+	case "E", "EMAILADDRESS":
+		return "1.2.840.113549.1.9.1"
+	}
+	if !dotted(kind) {
+		return ""
 	}
 	return kind
+}
+
+// dotted reports whether text is an OID in its one spelling (RFC 4512 §1.4).
+func dotted(text string) bool {
+	if !strings.Contains(text, ".") {
+		return false
+	}
+	for arc := range strings.SplitSeq(text, ".") {
+		number, err := strconv.ParseUint(arc, 10, 31)
+		if err != nil || strconv.FormatUint(number, 10) != arc {
+			return false
+		}
+	}
+	return true
 }
 
 func equalNames(a, b [][]attribute) bool { return slices.EqualFunc(a, b, slices.Equal) }
