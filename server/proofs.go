@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/sdk/proof"
 	"github.com/countersign/countersign/server/auth"
 )
@@ -90,6 +91,21 @@ func (s *Server) calledAs(r *http.Request) string {
 func (s *Server) offerNonce(w http.ResponseWriter, r *http.Request) {
 	if len(r.Header[headerDPoP]) > 0 {
 		w.Header().Set("DPoP-Nonce", s.config.Nonces().Issue(s.config.Now()))
+	}
+}
+
+// faults writes the errors of the public endpoints. Whoever is asked for a nonce is given one.
+func (s *Server) faults() httpx.FaultWriter {
+	var algorithms []string
+	for _, alg := range proof.Algorithms() {
+		algorithms = append(algorithms, string(alg))
+	}
+	write := httpx.OAuth(s.config.Docs, algorithms...)
+	return func(w http.ResponseWriter, r *http.Request, e *fault.Error) {
+		if e.Code == fault.UseNonce {
+			s.offerNonce(w, r)
+		}
+		write(w, r, e)
 	}
 }
 

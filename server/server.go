@@ -148,7 +148,7 @@ func New(c Config) (*Server, error) {
 	if s.metrics, err = newMetrics(c.Registerer); err != nil {
 		return nil, err
 	}
-	s.public = s.handler(httpx.OAuth(c.Docs), s.publicRoutes())
+	s.public = s.handler(s.faults(), s.publicRoutes())
 	s.admin = s.handler(httpx.Problems(c.Docs), s.adminRoutes())
 	return s, nil
 }

@@ -57,6 +57,23 @@ func codes() []fault.Code {
 	}
 }
 
+// What is wrong with an access token that came by the scheme DPoP is said by that scheme, and is 401 (RFC 9449 §7.1, §9).
+func TestOAuthErrorsOfBoundTokens(t *testing.T) {
+	for code, status := range map[fault.Code]int{fault.InvalidToken: 401, fault.InvalidProof: 401, fault.UseNonce: 401, fault.InsufficientScope: 403} {
+		h, _ := edge(t, failing(fault.New(code, `it "is" so`).At("field")), httpx.OAuth(docs, "ES256", "EdDSA"))
+		r := request("/")
+		r.Header.Set("Authorization", "dpop token")
+		w := answer(h, r)
+		want := `DPoP realm="countersign", error="` + string(code) + `", error_description="it 'is' so", algs="ES256 EdDSA"`
+		if code == fault.InsufficientScope {
+			want += `, scope="field"`
+		}
+		if got := w.Header().Get("WWW-Authenticate"); w.Code != status || got != want {
+			t.Errorf("%s: %d %q, want %q", code, w.Code, got, want)
+		}
+	}
+}
+
 func TestOAuthErrors(t *testing.T) {
 	for _, tt := range []struct {
 		code   fault.Code
@@ -76,6 +93,8 @@ func TestOAuthErrors(t *testing.T) {
 		{fault.InsufficientScope, 403, "insufficient_scope", map[string]string{
 			"WWW-Authenticate": `Bearer realm="countersign", error="insufficient_scope", error_description="it 'is' so", scope="field"`,
 		}},
+		{fault.InvalidProof, 400, "invalid_dpop_proof", nil},
+		{fault.UseNonce, 400, "use_dpop_nonce", nil},
 		{fault.UnsupportedTokenType, 400, "unsupported_token_type", nil},
 		{fault.MethodNotAllowed, 405, "invalid_request", nil},
 		{fault.UnsupportedMedia, 415, "invalid_request", nil},

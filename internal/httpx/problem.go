@@ -66,5 +66,5 @@ func bearerChallenge(h http.Header, e *fault.Error) {
 		h.Set("WWW-Authenticate", `Bearer realm="`+Realm+`"`)
 		return
 	}
-	challenge(h, e)
+	h.Set("WWW-Authenticate", tokenChallenge("Bearer", e, ""))
 }
