@@ -16,7 +16,7 @@ import (
 	"github.com/countersign/countersign/server/remotekeys"
 )
 
-// openOutbound makes what fetches the keys of others.
+// openOutbound makes what fetches the keys of others, and what judges the addresses that they are to be fetched from.
 func (p *parts) openOutbound(i *Instance) (err error) {
 	s := i.config.Settings
 	if p.outbound, err = outbound.New(outbound.Config{Allow: s.OutboundAllow, CAFile: s.OutboundCA}); err != nil {
