@@ -145,7 +145,7 @@ func jwks(t *testing.T, s *serverProcess) []jwk {
 
 // checkES256 checks a JWT's signature as RFC 7515 and RFC 7518 §3.4 say, with nothing of ours.
 func checkES256(text string, published []jwk) error {
-	signed, tail, _ := cutLast(text)
+	signed, tail := cutLast(text)
 	var header struct{ Kid, Alg string }
 	head, _, _ := strings.Cut(signed, ".")
 	if raw, err := base64.RawURLEncoding.DecodeString(head); err != nil || json.Unmarshal(raw, &header) != nil || header.Alg != "ES256" {
@@ -174,12 +174,12 @@ func checkES256(text string, published []jwk) error {
 	return nil
 }
 
-func cutLast(text string) (before, after string, found bool) {
+func cutLast(text string) (before, after string) {
 	at := strings.LastIndexByte(text, '.')
 	if at < 0 {
-		return text, "", false
+		return text, ""
 	}
-	return text[:at], text[at+1:], true
+	return text[:at], text[at+1:]
 }
 
 // Instances that start together on an empty database make its schema and its first keys once.

@@ -76,11 +76,8 @@ func compareMembers(t *testing.T, at string, root, schema node, read reflect.Typ
 		t.Errorf("%s takes unknown members", at)
 	}
 	var members, required []string
-	for _, field := range reflect.VisibleFields(read) {
+	for field := range read.Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
-		if options == "inline" {
-			continue // its fields come of themselves
-		}
 		if name == "-" {
 			continue
 		}
@@ -89,7 +86,7 @@ func compareMembers(t *testing.T, at string, root, schema node, read reflect.Typ
 			_, options, _ = strings.Cut(field.Tag.Get("json"), ",")
 		}
 		members = append(members, name)
-		if !strings.Contains(options, "omitempty") {
+		if options == "" {
 			required = append(required, name)
 		}
 		member := schema.Properties[name]

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
 )
 
@@ -26,10 +25,6 @@ func (p *planner) wantSecrets(ctx context.Context) error {
 		}
 		if d.Generate == (d.Value != auth.SecretValue{}) {
 			p.wrong.add(at, "wants exactly one of a value and one that is made")
-			continue
-		}
-		if !c.after.AuthMethod.BySecret() {
-			p.wrong.add(at, fault.From(errNoSecrets(c.after)).Detail)
 			continue
 		}
 		if !d.Generate && !d.Value.WellFormed() && !d.Value.Importable() {

@@ -98,7 +98,10 @@ func (r *Registry) putExchange(ctx context.Context, tx auth.Tx, actor auth.Actor
 	if err != nil {
 		return done, err
 	}
-	want.Scopes = sortedScopes(want.Scopes)
+	want.Scopes = slices.Clone(want.Scopes)
+	slices.SortFunc(want.Scopes, func(a, b auth.ExchangeScope) int {
+		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Needs, b.Needs))
+	})
 	if err := want.Validate(source, target); err != nil {
 		return done, err
 	}
@@ -133,15 +136,6 @@ func (r *Registry) putExchange(ctx context.Context, tx auth.Tx, actor auth.Actor
 		changes = append(changes, exchangeRevoked(g, target))
 	}
 	return done, r.note(ctx, tx, record{actor, "exchange.put", exchangeTarget(g), before, exchangeView(g)}, changes...)
-}
-
-// sortedScopes returns the scopes in the order in which they are stored.
-func sortedScopes(scopes []auth.ExchangeScope) []auth.ExchangeScope {
-	sorted := slices.Clone(scopes)
-	slices.SortFunc(sorted, func(a, b auth.ExchangeScope) int {
-		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Needs, b.Needs))
-	})
-	return sorted
 }
 
 // exchangeParties returns the APIs of a grant, whose client must exist, too.

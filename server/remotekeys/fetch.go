@@ -5,25 +5,27 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/countersign/countersign/sdk/jwks"
 )
 
 // fetch asks for a source when it is its turn.
-func (k *Keys) fetch(ctx context.Context, source Source) (answer, error) {
+func (k *Keys) fetch(ctx context.Context, source Source) (jwks.Answer, error) {
 	done, err := k.turn(ctx)
 	if err != nil {
 		k.metrics.limited.Inc()
-		return answer{}, err
+		return jwks.Answer{}, err
 	}
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	got, err := source.fetch(ctx, k.config.Client)
+	answer, err := source.fetch(ctx, k.config.Client)
 	if err != nil {
 		k.metrics.failed.Inc()
-		return answer{}, err
+		return jwks.Answer{}, err
 	}
 	k.metrics.fetched.Inc()
-	return got, nil
+	return answer, nil
 }
 
 // turn waits until one more may be asked. A cache that is not let tries again later.
