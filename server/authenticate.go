@@ -86,14 +86,22 @@ func (s *Server) nobody(ctx context.Context, reason string, why error) error {
 func (s *Server) admit(r *http.Request, who *identity, scope string) (*auth.Caller, error) {
 	ctx := r.Context()
 	if who.bearer != "" {
-		if err := s.proveToken(r, who); err != nil {
+		use, err := s.proveToken(r, who)
+		if err != nil {
 			return nil, err
 		}
 		caller, err := s.bearer(ctx, *who, scope)
 		if errors.Is(err, fault.InvalidToken) {
 			err = s.nobody(ctx, auth.BadToken, err)
 		}
-		return caller, err
+		if err != nil {
+			return nil, err
+		}
+		// Not before: whoever has no token could have the database record as many proofs as he likes.
+		if err := s.spend(ctx, use); err != nil {
+			return nil, replayedProof(err)
+		}
+		return caller, nil
 	}
 	caller, err := s.clients.Authenticate(ctx, who.credentials)
 	if err != nil {

@@ -109,25 +109,26 @@ func (s *Server) faults() httpx.FaultWriter {
 	}
 }
 
-// proveToken checks that the sender of an access token holds what it has to: the scheme DPoP comes with a proof for this very token.
-func (s *Server) proveToken(r *http.Request, who *identity) error {
+// proveToken checks that the sender of an access token holds what it has to: the scheme DPoP comes with a proof for this very token. It returns
+// the use of that proof, which is to be spent if the token is good.
+func (s *Server) proveToken(r *http.Request, who *identity) ([]auth.ProofUse, error) {
 	if !who.dpop {
-		return nil
+		return nil, nil
 	}
 	found, use, err := s.proveKey(r)
 	if err == nil && found == nil {
 		err = fault.New(fault.InvalidProof, "the scheme DPoP needs a DPoP header")
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := found.Covers(who.bearer); err != nil {
-		return badProof(err)
+		return nil, badProof(err)
 	}
 	if who.held.JWK, err = thumbprint(found); err != nil {
-		return err
+		return nil, err
 	}
-	return replayedProof(s.spend(r.Context(), []auth.ProofUse{*use}))
+	return []auth.ProofUse{*use}, nil
 }
 
 func thumbprint(p *proof.DPoP) ([32]byte, error) {

@@ -106,6 +106,12 @@ type faulty struct {
 	failing atomic.Pointer[error]
 	before  atomic.Pointer[func()]
 	inserts atomic.Int32
+	proofs  atomic.Int32 // recorded without a token
+}
+
+func (l *faulty) UseProofs(ctx context.Context, uses []auth.ProofUse) error {
+	l.proofs.Add(1)
+	return l.Ledger.UseProofs(ctx, uses)
 }
 
 func (l *faulty) fail(err error) {
