@@ -45,6 +45,8 @@ func TestDocumentedCommands(t *testing.T) {
 		return []string{call, "{ timeout 2 " + call + " || test $? -eq 124; }"}
 	}
 	const orders = "countersign client show orders > /dev/null 2>&1 || countersign client create orders\n"
+	const keyed = "countersign key-pair create keyed.pem > keyed.jwks\ncountersign client create keyed --auth-method private_key_jwt --jwks-file keyed.jwks\n" +
+		"countersign grant put keyed https://inventory.demo.internal inventory:read\nKEYED=$(countersign client show keyed -o json | jq -r .client_id)\n"
 	for _, d := range []documented{
 		{
 			page: "README.md", begins: "curl", prints: []string{`"access_token"`, `"items"`},
@@ -62,8 +64,9 @@ func TestDocumentedCommands(t *testing.T) {
 		{page: "docs/secrets.md", before: "countersign client create leaky\ncountersign secret add leaky --to FILE\n", prints: []string{"leaky"}},
 		{
 			page:   "docs/command-line.md",
-			before: orders + "countersign secret add orders --to found.txt\nADMIN_URL=" + s.AdminURL + "\n",
-			replace: append(follow(" --after 1207"), "your-collector", "cat", "https://auth.example.com", s.Issuer, "https://admin.example.com", s.AdminURL,
+			before: orders + keyed + "countersign secret add orders --to found.txt\nADMIN_URL=" + s.AdminURL + "\n",
+			replace: append(follow(" --after 1207"), "--client-id cl_… --key-file orders.pem", `--client-id "$KEYED" --key-file keyed.pem`,
+				"--dpop-key-file orders.pem", "--dpop-key-file keyed.pem", "https://inventory.example", s.Bootstrap.EntryURL+"/inventory", "your-collector", "cat", "https://auth.example.com", s.Issuer, "https://admin.example.com", s.AdminURL,
 				"cl_…", admin.ID, "/home/me/.countersign-secret", secret),
 			prints: []string{s.Issuer, admin.ID},
 		},

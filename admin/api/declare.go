@@ -25,13 +25,13 @@ const (
 func (s *service) declarations() {
 	all := needs(auth.ScopeAPIsRead, auth.ScopeClientsRead, auth.ScopeGrantsRead)
 	add(s, operation{
-		id: "exportConfiguration", method: http.MethodGet, path: "/export", tag: tagDeclared, scopes: all, summary: "Export the configuration",
-		about: "All APIs, clients and grants, without secrets and without Countersign's own APIs. Applied to this system it changes nothing.",
+		id: "exportConfiguration", method: http.MethodGet, path: "/export", tag: tagDeclared, scopes: needs(append(all[0], auth.ScopeIssuersRead)...), summary: "Export the configuration",
+		about: "All APIs, trusted issuers, clients and grants, without secrets and without Countersign's own APIs. Applied to this system it changes nothing.",
 	}, s.exportConfiguration)
 	add(s, operation{
 		id: "applyConfiguration", method: http.MethodPost, path: "/apply", tag: tagDeclared, scopes: all, summary: "Apply a configuration",
 		about: "Makes true what the document declares, all of it or nothing. With `dry_run` the answer is the plan. Besides the scopes for reading, it " +
-			"needs those of every single change it comes to. With the `digest` of a plan nothing else than that plan is carried out.",
+			"needs those of every single change it comes to, and `issuers:read` if it tells of trusted issuers, or may remove some. With the `digest` of a plan nothing else than that plan is carried out.",
 		body: true, sent: exampleDocument(), maxBody: maxDocument, patience: applyTime, faults: codes{fault.PreconditionFailed},
 	}, s.applyConfiguration)
 }
@@ -47,7 +47,10 @@ func (s *service) exportConfiguration(ctx context.Context, _ *struct{}) (*answer
 
 func (s *service) applyConfiguration(ctx context.Context, in *applyInput) (*answer[wire.Plan], error) {
 	c, asked := from(ctx), &in.Body
-	document := documentOf(&asked.Document)
+	document, err := documentOf(&asked.Document)
+	if err != nil {
+		return nil, err
+	}
 	if asked.DryRun {
 		plan, err := c.registry.Plan(ctx, c.actor, document, asked.Prune)
 		if err != nil {

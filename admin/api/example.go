@@ -40,7 +40,7 @@ func fill(v reflect.Value, member string) {
 		v.SetBytes([]byte(`{"before":{"status":"active"},"after":{"status":"disabled"}}`))
 		return
 	}
-	if keySet, is := v.Addr().Interface().(*map[string]any); is {
+	if keySet, is := reflect.TypeAssert[*map[string]any](v.Addr()); is {
 		*keySet = map[string]any{"keys": []any{map[string]any{
 			"kty": "EC", "crv": "P-256", "kid": "orders-1", "x": "YLl19cP2w7CRqP3zX9hEukKKFZSkCFRJZXNBzDYT9vw", "y": "khJHaH0_HyrO2QOso92-7Iu33fJolhoh_EjZwYHeQbc",
 		}}}

@@ -20,6 +20,7 @@ import (
 type configuration struct {
 	document  wire.Document
 	documents int               // of which it was made
+	issuers   []place           // where each of document.Issuers stands
 	apis      []place           // where each of document.APIs stands
 	clients   []place           // where each of document.Clients stands
 	generate  map[string]string // from the name of a client to the file that its secret goes to
@@ -140,8 +141,10 @@ func (c *configuration) add(file string, text []byte) error {
 		}
 		c.documents++
 		c.document.APIs = append(c.document.APIs, document.APIs...)
+		c.document.Issuers = append(c.document.Issuers, document.Issuers...)
 		c.document.Clients = append(c.document.Clients, document.Clients...)
 		c.apis = append(c.apis, places(file, top, "apis")...)
+		c.issuers = append(c.issuers, places(file, top, "trusted_issuers")...)
 		c.clients = append(c.clients, places(file, top, "clients")...)
 	}
 }
@@ -206,6 +209,7 @@ func (c *configuration) unique() error {
 		}
 	}
 	once("API", "identifier", c.apis)
+	once("trusted issuer", "name", c.issuers)
 	once("client", "name", c.clients)
 	return errors.Join(errs...)
 }
@@ -214,7 +218,7 @@ func (c *configuration) unique() error {
 func (c *configuration) find(pointer string) (place, bool) {
 	pointer = strings.TrimPrefix(strings.TrimPrefix(pointer, "#"), "/document")
 	steps := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
-	lists := map[string][]place{"apis": c.apis, "clients": c.clients}
+	lists := map[string][]place{"apis": c.apis, "trusted_issuers": c.issuers, "clients": c.clients}
 	if len(steps) < 2 {
 		return place{}, false
 	}

@@ -73,13 +73,28 @@ func wanted(goType string) string {
 
 // members returns what may stand in a part of a document.
 func members(part string) (list []string) {
-	for _, v := range []any{wire.Document{}, wire.APIDecl{}, wire.ClientDecl{}, wire.GrantDecl{}, wire.SecretDecl{}, wire.Scope{}} {
+	for _, v := range []any{
+		wire.Document{},
+		wire.APIDecl{},
+		wire.IssuerDecl{},
+		wire.ClientDecl{},
+		wire.GrantDecl{},
+		wire.ExchangeDecl{},
+		wire.ExchangeScope{},
+		wire.FederationRule{},
+		wire.ClaimMatch{},
+		wire.SecretDecl{},
+		wire.Scope{},
+	} {
 		t := reflect.TypeOf(v)
 		if t.Name() != part {
 			continue
 		}
-		for field := range t.Fields() {
-			name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		for _, field := range reflect.VisibleFields(t) {
+			name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+			if options == "inline" {
+				continue // its fields come of themselves
+			}
 			if name == "" {
 				name = strings.ToLower(field.Name) // as the decoder does
 			}

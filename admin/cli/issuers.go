@@ -117,9 +117,9 @@ func newIssuerShowCmd(a *app) *cobra.Command {
 
 // issuerFlags are the members of a trusted issuer as flags.
 type issuerFlags struct {
-	name, kind, keys, uri, audience, replay, status string
-	algorithms                                      []string
-	lifetime                                        time.Duration
+	name, keys, uri, audience, replay, status string
+	algorithms                                []string
+	lifetime                                  time.Duration
 }
 
 func (f *issuerFlags) bind(cmd *cobra.Command) {

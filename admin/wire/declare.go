@@ -5,10 +5,11 @@ import "time"
 // DocumentVersion is the version of the declarative configuration's form.
 const DocumentVersion = "countersign/v1"
 
-// Document is the declarative configuration: the APIs and clients that shall exist. It is written as YAML or JSON.
+// Document is the declarative configuration: the APIs, trusted issuers and clients that shall exist. It is written as YAML or JSON.
 type Document struct {
 	Version string       `json:"version" yaml:"version" enum:"countersign/v1"`
 	APIs    []APIDecl    `json:"apis,omitempty" yaml:"apis,omitempty"`
+	Issuers []IssuerDecl `json:"trusted_issuers,omitempty" yaml:"trusted_issuers,omitempty"`
 	Clients []ClientDecl `json:"clients,omitempty" yaml:"clients,omitempty"`
 }
 
@@ -21,27 +22,56 @@ type APIDecl struct {
 	Format     string   `json:"token_format,omitempty" yaml:"token_format,omitempty" enum:"jwt,opaque"`
 	Lifetime   int64    `json:"token_lifetime_seconds,omitempty" yaml:"token_lifetime_seconds,omitempty" minimum:"60" maximum:"86400"`
 	Algorithm  string   `json:"signing_algorithm,omitempty" yaml:"signing_algorithm,omitempty" enum:"ES256,RS256,PS256,EdDSA"`
+	Constraint string   `json:"sender_constraint,omitempty" yaml:"sender_constraint,omitempty" enum:"any,dpop,mutual_tls"`
 	Servers    []string `json:"servers,omitempty" yaml:"servers,omitempty" doc:"names of the clients that serve it"`
+}
+
+// IssuerDecl declares a trusted issuer. It is known by its name.
+type IssuerDecl struct {
+	ID     string `json:"trusted_issuer_id,omitempty" yaml:"trusted_issuer_id,omitempty" doc:"only looked at when the issuer is made"`
+	Name   string `json:"name" yaml:"name"`
+	Issuer string `json:"issuer" yaml:"issuer"`
+	Kind   string `json:"kind,omitempty" yaml:"kind,omitempty" enum:"oidc,spiffe"`
+
+	TrustedIssuerKeys `yaml:",inline"`
+
+	Audience    string   `json:"audience,omitempty" yaml:"audience,omitempty"`
+	Algorithms  []string `json:"algorithms,omitempty" yaml:"algorithms,omitempty,flow"`
+	MaxLifetime int64    `json:"max_lifetime_seconds,omitempty" yaml:"max_lifetime_seconds,omitempty" minimum:"60" maximum:"86400"`
+	Replay      string   `json:"replay,omitempty" yaml:"replay,omitempty" enum:"once,reusable"`
+	Disabled    *bool    `json:"disabled,omitempty" yaml:"disabled,omitempty" doc:"absent: it stays what it is"`
 }
 
 // ClientDecl declares a client. It is known by its name.
 type ClientDecl struct {
-	ID              string            `json:"client_id,omitempty" yaml:"client_id,omitempty" doc:"only looked at when the client is made"`
-	Name            string            `json:"name" yaml:"name"`
-	Description     string            `json:"description,omitempty" yaml:"description,omitempty"`
-	Owner           string            `json:"owner,omitempty" yaml:"owner,omitempty"`
-	Labels          map[string]string `json:"labels,omitempty" yaml:"labels,omitempty"`
-	Disabled        *bool             `json:"disabled,omitempty" yaml:"disabled,omitempty" doc:"absent: it stays what it is"`
-	AuthMethod      string            `json:"token_endpoint_auth_method,omitempty" yaml:"token_endpoint_auth_method,omitempty" enum:"client_secret_basic,client_secret_post"`
-	DefaultResource *string           `json:"default_resource,omitempty" yaml:"default_resource,omitempty" doc:"identifier of an API that it is granted; empty: none; absent: what it is, or what its first grant makes it"`
-	Grants          []GrantDecl       `json:"grants,omitempty" yaml:"grants,omitempty"`
-	Secret          *SecretDecl       `json:"secret,omitempty" yaml:"secret,omitempty"`
+	ID          string            `json:"client_id,omitempty" yaml:"client_id,omitempty" doc:"only looked at when the client is made"`
+	Name        string            `json:"name" yaml:"name"`
+	Description string            `json:"description,omitempty" yaml:"description,omitempty"`
+	Owner       string            `json:"owner,omitempty" yaml:"owner,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty" yaml:"labels,omitempty"`
+	Disabled    *bool             `json:"disabled,omitempty" yaml:"disabled,omitempty" doc:"absent: it stays what it is"`
+	AuthMethod  string            `json:"token_endpoint_auth_method,omitempty" yaml:"token_endpoint_auth_method,omitempty" enum:"client_secret_basic,client_secret_post,private_key_jwt,tls_client_auth,self_signed_tls_client_auth,federated_jwt,spiffe_jwt,spiffe_x509"`
+
+	Proofs `yaml:",inline"`
+
+	DefaultResource *string        `json:"default_resource,omitempty" yaml:"default_resource,omitempty" doc:"identifier of an API that it is granted; empty: none; absent: what it is, or what its first grant makes it"`
+	Grants          []GrantDecl    `json:"grants,omitempty" yaml:"grants,omitempty"`
+	Exchanges       []ExchangeDecl `json:"exchanges,omitempty" yaml:"exchanges,omitempty"`
+	Secret          *SecretDecl    `json:"secret,omitempty" yaml:"secret,omitempty"`
 }
 
 // GrantDecl declares a grant.
 type GrantDecl struct {
 	API    string   `json:"api" yaml:"api" doc:"identifier of the API"`
 	Scopes []string `json:"scopes" yaml:"scopes"`
+	MayAct string   `json:"may_act,omitempty" yaml:"may_act,omitempty" doc:"name of the only client that may exchange its tokens"`
+}
+
+// ExchangeDecl declares a grant to exchange tokens.
+type ExchangeDecl struct {
+	Source string          `json:"source" yaml:"source" doc:"identifier of the API that the exchanged tokens are for"`
+	Target string          `json:"target" yaml:"target" doc:"identifier of the API that the new tokens are for"`
+	Scopes []ExchangeScope `json:"scopes" yaml:"scopes"`
 }
 
 // SecretDecl declares that a client shall have a secret. Values never stand in a document: one of the two names a file, which the command
@@ -75,7 +105,7 @@ type Plan struct {
 // PlanStep is one change.
 type PlanStep struct {
 	Verb   string      `json:"verb" enum:"add,change,remove"`
-	Kind   string      `json:"kind" enum:"api,client,grant,server,secret"`
+	Kind   string      `json:"kind" enum:"api,trusted_issuer,client,grant,exchange,server,secret"`
 	Name   string      `json:"name" doc:"such as the client's name, or client → API"`
 	Fields []PlanField `json:"fields,omitempty"`
 }

@@ -76,8 +76,11 @@ func compareMembers(t *testing.T, at string, root, schema node, read reflect.Typ
 		t.Errorf("%s takes unknown members", at)
 	}
 	var members, required []string
-	for field := range read.Fields() {
+	for _, field := range reflect.VisibleFields(read) {
 		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		if options == "inline" {
+			continue // its fields come of themselves
+		}
 		if name == "-" {
 			continue
 		}
@@ -86,7 +89,7 @@ func compareMembers(t *testing.T, at string, root, schema node, read reflect.Typ
 			_, options, _ = strings.Cut(field.Tag.Get("json"), ",")
 		}
 		members = append(members, name)
-		if options == "" {
+		if !strings.Contains(options, "omitempty") {
 			required = append(required, name)
 		}
 		member := schema.Properties[name]

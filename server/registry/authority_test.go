@@ -256,7 +256,7 @@ func (w things) declareCalls(ctx context.Context) map[string]call {
 	reads := []string{auth.ScopeAPIsRead, auth.ScopeClientsRead, auth.ScopeGrantsRead}
 	doc := &registry.Document{APIs: []registry.DeclaredAPI{{Identifier: "https://declared.example", Name: "declared"}}}
 	return map[string]call{
-		"Export": {reads, func(r *registry.Registry, a auth.Actor) error { return second(r.Export(ctx, a)) }},
+		"Export": {append([]string{auth.ScopeIssuersRead}, reads...), func(r *registry.Registry, a auth.Actor) error { return second(r.Export(ctx, a)) }},
 		"Plan":   {reads, func(r *registry.Registry, a auth.Actor) error { return second(r.Plan(ctx, a, doc, false)) }},
 		"Apply": {append([]string{auth.ScopeAPIsWrite}, reads...), func(r *registry.Registry, a auth.Actor) error {
 			return second(r.Apply(ctx, a, doc, registry.ApplyOptions{}))

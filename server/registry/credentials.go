@@ -45,14 +45,19 @@ func (r *Registry) checkCredentials(ctx context.Context, tx auth.Tx, actor auth.
 
 // checkRule returns fault.InvalidRequest for a rule that no workload can match.
 func checkRule(ctx context.Context, tx auth.Tx, m auth.Method, rule *auth.FederationRule) error {
-	wrong := func(detail string) error { return fault.New(fault.InvalidRequest, detail).At("federation") }
 	issuer, err := tx.Issuers().TrustedIssuer(ctx, rule.Issuer)
 	if errors.Is(err, fault.NotFound) {
-		return wrong("there is no trusted issuer " + rule.Issuer.String())
+		return fault.New(fault.InvalidRequest, "there is no trusted issuer "+rule.Issuer.String()).At("federation")
 	}
 	if err != nil {
 		return err
 	}
+	return fits(issuer, m, rule)
+}
+
+// fits is checkRule for a rule whose issuer is known.
+func fits(issuer *auth.TrustedIssuer, m auth.Method, rule *auth.FederationRule) error {
+	wrong := func(detail string) error { return fault.New(fault.InvalidRequest, detail).At("federation") }
 	if m == auth.FederatedJWT {
 		if issuer.Kind != auth.OIDCIssuer {
 			return wrong("the method federated_jwt goes with issuers of the kind oidc; for a trust domain take spiffe_jwt or spiffe_x509")

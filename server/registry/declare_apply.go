@@ -111,7 +111,9 @@ func (p *Plan) ready(actor auth.Actor, o ApplyOptions, values *values) error {
 			err = need(actor, auth.ScopeAPIsWrite)
 		case KindClient:
 			err = need(actor, auth.ScopeClientsWrite)
-		case KindGrant:
+		case KindIssuer:
+			err = need(actor, auth.ScopeIssuersWrite)
+		case KindGrant, KindExchange:
 			err = need(actor, auth.ScopeGrantsWrite)
 		case KindSecret: // below
 		}
@@ -121,6 +123,11 @@ func (p *Plan) ready(actor auth.Actor, o ApplyOptions, values *values) error {
 	}
 	for _, s := range p.secrets {
 		if err := needSecrets(actor, s.client.after.ID); err != nil {
+			return err
+		}
+	}
+	for _, id := range p.credentials {
+		if err := needSecrets(actor, id); err != nil {
 			return err
 		}
 	}

@@ -43,6 +43,7 @@ func apiFields(a *auth.API) []FieldChange {
 		{Name: "token_format", After: string(a.Format)},
 		{Name: "token_lifetime_seconds", After: strconv.FormatInt(int64(a.Lifetime.Seconds()), 10)},
 		{Name: "signing_algorithm", After: string(a.Algorithm)},
+		{Name: "sender_constraint", After: string(a.Constraint)},
 	}
 }
 
@@ -55,7 +56,7 @@ func (p *planner) clientFields(c *auth.Client) []FieldChange {
 	for _, key := range slices.Sorted(maps.Keys(c.Labels)) {
 		labels = append(labels, quoted(key)+"="+quoted(c.Labels[key]))
 	}
-	return []FieldChange{
+	fields := []FieldChange{
 		{Name: "description", After: c.Description},
 		{Name: "owner", After: c.Owner},
 		{Name: "labels", After: strings.Join(labels, ", ")},
@@ -63,13 +64,14 @@ func (p *planner) clientFields(c *auth.Client) []FieldChange {
 		{Name: "token_endpoint_auth_method", After: string(c.AuthMethod)},
 		{Name: "default_resource", After: p.identifiers[c.DefaultResource]},
 	}
+	return append(fields, p.proofFields(c)...)
 }
 
-func grantFields(g *auth.Grant) []FieldChange {
+func (p *planner) grantFields(g *auth.Grant) []FieldChange {
 	if g == nil {
 		return nil
 	}
-	return []FieldChange{{Name: "scopes", After: g.Scopes.String()}}
+	return []FieldChange{{Name: "scopes", After: g.Scopes.String()}, {Name: "may_act", After: p.names[g.MayAct]}}
 }
 
 // quoted quotes what could be taken for more than one label.

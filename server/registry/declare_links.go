@@ -96,6 +96,11 @@ func (p *planner) resolveGrant(at pointer, api *plannedAPI, c *plannedClient, d 
 	}
 	key := grantKey{c.after.ID, api.after.ID}
 	want := &auth.Grant{Client: key.client, API: key.api, Scopes: auth.NewScopes(d.Scopes...), Created: p.now, Updated: p.now}
+	if d.MayAct != "" {
+		if actor := p.client(at.at("may_act"), d.MayAct); actor != nil {
+			want.MayAct = actor.after.ID
+		}
+	}
 	g := p.grants[key]
 	if g == nil {
 		g = &plannedGrant{api: api, client: c}

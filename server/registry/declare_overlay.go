@@ -53,7 +53,7 @@ func (p *Plan) over(ctx context.Context, tx auth.Tx) (*overlay, error) {
 		return nil, errOutdated
 	}
 	for _, c := range changes {
-		if c.Kind != auth.ClientChanged && c.Kind != auth.APIChanged {
+		if c.Kind != auth.ClientChanged && c.Kind != auth.APIChanged && c.Kind != auth.IssuerChanged {
 			continue
 		}
 		if p.touched[c.Subject] {
@@ -120,6 +120,9 @@ func (o *overlay) Clients() auth.Clients { return overlayClients{o.Tx.Clients(),
 func (o *overlay) Secrets() auth.Secrets { return overlaySecrets{o.Tx.Secrets(), o} }
 func (o *overlay) APIs() auth.APIs       { return overlayAPIs{o.Tx.APIs(), o} }
 func (o *overlay) Grants() auth.Grants   { return overlayGrants{o.Tx.Grants(), o} }
+func (o *overlay) Exchanges() auth.Exchanges {
+	return overlayExchanges{o.Tx.Exchanges(), o}
+}
 func (o *overlay) Changes() auth.Changes { return overlayChanges{o.Tx.Changes(), o} }
 func (o *overlay) Audit() auth.Audit     { return overlayAudit{o.Tx.Audit(), o} }
 

@@ -87,3 +87,15 @@ func (t overlayGrants) DeleteGrant(ctx context.Context, client auth.ClientID, ap
 	delete(t.o.grants, grantKey{client, api})
 	return nil
 }
+
+type overlayExchanges struct {
+	auth.Exchanges
+	o *overlay
+}
+
+func (t overlayExchanges) PutExchange(ctx context.Context, g *auth.ExchangeGrant) error {
+	if err := t.o.settle(ctx); err != nil {
+		return err
+	}
+	return t.Exchanges.PutExchange(ctx, g)
+}

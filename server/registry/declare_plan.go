@@ -17,6 +17,8 @@ type Plan struct {
 	was     *snapshot
 	touched map[[16]byte]bool // the clients and APIs that it was judged by
 	secrets []*plannedSecret
+	// credentials are the clients that are to authenticate by something else than now.
+	credentials []auth.ClientID
 }
 
 // work is a part of carrying a plan out.
@@ -37,11 +39,13 @@ type Kind string
 
 // The kinds.
 const (
-	KindAPI    Kind = "api"
-	KindClient Kind = "client"
-	KindGrant  Kind = "grant"
-	KindServer Kind = "server" // that a client serves an API
-	KindSecret Kind = "secret"
+	KindAPI      Kind = "api"
+	KindIssuer   Kind = "trusted_issuer"
+	KindClient   Kind = "client"
+	KindGrant    Kind = "grant"
+	KindExchange Kind = "exchange"
+	KindServer   Kind = "server" // that a client serves an API
+	KindSecret   Kind = "secret"
 )
 
 // Step is one change.
@@ -80,8 +84,17 @@ func (r *Registry) plan(ctx context.Context, actor auth.Actor, doc *Document, pr
 	p := &planner{
 		doc: doc, prune: prune, actor: actor, now: r.now(), was: was, values: values,
 		apis: map[string]*plannedAPI{}, clients: map[string]*plannedClient{}, grants: map[grantKey]*plannedGrant{}, identifiers: map[auth.APIID]string{}, names: map[auth.ClientID]string{},
+		issuers: map[string]*plannedIssuer{}, issuerByID: map[auth.TrustedIssuerID]*auth.TrustedIssuer{}, exchanges: map[exchangeKey]*plannedExchange{},
+	}
+	if doc.tellsOfIssuers() || prune {
+		if err := was.mayShow(actor); err != nil {
+			return nil, err
+		}
 	}
 	p.resolve()
+	if err := p.checkAddresses(ctx, r.checkURL); err != nil {
+		return nil, err
+	}
 	if err := p.wantSecrets(ctx); err != nil {
 		return nil, err
 	}
@@ -107,11 +120,16 @@ type planner struct {
 
 	declaredAPIs    []*plannedAPI // in order of the document
 	declaredClients []*plannedClient
+	issuers         map[string]*plannedIssuer // by name
+	issuerByID      map[auth.TrustedIssuerID]*auth.TrustedIssuer
+	declaredIssuers []*plannedIssuer
+	exchanges       map[exchangeKey]*plannedExchange
 	identifiers     map[auth.APIID]string
 	names           map[auth.ClientID]string
 
-	steps []Step
-	work  []work
+	steps       []Step
+	work        []work
+	credentials []auth.ClientID
 }
 
 // plannedAPI is an API that is there, or shall be.
@@ -127,6 +145,7 @@ type plannedClient struct {
 	declared      *DeclaredClient
 	before, after *auth.Client
 	grants        []*plannedGrant // that are declared, in order of the document
+	exchanges     []*plannedExchange
 	secret        *plannedSecret
 }
 
@@ -140,9 +159,11 @@ type plannedGrant struct {
 // resolve finds out what the document means, and what is wrong with it.
 func (p *planner) resolve() {
 	p.resolveAPIs()
+	p.resolveIssuers()
 	p.resolveClients()
 	p.resolveServers()
 	p.resolveGrants()
+	p.resolveExchanges()
 	p.resolveDefaults()
 	p.checkLostScopes()
 }

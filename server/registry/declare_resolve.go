@@ -16,7 +16,7 @@ func (d *Document) bounded() error {
 		grants += len(d.APIs[i].Servers)
 	}
 	for i := range d.Clients {
-		grants += len(d.Clients[i].Grants)
+		grants += len(d.Clients[i].Grants) + len(d.Clients[i].Exchanges)
 		if s := d.Clients[i].Secret; s != nil && s.Value != (auth.SecretValue{}) {
 			values++
 		}
@@ -27,8 +27,9 @@ func (d *Document) bounded() error {
 		what    string
 	}{
 		{"/apis", len(d.APIs), MaxDeclaredAPIs, "APIs"},
+		{"/trusted_issuers", len(d.Issuers), MaxDeclaredIssuers, "trusted issuers"},
 		{"/clients", len(d.Clients), MaxDeclaredClients, "clients"},
-		{"/clients", grants, MaxDeclaredGrants, "grants and servers"},
+		{"/clients", grants, MaxDeclaredGrants, "grants, exchanges and servers"},
 		{"/clients", values, MaxDeclaredValues, "values of secrets"},
 	} {
 		if bound.n > bound.most {
@@ -40,6 +41,10 @@ func (d *Document) bounded() error {
 
 func (d *Document) wantsSecrets() bool {
 	return slices.ContainsFunc(d.Clients, func(c DeclaredClient) bool { return c.Secret != nil })
+}
+
+func (d *Document) tellsOfIssuers() bool {
+	return len(d.Issuers) > 0 || slices.ContainsFunc(d.Clients, func(c DeclaredClient) bool { return len(c.Rules) > 0 })
 }
 
 // resolveAPIs finds the APIs that are declared among those that are there.
@@ -115,6 +120,8 @@ func (p *planner) checkAPI(at pointer, a auth.API) {
 			a.Lifetime, member = valid.Lifetime, "token_lifetime_seconds"
 		case "signing_algorithm":
 			a.Algorithm = valid.Algorithm
+		case "sender_constraint":
+			a.Constraint = valid.Constraint
 		}
 		p.wrong.add(at.at(member), found.Detail)
 		if member == "" {
@@ -150,10 +157,11 @@ func (p *planner) resolveClients() {
 			want = d.client(*found.before)
 		}
 		want.Updated = p.now
+		want.Proofs.Federation = p.resolveRules(at, d)
 		found.at, found.declared, found.after = at, d, &want
 		p.names[want.ID] = d.Name
 		p.declaredClients = append(p.declaredClients, found)
-		p.checkClient(at, want)
+		p.checkClient(at, found)
 	}
 }
 
@@ -175,7 +183,17 @@ func (p *planner) newClientID(d *DeclaredClient, at pointer, ids map[auth.Client
 }
 
 // checkClient asks the domain for what is wrong with one field after another.
-func (p *planner) checkClient(at pointer, c auth.Client) {
+func (p *planner) checkClient(at pointer, planned *plannedClient) {
+	set, err := canonical(planned.after.Proofs.JWKS)
+	if wrong := fault.From(err); wrong != nil {
+		p.wrong.add(at.at(wrong.Field), wrong.Detail)
+		return
+	}
+	planned.after.Proofs.JWKS = set
+	c := *planned.after
+	if len(c.Proofs.Federation) < len(planned.declared.Rules) {
+		c.AuthMethod, c.Proofs = auth.SecretBasic, auth.Proofs{} // what is wrong with the rules was told
+	}
 	for found := fault.From(c.Validate()); found != nil; found = fault.From(c.Validate()) {
 		switch found.Field {
 		case "name":
@@ -187,11 +205,14 @@ func (p *planner) checkClient(at pointer, c auth.Client) {
 		case "labels":
 			c.Labels = nil
 		case "token_endpoint_auth_method":
-			c.AuthMethod = auth.SecretBasic
+			c.AuthMethod, c.Proofs = auth.SecretBasic, auth.Proofs{}
 		}
 		p.wrong.add(at.at(found.Field), found.Detail)
-		if found.Field == "" || found.Field == "status" {
+		if !slices.Contains([]string{"name", "description", "owner", "labels", "token_endpoint_auth_method"}, found.Field) {
 			return
 		}
+	}
+	if wrong := fault.From(checkKeys(&c)); wrong != nil {
+		p.wrong.add(at.at(wrong.Field), wrong.Detail)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
 )
 
@@ -25,6 +26,10 @@ func (p *planner) wantSecrets(ctx context.Context) error {
 		}
 		if d.Generate == (d.Value != auth.SecretValue{}) {
 			p.wrong.add(at, "wants exactly one of a value and one that is made")
+			continue
+		}
+		if !c.after.AuthMethod.BySecret() {
+			p.wrong.add(at, fault.From(errNoSecrets(c.after)).Detail)
 			continue
 		}
 		if !d.Generate && !d.Value.WellFormed() && !d.Value.Importable() {

@@ -16,6 +16,16 @@ type snapshot struct {
 	grants   map[grantKey]*auth.Grant
 	of       map[auth.ClientID][]*auth.Grant
 	secrets  map[auth.ClientID][]*auth.Secret
+
+	issuers    map[string]*auth.TrustedIssuer // by name
+	issuerByID map[auth.TrustedIssuerID]*auth.TrustedIssuer
+	exchanges  map[exchangeKey]*auth.ExchangeGrant
+	exchangeOf map[auth.ClientID][]*auth.ExchangeGrant
+}
+
+type exchangeKey struct {
+	client         auth.ClientID
+	source, target auth.APIID
 }
 
 type grantKey struct {
@@ -29,6 +39,8 @@ func (r *Registry) look(ctx context.Context, withSecrets bool) (s *snapshot, err
 		s = &snapshot{
 			apis: map[string]*auth.API{}, clients: map[string]*auth.Client{}, apiByID: map[auth.APIID]*auth.API{}, byID: map[auth.ClientID]*auth.Client{},
 			grants: map[grantKey]*auth.Grant{}, of: map[auth.ClientID][]*auth.Grant{}, secrets: map[auth.ClientID][]*auth.Secret{},
+			issuers: map[string]*auth.TrustedIssuer{}, issuerByID: map[auth.TrustedIssuerID]*auth.TrustedIssuer{},
+			exchanges: map[exchangeKey]*auth.ExchangeGrant{}, exchangeOf: map[auth.ClientID][]*auth.ExchangeGrant{},
 		}
 		return s.read(ctx, tx, withSecrets)
 	})
@@ -46,6 +58,16 @@ func (s *snapshot) read(ctx context.Context, tx auth.Tx, withSecrets bool) (err 
 		return err
 	}
 	if err := tx.Grants().EachGrant(ctx, s.addGrant); err != nil {
+		return err
+	}
+	issuers, err := tx.Issuers().TrustedIssuers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range issuers {
+		s.issuers[i.Name], s.issuerByID[i.ID] = i, i
+	}
+	if err := tx.Exchanges().EachExchange(ctx, s.addExchange); err != nil {
 		return err
 	}
 	if withSecrets {
@@ -74,6 +96,12 @@ func (s *snapshot) addClient(c *auth.Client) error {
 func (s *snapshot) addGrant(g *auth.Grant) error {
 	s.grants[grantKey{g.Client, g.API}] = g
 	s.of[g.Client] = append(s.of[g.Client], g)
+	return nil
+}
+
+func (s *snapshot) addExchange(g *auth.ExchangeGrant) error {
+	s.exchanges[exchangeKey{g.Client, g.Source, g.Target}] = g
+	s.exchangeOf[g.Client] = append(s.exchangeOf[g.Client], g)
 	return nil
 }
 

@@ -18,11 +18,17 @@ func (p *planner) plan() (*Plan, error) {
 	for _, a := range p.declaredAPIs {
 		p.stepAPI(a)
 	}
+	for _, i := range p.declaredIssuers {
+		p.stepIssuer(i)
+	}
 	for _, c := range p.declaredClients {
 		p.stepClient(c)
 	}
 	for _, c := range p.declaredClients {
 		p.stepGrants(c)
+	}
+	for _, c := range p.declaredClients {
+		p.stepExchanges(c)
 	}
 	for _, a := range p.declaredAPIs {
 		p.stepServers(a)
@@ -35,7 +41,7 @@ func (p *planner) plan() (*Plan, error) {
 		}
 	}
 	p.stepRemovals()
-	made.Steps, made.work = p.steps, p.work
+	made.Steps, made.work, made.credentials = p.steps, p.work, p.credentials
 	text, err := json.Marshal(made.Steps)
 	if err != nil {
 		return nil, fmt.Errorf("encode plan: %w", err)
@@ -74,6 +80,13 @@ func (p *planner) stepAPI(a *plannedAPI) {
 }
 
 func (p *planner) stepClient(c *plannedClient) {
+	before := c.before
+	if before == nil {
+		before = &auth.Client{AuthMethod: auth.SecretBasic}
+	}
+	if !sameCredentials(before, c.after) {
+		p.credentials = append(p.credentials, c.after.ID)
+	}
 	s := Step{Verb: Add, Kind: KindClient, Name: c.after.Name, Fields: differ(p.clientFields(c.before), p.clientFields(c.after))}
 	if c.before == nil {
 		p.step(s, func(ctx context.Context, do *applying) error { return do.makeClient(ctx, c.after) })
@@ -120,7 +133,7 @@ func (p *planner) stepGrants(c *plannedClient) {
 	slices.SortStableFunc(c.grants, func(x, y *plannedGrant) int { return cmp.Compare(isDefault(x), isDefault(y)) })
 	unsettled := c.before == nil || c.before.DefaultResource != c.after.DefaultResource
 	for _, g := range c.grants {
-		s := Step{Verb: Add, Kind: KindGrant, Name: grantName(g), Fields: differ(grantFields(g.before), grantFields(g.after))}
+		s := Step{Verb: Add, Kind: KindGrant, Name: grantName(g), Fields: differ(p.grantFields(g.before), p.grantFields(g.after))}
 		if g.before != nil {
 			s.Verb, s.Target, s.Revision = Modify, grantTarget(g.before.Client, g.before.API), g.before.Revision
 		}
@@ -136,8 +149,9 @@ func (p *planner) stepGrants(c *plannedClient) {
 
 func grantName(g *plannedGrant) string { return g.client.after.Name + " → " + g.api.after.Identifier }
 
-// stepRemovals takes away: grants, servers, clients, scopes of APIs, APIs.
+// stepRemovals takes away: grants, servers, clients, trusted issuers, scopes of APIs, APIs.
 func (p *planner) stepRemovals() {
+	p.stepExchangeRemovals()
 	p.stepGrantRemovals()
 	p.stepServerRemovals()
 	for _, name := range slices.Sorted(maps.Keys(p.clients)) {
@@ -148,6 +162,7 @@ func (p *planner) stepRemovals() {
 			})
 		}
 	}
+	p.stepIssuerRemovals()
 	for _, a := range p.declaredAPIs {
 		if a.before != nil && !a.after.ScopeNames().Contains(a.before.ScopeNames()) {
 			p.toDo(func(ctx context.Context, do *applying) error { return do.editAPI(ctx, a.after) })
@@ -191,7 +206,7 @@ func (p *planner) stepGrantRemovals() {
 	slices.SortFunc(going, func(x, y *plannedGrant) int { return cmp.Compare(grantName(x), grantName(y)) })
 	for _, g := range going {
 		s := Step{
-			Verb: Remove, Kind: KindGrant, Name: grantName(g), Fields: differ(grantFields(g.before), nil),
+			Verb: Remove, Kind: KindGrant, Name: grantName(g), Fields: differ(p.grantFields(g.before), nil),
 			Target: grantTarget(g.before.Client, g.before.API), Revision: g.before.Revision,
 		}
 		p.step(s, func(ctx context.Context, do *applying) error {
@@ -226,5 +241,25 @@ func (p *planner) touched() map[[16]byte]bool {
 			ids[id] = true
 		}
 	}
+	p.touchedStrong(ids)
 	return ids
+}
+
+// touchedStrong adds what grants to exchange tokens and trusted issuers touch.
+func (p *planner) touchedStrong(ids map[[16]byte]bool) {
+	for key, x := range p.exchanges {
+		if x.before != x.after {
+			ids[key.client], ids[key.source], ids[key.target] = true, true, true
+		}
+	}
+	for _, i := range p.issuers {
+		if i.before != nil && (i.declared != nil || i.after == nil) {
+			ids[i.before.ID] = true
+		}
+	}
+	for _, c := range p.declaredClients {
+		for _, rule := range c.after.Proofs.Federation {
+			ids[rule.Issuer] = true
+		}
+	}
 }

@@ -51,17 +51,19 @@ func listExchanges(ctx context.Context, tx auth.Tx, q ExchangeQuery) (page []*au
 		if err != nil {
 			return nil, err
 		}
-		for _, g := range all {
-			if add(g) != nil {
-				break
-			}
+		for i := 0; i < len(all) && err == nil; i++ {
+			err = add(all[i])
 		}
-		return page, nil
+		return page, unlessFull(err)
 	}
-	if err = tx.Exchanges().EachExchange(ctx, add); errors.Is(err, errFull) {
-		err = nil
+	return page, unlessFull(tx.Exchanges().EachExchange(ctx, add))
+}
+
+func unlessFull(err error) error {
+	if errors.Is(err, errFull) {
+		return nil
 	}
-	return page, err
+	return err
 }
 
 // exchanging counts the grants that name a scope of the API which is not among those.
@@ -98,10 +100,7 @@ func (r *Registry) putExchange(ctx context.Context, tx auth.Tx, actor auth.Actor
 	if err != nil {
 		return done, err
 	}
-	want.Scopes = slices.Clone(want.Scopes)
-	slices.SortFunc(want.Scopes, func(a, b auth.ExchangeScope) int {
-		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Needs, b.Needs))
-	})
+	want.Scopes = sortedScopes(want.Scopes)
 	if err := want.Validate(source, target); err != nil {
 		return done, err
 	}
@@ -136,6 +135,15 @@ func (r *Registry) putExchange(ctx context.Context, tx auth.Tx, actor auth.Actor
 		changes = append(changes, exchangeRevoked(g, target))
 	}
 	return done, r.note(ctx, tx, record{actor, "exchange.put", exchangeTarget(g), before, exchangeView(g)}, changes...)
+}
+
+// sortedScopes returns the scopes in the order in which they are stored.
+func sortedScopes(scopes []auth.ExchangeScope) []auth.ExchangeScope {
+	sorted := slices.Clone(scopes)
+	slices.SortFunc(sorted, func(a, b auth.ExchangeScope) int {
+		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Needs, b.Needs))
+	})
+	return sorted
 }
 
 // exchangeParties returns the APIs of a grant, whose client must exist, too.

@@ -104,8 +104,11 @@ func TestExchangesListed(t *testing.T) {
 		q    registry.ExchangeQuery
 		want int
 	}{
-		{registry.ExchangeQuery{}, 12}, {registry.ExchangeQuery{Client: clients[1].ID}, 6}, {registry.ExchangeQuery{Source: apis[0].ID}, 4},
-		{registry.ExchangeQuery{Target: apis[0].ID, Client: clients[0].ID}, 2}, {registry.ExchangeQuery{API: apis[0].ID}, 8},
+		{registry.ExchangeQuery{}, 12},
+		{registry.ExchangeQuery{Client: clients[1].ID}, 6},
+		{registry.ExchangeQuery{Source: apis[0].ID}, 4},
+		{registry.ExchangeQuery{Target: apis[0].ID, Client: clients[0].ID}, 2},
+		{registry.ExchangeQuery{API: apis[0].ID}, 8},
 	} {
 		seen := map[registry.ExchangeRef]bool{}
 		for q := tt.q; ; {
