@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -217,12 +218,44 @@ func TestStrongAuthentication(t *testing.T) {
 			t.Run("nonces", w.nonces)
 			t.Run("bound to keys", w.boundToKeys)
 			t.Run("metadata", w.metadata)
+			t.Run("A50", w.disabled)
 			t.Run("A30 D09 after a restart", w.afterRestart)
 			if w.database != nil {
 				t.Run("without the database", w.withoutDatabase)
 			}
 			t.Run("logs", w.printedNothing)
 		})
+	}
+}
+
+// disabled is A50, for secrets and for what takes their place: who is gone looks like who never was.
+func (w *strong) disabled(t *testing.T) {
+	key := newTestKey(t, "k1")
+	id := w.register(t, "to be disabled", auth.PrivateKeyJWT, auth.Proofs{JWKS: setOf(t, key)})
+	withSecret := w.Client(t, "secret to be disabled", []string{jwtAPI}, nil)
+	assertion := func() shot { return shot{to: w.one.URL, form: asserted(key.assertion(t, id, nil, nil))} }
+	secret := shot{to: w.one.URL, header: basic(withSecret)}
+	w.expect(t, w.send(t, assertion()), http.StatusOK, "")
+	w.expect(t, w.send(t, secret), http.StatusOK, "")
+	secrets, err := w.Registry.ListSecrets(t.Context(), w.Actor, clientID(t, withSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Registry.DisableSecret(t.Context(), w.Actor, secrets[0].ID, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Registry.SetClientStatus(t.Context(), w.Actor, clientID(t, credential{ID: id}), auth.Disabled); err != nil {
+		t.Fatal(err)
+	}
+	for _, next := range []func() shot{assertion, func() shot { return secret }} {
+		var got answer
+		testbed.Wait(t, promptly, func() error {
+			if got = w.send(t, next()); got.Status == http.StatusOK {
+				return errors.New("still let in")
+			}
+			return nil
+		})
+		w.refused(t, got)
 	}
 }
 

@@ -143,7 +143,8 @@ func (n *CertificateName) check(field string) error {
 	var allowed string
 	switch n.Field {
 	case SubjectDN:
-		ok, allowed = strings.Contains(n.Value, "="), "a distinguished name of RFC 4514, such as CN=orders,O=Example"
+		_, ok = ParseDistinguishedName(n.Value)
+		allowed = "a distinguished name of RFC 4514, such as CN=orders,O=Example, whose types are OIDs or well known"
 	case SANDNS:
 		ok, allowed = !strings.ContainsAny(n.Value, "*/:@ "), "a DNS name without wildcard"
 	case SANURI:

@@ -112,7 +112,9 @@ func why(err error) string {
 func bears(certificate *x509.Certificate, name *auth.CertificateName) bool {
 	switch name.Field {
 	case auth.SubjectDN:
-		return sameName(certificate.RawSubject, name.Value)
+		got, read := auth.ReadDistinguishedName(certificate.RawSubject)
+		want, parsed := auth.ParseDistinguishedName(name.Value)
+		return read && parsed && got.Equal(want)
 	case auth.SANDNS:
 		return slices.ContainsFunc(certificate.DNSNames, func(dns string) bool { return strings.EqualFold(dns, name.Value) })
 	case auth.SANURI:

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -146,4 +147,11 @@ func set(t *testing.T, more string, withChain bool, certificates ...*x509.Certif
 		all = append(all, text+"}")
 	}
 	return json.RawMessage(`{"keys":[` + strings.Join(all, ",") + `]}`)
+}
+
+func openssl(t *testing.T, args ...string) {
+	t.Helper()
+	if printed, err := exec.CommandContext(t.Context(), "openssl", args...).CombinedOutput(); err != nil {
+		t.Fatalf("openssl %v: %v: %s", args, err, printed)
+	}
 }

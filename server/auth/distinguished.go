@@ -1,4 +1,4 @@
-package certificate
+package auth
 
 import (
 	"crypto/x509/pkix"
@@ -9,23 +9,15 @@ import (
 	"strings"
 )
 
+// DistinguishedName is the subject of a certificate: its relative names, the last one first, as RFC 4514 §2.1 writes them. Each is a set of
+// attributes, in one order.
+type DistinguishedName [][]attribute
+
 // attribute is one part of a distinguished name: its type as an OID and its value.
 type attribute struct{ kind, value string }
 
-// sameName reports whether the subject of a certificate, in DER, is the distinguished name that was registered as text (RFC 4514). They are compared part
-// by part, whatever the encoding of strings and the spelling of types; values are compared exactly.
-func sameName(subject []byte, text string) bool {
-	got, ok := readName(subject)
-	if !ok {
-		return false
-	}
-	want, ok := parseName(text)
-	return ok && equalNames(got, want)
-}
-
-// readName reads a distinguished name in DER, its last relative name first, as RFC 4514 §2.1 writes it. There has to be one, and all values have to
-// be strings.
-func readName(der []byte) (name [][]attribute, ok bool) {
+// ReadDistinguishedName reads a name in DER. It returns false if there is none, or one with a value that is not a string.
+func ReadDistinguishedName(der []byte) (name DistinguishedName, ok bool) {
 	var sequence pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(der, &sequence); err != nil || len(rest) > 0 || len(sequence) == 0 {
 		return nil, false
@@ -44,8 +36,8 @@ func readName(der []byte) (name [][]attribute, ok bool) {
 	return name, true
 }
 
-// parseName reads the text of a distinguished name: relative names, each of one or more attributes in a fixed order.
-func parseName(text string) (name [][]attribute, ok bool) {
+// ParseDistinguishedName reads a name as people write it (RFC 4514). It returns false for what is malformed, and for a type of which the OID is not known.
+func ParseDistinguishedName(text string) (name DistinguishedName, ok bool) {
 	for relative := range split(text, ',') {
 		var parts []attribute
 		for part := range split(relative, '+') {
@@ -59,6 +51,11 @@ func parseName(text string) (name [][]attribute, ok bool) {
 		name = append(name, sorted(parts))
 	}
 	return name, true
+}
+
+// Equal reports whether both are the same name, whatever the encoding of strings and the spelling of types. Values are compared exactly.
+func (n DistinguishedName) Equal(m DistinguishedName) bool {
+	return slices.EqualFunc(n, m, slices.Equal)
 }
 
 // sorted brings the parts of a relative name, which is a set, into one order.
@@ -191,5 +188,3 @@ func dotted(text string) bool {
 	}
 	return true
 }
-
-func equalNames(a, b [][]attribute) bool { return slices.EqualFunc(a, b, slices.Equal) }

@@ -1,14 +1,22 @@
-package certificate
+package auth_test
 
 import (
+	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/server/auth"
 )
 
-func TestParseName(t *testing.T) {
+func TestParseDistinguishedName(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string
 		same bool
@@ -40,9 +48,9 @@ func TestParseName(t *testing.T) {
 		{"CN=a,", "CN=a,", false},
 		{"", "", false},
 	} {
-		a, readA := parseName(tt.a)
-		b, readB := parseName(tt.b)
-		if same := readA && readB && equalNames(a, b); same != tt.same {
+		a, readA := auth.ParseDistinguishedName(tt.a)
+		b, readB := auth.ParseDistinguishedName(tt.b)
+		if same := readA && readB && a.Equal(b); same != tt.same {
 			t.Errorf("%q and %q: same is %v, want %v (%v, %v)", tt.a, tt.b, same, tt.same, a, b)
 		}
 	}
@@ -75,7 +83,16 @@ func TestSubjectsOfOpenSSL(t *testing.T) {
 			openssl(t, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8", "-subj", tt.subject,
 				"-keyout", filepath.Join(folder, "one.key"), "-out", file)
 			printed := string(openssl(t, "x509", "-in", file, "-noout", "-subject", "-nameopt", "RFC2253"))
-			subject := readCertificate(t, file).RawSubject
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			block, _ := pem.Decode(text)
+			certificate, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			subject := certificate.RawSubject
 			for _, text := range append(tt.others, printed[len("subject="):len(printed)-1]) {
 				if !sameName(subject, text) {
 					t.Errorf("it is %q, and not %q", printed, text)
@@ -90,6 +107,13 @@ func TestSubjectsOfOpenSSL(t *testing.T) {
 	}
 }
 
+// sameName reports whether a subject in DER is the name that text is of.
+func sameName(subject []byte, text string) bool {
+	got, read := auth.ReadDistinguishedName(subject)
+	want, parsed := auth.ParseDistinguishedName(text)
+	return read && parsed && got.Equal(want)
+}
+
 func openssl(t *testing.T, args ...string) []byte {
 	t.Helper()
 	printed, err := exec.CommandContext(t.Context(), "openssl", args...).Output()
@@ -99,36 +123,58 @@ func openssl(t *testing.T, args ...string) []byte {
 	return printed
 }
 
-// FuzzName reads names that anybody may have written. What the standard library prints of a name must be that name, and no other text than one
-// that reads the same is.
-func FuzzName(f *testing.F) {
+// FuzzDistinguishedName reads names that anybody may have written. However a name is printed or escaped, it is that name.
+func FuzzDistinguishedName(f *testing.F) {
 	for _, text := range []string{"CN=orders,O=Example", `CN=a\,b+UID=\20x`, "2.5.4.3=#0c0161", `DC=a,DC=b\\`, `CN=\`, "=", "CN=a+,"} {
 		f.Add(text, "value", text)
 	}
 	f.Fuzz(func(t *testing.T, text, value, other string) {
-		name, ok := parseName(text)
-		if second, okToo := parseName(other); ok && okToo && equalNames(name, second) != equalNames(second, name) {
+		name, ok := auth.ParseDistinguishedName(text)
+		if second, okToo := auth.ParseDistinguishedName(other); ok && okToo && name.Equal(second) != second.Equal(name) {
 			t.Error("same is not symmetric")
-		}
-		for _, relative := range name {
-			for _, part := range relative {
-				if ok && !dotted(part.kind) {
-					t.Errorf("%q has the type %q", text, part.kind)
-				}
-			}
 		}
 		subject := pkix.Name{CommonName: value, Organization: []string{other}}.ToRDNSequence()
 		der, err := asn1.Marshal(subject)
-		if err != nil {
-			return // no UTF-8
+		if err != nil || value == "" { // no UTF-8, or no CN
+			return
 		}
-		if printed := subject.String(); !sameName(der, printed) {
-			t.Errorf("%q is not the name that it was printed of", printed)
+		escaped := ""
+		for _, letter := range []byte(value) {
+			escaped += fmt.Sprintf(`\%02x`, letter)
 		}
-		if got, okToo := readName(der); sameName(der, text) != (ok && okToo && equalNames(got, name)) {
-			t.Errorf("%q", text)
+		for _, same := range []string{subject.String(), "cn=" + escaped + " , 2.5.4.10=#" + hexDER(t, other)} {
+			if !sameName(der, same) {
+				t.Errorf("%q is not the name of %q", same, value)
+			}
+		}
+		if sameName(der, "CN="+escaped) || sameName(der, "CN="+escaped+`\20,O=#`+hexDER(t, other)) {
+			t.Errorf("another name is that of %q", value)
 		}
 	})
+}
+
+func hexDER(t *testing.T, text string) string {
+	t.Helper()
+	der, err := asn1.Marshal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(der)
+}
+
+// A name that no certificate can have is refused when it is registered.
+func TestRegisteredDistinguishedName(t *testing.T) {
+	for text, good := range map[string]bool{
+		"CN=orders,O=Example": true, "DC=example,DC=com": true, "1.2.3.4=a": true, "CN=#0c0161": true,
+		"orders": false, "Nonsense=a": false, `CN=a\`: false, "CN=a,": false, "CN=#02": false, "=": false,
+	} {
+		c := auth.Client{Name: "orders", Status: auth.Active, AuthMethod: auth.TLSClientAuth}
+		c.Proofs.Certificate = &auth.CertificateName{Field: auth.SubjectDN, Value: text}
+		err := c.Validate()
+		if refused := fault.From(err); good && err != nil || !good && (refused == nil || refused.Code != fault.InvalidRequest || refused.Field != "tls_client_auth_subject_dn") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 }
 
 // FuzzSubject reads subjects of certificates that anybody may have made.
