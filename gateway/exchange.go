@@ -50,6 +50,13 @@ func (r *route) swap(ctx context.Context) (*sdk.Token, *refusal) {
 	return nil, r.notExchanged(err)
 }
 
+// forget has the next request of the caller not bear what an upstream refused.
+func (r *route) forget(ctx context.Context, refused *sdk.Token) {
+	if subject, ok := sdk.TokenFromContext(ctx); ok {
+		r.exchange.client.Forget(refused, subject, r.exchange.resource, r.exchange.scopes...)
+	}
+}
+
 // notExchanged is why a caller who was let in gets no further. What is wrong with the gateway's own credentials is no verdict on the caller.
 func (r *route) notExchanged(err error) *refusal {
 	refused, _ := errors.AsType[*sdk.TokenError](err)

@@ -23,7 +23,13 @@ const stock = "https://stock.test"
 func startExchange(t *testing.T, more string) (*world, *gateway.Gateway) {
 	t.Helper()
 	w := &world{issuer: sdktest.Start(t), log: new(logBook)}
-	upstream := httptest.NewServer(http.HandlerFunc(tell))
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/items/refused" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		tell(w, r)
+	}))
 	t.Cleanup(upstream.Close)
 	text := "issuers: {main: {url: " + w.issuer.URL() + ", client_id: " + w.issuer.ClientID() + ", client_secret: " + w.issuer.ClientSecret() + more + "}}\n" +
 		"pools: {echo: {targets: [{url: \"" + upstream.URL + "\"}]}}\n" +
@@ -128,6 +134,23 @@ func TestExchangeFails(t *testing.T) {
 			t.Errorf("%d %s", got.status, got.body)
 		}
 	})
+}
+
+// A fresh token that an upstream refuses is no reason to ask for another.
+func TestExchangeRefusedByTheUpstream(t *testing.T) {
+	w, _ := startExchange(t, "")
+	token := w.issuer.Mint(sdktest.Claims{Audience: []string{api}})
+	for _, tt := range []struct {
+		path   string
+		status int
+	}{{"/items/refused", 401}, {"/items", 200}, {"/items/refused", 401}} {
+		if got := w.send(t, http.MethodGet, tt.path, "", bearing(token)); got.status != tt.status {
+			t.Errorf("%s: %d %s", tt.path, got.status, got.body)
+		}
+	}
+	if n := w.issuer.Requests(sdktest.TokenEndpoint); n != 1 {
+		t.Errorf("%d exchanges", n)
+	}
 }
 
 // The chain ends at the gateway with the caller's token, and behind it too.

@@ -140,6 +140,9 @@ func answered(resp *http.Response) error {
 	if p.route != nil && p.route.verifier != nil {
 		delete(h, nonceHeader) // the gateway checks the proofs
 	}
+	if p.token != nil && resp.StatusCode == http.StatusUnauthorized {
+		p.route.forget(resp.Request.Context(), p.token)
+	}
 	p.upgraded = p.upgraded || resp.StatusCode == http.StatusSwitchingProtocols
 	return nil
 }

@@ -105,19 +105,31 @@ func (t *trade) Refresh(ctx context.Context, refused *Token) (*Token, error) {
 	if !ok {
 		return nil, errNotForwarded
 	}
-	key := t.key(subject)
-	x := t.client.exchanges
-	if e := x.cache.Entry(&key); e != nil {
-		last := e.Value.token
-		switch {
-		case last != nil && last.AccessToken() != refused.AccessToken():
-			return last, nil
-		case time.Since(e.Value.got) < exchangeAgain:
-			return nil, errFresh
-		}
-		x.cache.Drop(e)
+	if !t.forget(subject, refused) {
+		return nil, errFresh
 	}
 	return t.token(ctx, subject)
+}
+
+// Forget has the next [Client.Exchange] of subject for the same ask the server anew, since a service refused token, which came of it: it may have been
+// taken back without its subject, say with a secret of this client. A token that was got less than 10 s ago stays: another would not fare better.
+// [Client.ExchangeTransport] does this by itself.
+func (c *Client) Forget(token *Token, subject, resource string, scopes ...string) {
+	c.newTrade(resource, scopes).forget(subject, token)
+}
+
+// forget tells whether what is kept for the subject, if anything is, is another token than the one that was refused.
+func (t *trade) forget(subject string, refused *Token) bool {
+	key, x := t.key(subject), t.client.exchanges
+	e := x.cache.Entry(&key)
+	switch {
+	case e == nil, e.Value.token != nil && e.Value.token.AccessToken() != refused.AccessToken():
+		return true
+	case time.Since(e.Value.got) < exchangeAgain:
+		return false
+	}
+	x.cache.Drop(e)
+	return true
 }
 
 // key is what the answer for a subject is kept under.

@@ -259,6 +259,36 @@ func TestExchangeTransportRefused(t *testing.T) {
 	})
 }
 
+// A request whose body cannot be sent again has no second chance, but the next one has another token.
+func TestExchangeTransportForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChained(t)
+		c.warehouse.answer = func(n int, _ *http.Request) *http.Response {
+			if n == 2 {
+				return reply(http.StatusUnauthorized)
+			}
+			return reply(http.StatusOK)
+		}
+		ctx := sdk.NewCallContext(t.Context(), sdktest.Identity("shop"), c.issuer.Mint(sdktest.Claims{Audience: []string{api}}))
+		send := func() int {
+			r, _ := http.NewRequestWithContext(ctx, http.MethodPost, warehouse, &closing{Reader: strings.NewReader("x")})
+			answer, err := c.client.ExchangeTransport(c.warehouse, warehouse, "read").RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer.StatusCode
+		}
+		send()
+		time.Sleep(10 * time.Second)
+		if first, second := send(), send(); first != http.StatusUnauthorized || second != http.StatusOK {
+			t.Errorf("answered %d and %d", first, second)
+		}
+		if sent := c.warehouse.requests; sent[1].Header.Get("Authorization") == sent[2].Header.Get("Authorization") || c.issuer.Requests(sdktest.TokenEndpoint) != 2 {
+			t.Error("the refused token is used again")
+		}
+	})
+}
+
 // Nothing that prints what is at hand in a handler prints the token.
 func TestCallContextIsSilent(t *testing.T) {
 	const secret = "the.callers.token"

@@ -75,8 +75,12 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	first, err := t.sendProved(r, token)
-	if err != nil || first.StatusCode != http.StatusUnauthorized || !replayable(r) || lacksScope(first.Header) {
+	if err != nil || first.StatusCode != http.StatusUnauthorized || lacksScope(first.Header) {
 		return first, err
+	}
+	if !replayable(r) {
+		t.forget(r, token)
+		return first, nil
 	}
 	other, err := t.source.Refresh(r.Context(), token)
 	if err != nil || other.AccessToken() == token.AccessToken() {
@@ -86,6 +90,14 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return again, err
 	}
 	return first, nil
+}
+
+// forget has the next request for the same caller not bear a token that was exchanged and refused.
+func (t *transport) forget(r *http.Request, refused *Token) {
+	exchanges, ok := t.source.(*trade)
+	if subject, called := TokenFromContext(r.Context()); ok && called {
+		exchanges.forget(subject, refused)
+	}
 }
 
 // sendProved sends a copy of r, and another one if it was because of the proof of possession that the first was refused.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"github.com/countersign/countersign/internal/fault"
@@ -122,6 +123,10 @@ func (s *Server) refused(ctx context.Context, err error) {
 	if refusal, ok := errors.AsType[*auth.Refusal](err); ok {
 		x := httpx.From(ctx)
 		s.config.Uses.Failed(refusal.Client, refusal.Reason, x.Address, x.ID)
+		x.Details = append(x.Details, slog.String("reason", refusal.Reason))
+		if refusal.Detail != "" {
+			x.Details = append(x.Details, slog.String("detail", refusal.Detail))
+		}
 	}
 }
 

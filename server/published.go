@@ -120,6 +120,7 @@ func signingAlgorithms() (names []string) {
 func (s *Server) methods() (methods []string, algorithms []auth.Algorithm) {
 	for _, m := range auth.Methods() {
 		switch {
+		case m == auth.FederatedJWT: // a name of the registry's own; for who authenticates it is private_key_jwt (RFC 7523 §2.2), which is listed
 		case m.BySecret(), m.ByCertificate() && s.config.MutualTLS:
 			methods = append(methods, string(m))
 		case !m.ByCertificate() && s.config.Authenticator.Assertions != nil:

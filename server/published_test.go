@@ -21,7 +21,7 @@ import (
 
 func TestMetadata(t *testing.T) {
 	w := newWorld(t)
-	methods := []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "federated_jwt", "spiffe_jwt"}
+	methods := []any{"client_secret_basic", "client_secret_post", "private_key_jwt", "spiffe_jwt"}
 	algorithms := []any{"ES256", "RS256", "PS256", "EdDSA"}
 	want := map[string]any{
 		"issuer":                                                   issuer,

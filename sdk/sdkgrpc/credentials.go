@@ -33,7 +33,7 @@ func InsecureCredentials(source *sdk.TokenSource) credentials.PerRPCCredentials 
 
 // ExchangeCredentials returns credentials as [Credentials] does that have calls go on in the name of who called this service: they exchange the token
 // that is in a call's context, where [Guard] and [sdk.Verifier.Middleware] put it, for one for the resource with these scopes ([sdk.Client.Exchange]).
-// A call whose context has no caller's token fails with Unauthenticated.
+// A call whose context has no caller's token fails with Unauthenticated. [RetryUnauthenticated] and [RefreshUnauthenticated] work with them, too.
 func ExchangeCredentials(client *sdk.Client, resource string, scopes ...string) credentials.PerRPCCredentials {
 	return &tokens{source: &exchange{client, resource, scopes}, secure: true}
 }
@@ -58,10 +58,22 @@ func (e *exchange) Token(ctx context.Context) (*sdk.Token, error) {
 	return e.client.Exchange(ctx, subject, e.resource, e.scopes...)
 }
 
-type tokens struct {
-	source interface {
-		Token(ctx context.Context) (*sdk.Token, error)
+// Refresh exchanges the caller's token once more, unless the one that was refused is fresh.
+func (e *exchange) Refresh(ctx context.Context, refused *sdk.Token) (*sdk.Token, error) {
+	if subject, ok := sdk.TokenFromContext(ctx); ok {
+		e.client.Forget(refused, subject, e.resource, e.scopes...)
 	}
+	return e.Token(ctx)
+}
+
+// source is where tokens come from, as from a [sdk.TokenSource].
+type source interface {
+	Token(ctx context.Context) (*sdk.Token, error)
+	Refresh(ctx context.Context, refused *sdk.Token) (*sdk.Token, error)
+}
+
+type tokens struct {
+	source source
 	secure bool
 }
 
@@ -83,9 +95,8 @@ func (t *tokens) GetRequestMetadata(ctx context.Context, _ ...string) (map[strin
 	if token.Type() != "Bearer" {
 		return nil, status.Error(codes.FailedPrecondition, "a token bound by DPoP cannot be sent by gRPC: leave out WithDPoP, or bind it to a client certificate")
 	}
-	source, own := t.source.(*sdk.TokenSource)
-	if record, ok := ctx.Value(recordKey{}).(*record); ok && own {
-		record.Store(&sent{source, token})
+	if record, ok := ctx.Value(recordKey{}).(*record); ok {
+		record.Store(&sent{t.source, token})
 	}
 	return map[string]string{"authorization": "Bearer " + token.AccessToken()}, nil
 }

@@ -84,7 +84,7 @@ type record struct{ atomic.Pointer[sent] }
 type recordKey struct{}
 
 type sent struct {
-	source *sdk.TokenSource
+	source source
 	token  *sdk.Token
 }
 

@@ -5,27 +5,25 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/countersign/countersign/sdk/jwks"
 )
 
 // fetch asks for a source when it is its turn.
-func (k *Keys) fetch(ctx context.Context, source Source) (jwks.Answer, error) {
+func (k *Keys) fetch(ctx context.Context, source Source) (answer, error) {
 	done, err := k.turn(ctx)
 	if err != nil {
 		k.metrics.limited.Inc()
-		return jwks.Answer{}, err
+		return answer{}, err
 	}
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	answer, err := source.fetch(ctx, k.config.Client)
+	got, err := source.fetch(ctx, k.config.Client)
 	if err != nil {
 		k.metrics.failed.Inc()
-		return jwks.Answer{}, err
+		return answer{}, err
 	}
 	k.metrics.fetched.Inc()
-	return answer, nil
+	return got, nil
 }
 
 // turn waits until one more may be asked. A cache that is not let tries again later.

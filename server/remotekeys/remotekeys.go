@@ -28,6 +28,8 @@ const (
 	idle = auth.MaxLifetime + time.Hour
 	// idleInVain is the same for a set that could never be fetched: there is nothing to keep.
 	idleInVain = 5 * time.Minute
+	// keep is for how long a set is good that could not be fetched again.
+	keep       = 24 * time.Hour
 	sweepEvery = time.Minute
 
 	perSecond    = 20 // fetches of all sources together, this many at once after a quiet time:
@@ -71,8 +73,8 @@ type Keys struct {
 type held struct {
 	cache    *jwks.Cache
 	end      context.CancelFunc
-	document atomic.Pointer[[]byte] // the last good set
-	used     time.Time              // guarded by Keys.mu
+	document atomic.Pointer[document]
+	used     time.Time // guarded by Keys.mu
 }
 
 // New returns keys of no source yet. It does no I/O.
@@ -146,9 +148,16 @@ func (k *Keys) begin(source Source) *held {
 	ctx, end := context.WithCancel(context.Background())
 	h := &held{end: end}
 	h.cache = jwks.New(jwks.Config{
-		Fetch:   func(ctx context.Context) (jwks.Answer, error) { return k.fetch(ctx, source) },
-		Log:     k.config.Log.With(slog.Any("source", source)),
-		Changed: func(body []byte) { h.document.Store(&body) },
+		Fetch: func(ctx context.Context) (jwks.Answer, error) {
+			began := time.Now()
+			got, err := k.fetch(ctx, source)
+			if err == nil {
+				h.keep(got, began)
+			}
+			return got.Answer, err
+		},
+		HardMaxAge: keep,
+		Log:        k.config.Log.With(slog.Any("source", source)),
 	})
 	k.running.Go(func() { h.cache.Run(ctx) })
 	return h

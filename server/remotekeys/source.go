@@ -43,24 +43,30 @@ func (s Source) LogValue() slog.Value {
 // leastHint is how often a trust bundle is asked for at most, whatever it says.
 const leastHint = time.Minute
 
+// answer is a set of keys that sign, and the document in which they came.
+type answer struct {
+	jwks.Answer
+	document []byte
+}
+
 // fetch asks for the source's key set, and says for how long it is good.
-func (s Source) fetch(ctx context.Context, client Client) (jwks.Answer, error) {
+func (s Source) fetch(ctx context.Context, client Client) (answer, error) {
 	location := s.URL
 	if s.Kind == Discovery {
 		var err error
 		if location, err = discover(ctx, client, s.URL); err != nil {
-			return jwks.Answer{}, err
+			return answer{}, err
 		}
 	}
-	answer, err := client.Get(ctx, location)
+	got, err := client.Get(ctx, location)
 	if err != nil {
-		return jwks.Answer{}, fmt.Errorf("key set: %w", err)
+		return answer{}, fmt.Errorf("key set: %w", err)
 	}
-	set := jwks.Answer{Body: answer.Body, MaxAge: answer.MaxAge}
+	set := answer{jwks.Answer{Body: got.Body, MaxAge: got.MaxAge}, got.Body}
 	if s.Kind == Bundle {
 		var hint time.Duration
-		if set.Body, hint, err = jwtKeys(answer.Body); err != nil {
-			return jwks.Answer{}, err
+		if set.Body, hint, err = jwtKeys(got.Body); err != nil {
+			return answer{}, err
 		}
 		if hint > 0 {
 			set.MaxAge = max(hint, leastHint)
