@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -193,16 +194,30 @@ func TestAttackByAddressesToFetch(t *testing.T) {
 	t.Parallel()
 	s := startAttacked(t)
 	inside := startEcho(t)
+	own, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(inside.addr, ":")
 	for _, address := range []string{
-		"http://" + inside.addr + "/latest/meta-data", "https://" + inside.addr + "/jwks", "https://localhost/jwks", "https://a.localhost/jwks", "https://169.254.169.254/latest/meta-data",
-		"https://[::1]/jwks", "https://[::ffff:127.0.0.1]/jwks", "https://[fe80::1]/jwks", "https://[fd00::1]/jwks", "https://10.1.2.3/jwks", "https://192.168.1.1/jwks",
-		"https://2130706433/jwks", "https://0x7f.1/jwks", "https://0177.0.0.1/jwks", "https://127.1/jwks", "https://0.0.0.0/jwks", "https://100.64.0.1/jwks",
-		"file:///etc/passwd", "gopher://127.0.0.1/", "https://user:password@example.com/jwks", "//example.com/jwks", "jwks",
+		"http://" + inside.addr + "/latest/meta-data", "https://" + inside.addr, "https://localhost:" + port, "https://a.localhost:" + port, "https://2130706433:" + port,
+		"https://127.1:" + port, "https://[::1]:" + port, "https://[::ffff:127.0.0.1]:" + port, "https://0:" + port, "https://169.254.169.254", "https://10.0.0.1", "https://[fd00:ec2::254]",
+		"https://0x7f.1", "https://0177.0.0.1", "https://0.0.0.0", "https://100.64.0.1", "https://192.168.1.1", "https://[fe80::1]", "//example.com/jwks", "jwks",
+		"https://a@" + inside.addr, "https://" + own + ":" + port, "file:///etc/passwd", "gopher://127.0.0.1/", "http://example.com/keys",
 	} {
-		for _, method := range []string{"private_key_jwt", "self_signed_tls_client_auth"} {
-			status, body := s.call(http.MethodPost, "/clients", map[string]any{"name": "curious", "token_endpoint_auth_method": method, "jwks_uri": address})
-			if status != http.StatusBadRequest || !strings.Contains(string(body), "jwks_uri") {
-				t.Errorf("%s: %d %s", address, status, body)
+		for _, tt := range []struct {
+			path, member string
+			body         map[string]any
+		}{
+			{"/clients", "jwks_uri", map[string]any{"name": "curious", "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": address}},
+			{"/clients", "jwks_uri", map[string]any{"name": "curious", "token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks_uri": address}},
+			{"/trusted-issuers", "jwks_uri", map[string]any{"name": "curious", "issuer": "https://issuer.test", "jwks_uri": address}},
+			{"/trusted-issuers", "issuer", map[string]any{"name": "curious", "issuer": address}}, // its metadata would be fetched
+			{"/trusted-issuers", "jwks_uri", map[string]any{"name": "curious", "issuer": "spiffe://example.org", "kind": "spiffe", "jwks_uri": address}},
+		} {
+			status, answer := s.call(http.MethodPost, tt.path, tt.body)
+			if status != http.StatusBadRequest || !strings.Contains(string(answer), "#/"+tt.member) {
+				t.Errorf("%s at %s: %d %s", address, tt.path, status, answer)
 			}
 		}
 	}

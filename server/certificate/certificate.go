@@ -3,6 +3,7 @@
 package certificate
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -21,15 +22,19 @@ import (
 // maxChain bounds how many certificates a client may bring along.
 const maxChain = 8
 
+// Documents returns key sets and trust bundles as they are written, as remotekeys.Keys does.
+type Documents interface {
+	// Document returns what is held; NewerDocument asks for it again unless that was done a moment ago. Errors are no verdict.
+	Document(ctx context.Context, source remotekeys.Source) ([]byte, error)
+	NewerDocument(ctx context.Context, source remotekeys.Source) ([]byte, error)
+}
+
 // Checker is an auth.Certificates. Its methods may be called by any number of goroutines.
 type Checker struct {
 	// Authorities returns the roots of TLSClientAuth; nil: there are none, and nobody authenticates so.
 	Authorities func() *x509.CertPool
-	// Documents returns key sets as they are written, as remotekeys.Keys does.
-	Documents interface {
-		Document(ctx context.Context, source remotekeys.Source) ([]byte, error)
-	}
-	Directory interface {
+	Documents   Documents
+	Directory   interface {
 		TrustedIssuer(id auth.TrustedIssuerID) *auth.TrustedIssuer
 	}
 	Now func() time.Time
@@ -55,7 +60,10 @@ func (c *Checker) Check(ctx context.Context, record *auth.ClientRecord, chain []
 	case auth.SecretBasic, auth.SecretPost, auth.PrivateKeyJWT, auth.FederatedJWT, auth.SPIFFEJWT:
 		err = refuse(record, "the method")
 	}
-	return auth.Proven{Issuer: issuer}, err
+	if err != nil {
+		return auth.Proven{}, err
+	}
+	return auth.Proven{Issuer: issuer}, nil
 }
 
 // refuse says which part of a certificate is not what it has to be.
@@ -145,19 +153,47 @@ func (c *Checker) registered(ctx context.Context, record *auth.ClientRecord, cer
 		return refuse(record, "its validity: it has expired or is not valid yet")
 	}
 	p := &record.Client.Proofs
-	set, err := c.Documents.Document(ctx, remotekeys.Source{URL: p.JWKSURI, Inline: string(p.JWKS)})
-	if err != nil {
-		return fault.Wrap(fault.Unavailable, "the client's keys cannot be had right now", err)
-	}
-	own, err := parseSet(set)
-	if err != nil {
-		return refuse(record, "the client's key set: it is malformed")
-	}
 	thumbprint := proof.CertificateThumbprint(certificate)
-	for i := range own {
-		if own[i].is(certificate, thumbprint) {
-			return nil
+	return c.within(ctx, remotekeys.Source{URL: p.JWKSURI, Inline: string(p.JWKS)}, func(set []byte) error {
+		own, err := parseSet(set)
+		if err != nil {
+			return refuse(record, "the client's key set: it is malformed")
 		}
+		for i := range own {
+			if own[i].is(certificate, thumbprint) {
+				return nil
+			}
+		}
+		return &stranger{refuse(record, "its key: it is not in the client's key set")}
+	})
+}
+
+// stranger is a refusal of a certificate of which a newer document may know.
+type stranger struct{ error }
+
+// within judges by a document. A certificate that is new, after a rotation, is looked for in a newer one.
+func (c *Checker) within(ctx context.Context, source remotekeys.Source, judge func(document []byte) error) error {
+	document, err := c.Documents.Document(ctx, source)
+	if err != nil {
+		return unavailable(err)
 	}
-	return refuse(record, "its key: it is not in the client's key set")
+	judged := judge(document)
+	if _, strange := errors.AsType[*stranger](judged); !strange {
+		return judged
+	}
+	newer, err := c.Documents.NewerDocument(ctx, source)
+	if err != nil {
+		return unavailable(err)
+	}
+	if !bytes.Equal(document, newer) {
+		judged = judge(newer)
+	}
+	if found, strange := errors.AsType[*stranger](judged); strange {
+		return found.error
+	}
+	return judged
+}
+
+func unavailable(err error) error {
+	return fault.Wrap(fault.Unavailable, "the keys of whom the certificate is to be told by cannot be had right now", err)
 }

@@ -3,9 +3,9 @@ package certificate
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"strings"
 
-	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/remotekeys"
 )
@@ -24,24 +24,31 @@ func (c *Checker) workload(ctx context.Context, record *auth.ClientRecord, chain
 	if rule == nil {
 		return nil, &auth.Refusal{Client: record.Client.ID, Reason: auth.NoRuleMatches, Detail: "its SPIFFE ID"}
 	}
-	bundle, err := c.Documents.Document(ctx, remotekeys.Source{URL: issuer.JWKSURI, Inline: string(issuer.JWKS)})
-	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "the trust bundle cannot be had right now", err)
-	}
-	members, err := parseSet(bundle)
-	if err != nil {
-		return nil, refuse(record, "the trust bundle: it is malformed")
-	}
-	roots := x509.NewCertPool()
-	for _, m := range members {
-		if m.use == useX509 && len(m.certificates) > 0 {
-			roots.AddCert(m.certificates[0])
+	bundle := remotekeys.Source{Kind: remotekeys.Bundle, URL: issuer.JWKSURI, Inline: string(issuer.JWKS)}
+	return issuer, c.within(ctx, bundle, func(set []byte) error {
+		members, err := parseSet(set)
+		if err != nil {
+			return refuse(record, "the trust bundle: it is malformed")
 		}
+		roots := x509.NewCertPool()
+		for _, m := range members {
+			if m.use == useX509 && len(m.certificates) > 0 {
+				roots.AddCert(m.certificates[0])
+			}
+		}
+		if err := c.verify(chain, roots); err != nil {
+			return unknown(err, refuse(record, why(err)))
+		}
+		return nil
+	})
+}
+
+// unknown marks a refusal if the cause of it is that nobody vouches for the certificate, which may be for want of a newer bundle.
+func unknown(cause, refusal error) error {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](cause); ok {
+		return &stranger{refusal}
 	}
-	if err := c.verify(chain, roots); err != nil {
-		return nil, refuse(record, why(err))
-	}
-	return issuer, nil
+	return refusal
 }
 
 // spiffeID returns the SPIFFE ID of a leaf certificate (X.509-SVID §2, §4).
