@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"sync/atomic"
 
@@ -15,17 +16,35 @@ type subject struct {
 
 func subjectOf(c *auth.Change) subject { return subject{c.Kind, c.Subject, c.Object} }
 
+// named returns the subject of a revocation that tells its API by the identifier, with that in place of the API's id; false: it does not.
+func named(c *auth.Change) (subject, bool) {
+	if c.Audience == "" || c.Kind != auth.RevokeAPI && c.Kind != auth.RevokeGrant {
+		return subject{}, false
+	}
+	return ofName(c.Kind, c.Subject, c.Audience), true
+}
+
+func ofName(kind auth.ChangeKind, client [16]byte, identifier string) subject {
+	sum := sha256.Sum256([]byte(identifier))
+	if kind == auth.RevokeAPI {
+		client = [16]byte{}
+	}
+	return subject{kind, client, [16]byte(sum[:16])}
+}
+
 // denySet holds the newest revocation of each subject.
 type denySet struct {
 	sequences *table[subject, uint64]
+	// names holds those of APIs and of grants by the API's identifier: all that a token says of the APIs of those that it was made from, and
+	// there may be another API of that identifier by now.
+	names *table[subject, uint64]
 	// counts is the number of subjects by kind: most kinds have none, and need no look.
 	counts [auth.RevokeAll + 1]atomic.Int64
 }
 
 func newDenySet() *denySet {
-	return &denySet{sequences: newTable[subject, uint64](func(s subject) int {
-		return shardOf(s.id) ^ shardOf(s.object)
-	})}
+	shard := func(s subject) int { return shardOf(s.id) ^ shardOf(s.object) }
+	return &denySet{sequences: newTable[subject, uint64](shard), names: newTable[subject, uint64](shard)}
 }
 
 // denies reports whether a revocation with a sequence above the token's revision names the token, or one that it was made from. Of a key it
@@ -44,11 +63,16 @@ func (d *denySet) refusals(t *auth.Token, apis func(identifier string) *auth.API
 	all := []*auth.Change{d.refusal(t)}
 	for i := range t.Lineage.Ancestors {
 		a := &t.Lineage.Ancestors[i]
-		if api := apis(a.Audience); api != nil {
-			all = append(all, d.refusal(ancestorToken(a, api)))
+		api := apis(a.Audience)
+		if api == nil {
+			all = append(all, &auth.Change{Kind: auth.RevokeAPI, Audience: a.Audience})
 			continue
 		}
-		all = append(all, &auth.Change{Kind: auth.RevokeAPI, Audience: a.Audience})
+		why := d.refusal(ancestorToken(a, api))
+		if why == nil {
+			why = d.refusalByName(a)
+		}
+		all = append(all, why)
 	}
 	return all
 }
@@ -81,7 +105,21 @@ func (d *denySet) refusal(t *auth.Token) *auth.Change {
 // deniesAncestor is about a token that another was made from. One for an API that is gone is refused with it.
 func (d *denySet) deniesAncestor(a *auth.Ancestor, apis func(identifier string) *auth.API) bool {
 	api := apis(a.Audience)
-	return api == nil || d.deniesOne(ancestorToken(a, api))
+	return api == nil || d.deniesOne(ancestorToken(a, api)) || d.refusalByName(a) != nil
+}
+
+// refusalByName returns the revocation of the ancestor's API, or of its client's grant for that, which came after it; nil: there is none.
+func (d *denySet) refusalByName(a *auth.Ancestor) *auth.Change {
+	for _, kind := range [...]auth.ChangeKind{auth.RevokeAPI, auth.RevokeGrant} {
+		if d.counts[kind].Load() == 0 {
+			continue
+		}
+		s := ofName(kind, a.Client, a.Audience)
+		if sequence, ok := d.names.get(s); ok && sequence > a.Revision {
+			return &auth.Change{Sequence: sequence, Kind: kind, Subject: s.id, Audience: a.Audience}
+		}
+	}
+	return nil
 }
 
 // ancestorToken is an ancestor as far as revocations can name it.
@@ -109,28 +147,38 @@ func (d *denySet) above(revision uint64, s subject) bool {
 
 // add takes revocations in order of sequence.
 func (d *denySet) add(revocations []auth.Change) {
-	edit := d.sequences.edit()
+	edit, names := d.sequences.edit(), d.names.edit()
 	for i := range revocations {
 		s := subjectOf(&revocations[i])
 		if _, known := edit.get(s); !known {
 			d.counts[s.kind].Add(1)
 		}
 		edit.put(s, revocations[i].Sequence)
+		if s, ok := named(&revocations[i]); ok {
+			names.put(s, revocations[i].Sequence)
+		}
 	}
 	edit.publish()
+	names.publish()
 }
 
 // forget drops revocations that no living token can match. A newer one of the same subject stays.
 func (d *denySet) forget(revocations []auth.Change) {
-	edit := d.sequences.edit()
+	edit, names := d.sequences.edit(), d.names.edit()
 	for i := range revocations {
 		s := subjectOf(&revocations[i])
 		if sequence, ok := edit.get(s); ok && sequence == revocations[i].Sequence {
 			edit.remove(s)
 			d.counts[s.kind].Add(-1)
 		}
+		if s, ok := named(&revocations[i]); ok {
+			if sequence, held := names.get(s); held && sequence == revocations[i].Sequence {
+				names.remove(s)
+			}
+		}
 	}
 	edit.publish()
+	names.publish()
 }
 
 // checkKind refuses a revocation that this version cannot apply: to pass over it would be to accept what it takes back.

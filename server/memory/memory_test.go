@@ -222,6 +222,19 @@ func TestDeniedWithAncestors(t *testing.T) {
 		{"the nearest", auth.Change{Kind: auth.RevokeClient, Subject: second.Client}, nil, 1},
 		{"its grant", auth.Change{Kind: auth.RevokeGrant, Subject: second.Client, Object: api.ID, Audience: api.Identifier}, nil, 1},
 		{"the key of the first", auth.Change{Kind: auth.RevokeKey, Subject: first.Key}, nil, 2},
+		{
+			"the API, of which there is another by the same identifier now",
+			auth.Change{Kind: auth.RevokeAPI, Subject: [16]byte{88}, Audience: api.Identifier},
+			func(t *auth.Token) { t.API, t.Lineage.Ancestors = auth.APIID{9}, []auth.Ancestor{second} }, 1,
+		},
+		{
+			"a grant for such an API",
+			auth.Change{Kind: auth.RevokeGrant, Subject: second.Client, Object: [16]byte{88}, Audience: api.Identifier}, nil, 1,
+		},
+		{
+			"the grant of another client for such an API",
+			auth.Change{Kind: auth.RevokeGrant, Subject: [16]byte{77}, Object: [16]byte{88}, Audience: api.Identifier}, nil, -1,
+		},
 		{"an API that is gone", auth.Change{Kind: auth.RevokeToken, Subject: [16]byte{99}}, func(t *auth.Token) {
 			gone := first
 			gone.Audience = "https://gone.example"
