@@ -79,7 +79,7 @@ type Token struct {
 	Expires    time.Time // whole seconds
 	// Revision is the change-log sequence that the issuing instance had fully applied before it decided (claim `cs_rev`).
 	Revision uint64
-	// Proof is SHA-256 of an opaque token's secret part; zero for a JWT, which its signature proves.
+	// Proof is what Mint made of an opaque token's secret part; zero for a JWT, which its signature proves.
 	Proof        [sha256.Size]byte
 	Confirmation Confirmation // zero: a bearer token
 	Lineage      Lineage
@@ -105,7 +105,25 @@ const (
 // MaxTokenLength bounds a presented token in bytes. Ours are far shorter; what is longer is not one of them.
 const MaxTokenLength = 8 << 10
 
-// MintOpaque makes the secret part of an opaque token for id. It returns the token as its bearer sees it and the proof for its row.
+// Mint makes the secret part of an opaque token, all else of which is set, and returns the token as its bearer sees it. It sets Proof.
+func (t *Token) Mint() string {
+	presented, proof := MintOpaque(t.ID)
+	t.Proof = t.rowProof(proof)
+	return presented
+}
+
+// rowProof is what the row of the token holds for a secret part, of which proof is the SHA-256: that itself or, if the token is bound or was
+// made from another, a hash of it. So to versions that know of neither, beside which this one runs during an upgrade or a step back, such a
+// token is unknown. They would tell that it is active, and nobody what has to be checked about it.
+func (t *Token) rowProof(proof [sha256.Size]byte) [sha256.Size]byte {
+	if !t.Confirmation.Bound() && t.Lineage.Empty() {
+		return proof
+	}
+	return sha256.Sum256(append([]byte("countersign proof of a bound token\x00"), proof[:]...))
+}
+
+// MintOpaque makes the secret part of an opaque token for id. It returns the token as its bearer sees it and the proof for its row,
+// if that is neither bound nor made from another.
 func MintOpaque(id TokenID) (presented string, proof [sha256.Size]byte) {
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // never fails: crypto/rand
@@ -137,8 +155,9 @@ func ParseOpaque(presented string) (id TokenID, proof [sha256.Size]byte, err err
 	return id, sha256.Sum256(secret[:]), nil
 }
 
-// Proves reports, in constant time, whether proof is the one that t's row holds.
+// Proves reports, in constant time, whether proof, the SHA-256 of a secret part, is what t's row is for.
 func (t *Token) Proves(proof [sha256.Size]byte) bool {
+	proof = t.rowProof(proof)
 	return subtle.ConstantTimeCompare(t.Proof[:], proof[:]) == 1 && t.Proof != [sha256.Size]byte{}
 }
 

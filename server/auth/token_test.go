@@ -84,6 +84,18 @@ func TestOpaque(t *testing.T) {
 	if (&auth.Token{}).Proves([32]byte{}) {
 		t.Error("a JWT's row, which has no proof, is proved by nothing")
 	}
+	for _, bound := range []auth.Token{
+		{ID: id, Confirmation: auth.Confirmation{JWK: [32]byte{1}}},
+		{ID: id, Lineage: auth.Lineage{Ancestors: []auth.Ancestor{{ID: id}}}},
+	} {
+		_, proof, err := auth.ParseOpaque(bound.Mint())
+		if err != nil || !bound.Proves(proof) || bound.Proof == proof {
+			t.Errorf("%+v, %v: a version that knows of no bindings would take it", bound, err)
+		}
+	}
+	if text := row.Mint(); !row.Proves(row.Proof) || text == presented {
+		t.Error("a bearer token does not prove itself")
+	}
 	other, _ := auth.MintOpaque(id)
 	if other == presented {
 		t.Error("two tokens share a secret part")

@@ -151,7 +151,7 @@ func (c *Config) issue(ctx context.Context, s *session) error {
 			return nil, fault.New(fault.InvalidGrant, "the token has expired").At("subject_token")
 		}
 		if s.decision.API.Format == auth.Opaque {
-			text, t.Proof = auth.MintOpaque(t.ID)
+			text = t.Mint()
 		}
 		return t, nil
 	}
