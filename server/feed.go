@@ -44,7 +44,7 @@ func (s *Server) stillReads(ctx context.Context, who identity, c *auth.Caller) b
 		return err == nil
 	}
 	record, own := s.config.Directory.Client(c.Client.ID), s.config.Directory.APIByIdentifier(auth.ServerAPI)
-	if record == nil || own == nil || !s.config.Authenticator.Still(c) {
+	if record == nil || own == nil || !s.config.Authenticator.Still(ctx, c) {
 		return false
 	}
 	s.config.Uses.Authenticated(c.Client.ID, c.Credential, httpx.From(ctx).Address)

@@ -62,6 +62,9 @@ type Caller struct {
 	// it came with one.
 	Scopes Scopes
 	Serves []APIID
+
+	// again authenticates once more by what is no secret; nil: it was one. It is a function, so that nothing that prints a Caller prints an assertion.
+	again func(context.Context) error
 }
 
 // Authenticator tells which client is calling.
@@ -201,6 +204,10 @@ func (a *Authenticator) proven(ctx context.Context, c Credentials) (*Caller, err
 	}
 	caller := a.caller(record)
 	caller.Issuer = proven.Issuer
+	caller.again = func(ctx context.Context) error {
+		_, err := a.proven(ctx, c)
+		return err
+	}
 	if proven.Use != nil {
 		caller.Uses = []ProofUse{*proven.Use}
 	}
@@ -287,20 +294,16 @@ func whyNot(record *ClientRecord, secret *Secret, sent SecretValue, now time.Tim
 }
 
 // Still reports whether what authenticated the caller is still good at now, as far as the directory knows: for a decision
-// that is made again.
-func (a *Authenticator) Still(c *Caller) bool {
+// that is made again. Where a client or its issuer has other keys, names or rules by now, it looks whether what it showed goes with those: a key
+// that is added, or another that is taken away, is no reason to send it away.
+func (a *Authenticator) Still(ctx context.Context, c *Caller) bool {
 	record := a.Directory.Client(c.Client.ID)
 	if record == nil || record.Client.Status != Active {
 		return false
 	}
-	if c.Issuer != nil {
-		now := a.Directory.TrustedIssuer(c.Issuer.ID)
-		if now == nil || now.Revision != c.Issuer.Revision {
-			return false
-		}
-	}
 	if c.Credential == (SecretID{}) {
-		return record.Client == c.Client || record.Client.AuthMethod == c.Client.AuthMethod && record.Client.Proofs.Equal(&c.Client.Proofs)
+		same := record.Client == c.Client || record.Client.AuthMethod == c.Client.AuthMethod && record.Client.Proofs.Equal(&c.Client.Proofs)
+		return same && a.vouches(c.Issuer) || c.again != nil && c.again(ctx) == nil
 	}
 	for _, s := range record.Secrets {
 		if s.ID == c.Credential {
@@ -308,4 +311,13 @@ func (a *Authenticator) Still(c *Caller) bool {
 		}
 	}
 	return false
+}
+
+// vouches reports whether an issuer is what it was; nil is nobody.
+func (a *Authenticator) vouches(i *TrustedIssuer) bool {
+	if i == nil {
+		return true
+	}
+	now := a.Directory.TrustedIssuer(i.ID)
+	return now != nil && now.Revision == i.Revision
 }

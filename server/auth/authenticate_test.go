@@ -1,6 +1,8 @@
 package auth_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -112,19 +114,57 @@ func TestStill(t *testing.T) {
 	w := newWorld()
 	a := w.authenticator()
 	caller, err := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Secret: w.secret, Method: auth.SecretBasic})
-	if err != nil || !a.Still(caller) {
+	if err != nil || !a.Still(t.Context(), caller) {
 		t.Fatalf("still good: %v", err)
 	}
 	w.record().Secrets[1].Status = auth.Disabled
-	if a.Still(caller) {
+	if a.Still(t.Context(), caller) {
 		t.Error("a disabled secret is still good")
 	}
 	w.record().Secrets[1].Status, w.record().Client.Status = auth.Active, auth.Disabled
-	if a.Still(caller) {
+	if a.Still(t.Context(), caller) {
 		t.Error("a disabled client is still good")
 	}
 	delete(w.clients, w.client)
-	if a.Still(caller) {
+	if a.Still(t.Context(), caller) {
 		t.Error("a deleted client is still good")
+	}
+}
+
+// registeredKeys takes an assertion that is among the client's keys.
+type registeredKeys struct{ auth.Assertions }
+
+func (registeredKeys) Check(_ context.Context, record *auth.ClientRecord, a auth.Assertion) (auth.Proven, error) {
+	if record == nil || !strings.Contains(string(record.Client.Proofs.JWKS), a.Reveal()) {
+		return auth.Proven{}, &auth.Refusal{Reason: auth.BadAssertion}
+	}
+	return auth.Proven{}, nil
+}
+
+// Keys are replaced by adding one and taking another away: a request that is under way then goes by the key that it came with.
+func TestStillByKey(t *testing.T) {
+	w := newWorld()
+	a := w.authenticator()
+	a.Assertions = registeredKeys{}
+	holds := func(keys string) {
+		client := *w.record().Client
+		client.AuthMethod, client.Proofs.JWKS = auth.PrivateKeyJWT, json.RawMessage(keys)
+		w.record().Client = &client
+	}
+	holds("old")
+	caller, err := a.Authenticate(t.Context(), auth.Credentials{ClientID: w.client.String(), Assertion: auth.PresentedAssertion(auth.JWTBearer, "old")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		keys  string
+		still bool
+	}{{"old", true}, {"old new", true}, {"new", false}, {"old", true}} {
+		if holds(tt.keys); a.Still(t.Context(), caller) != tt.still {
+			t.Errorf("with keys %q: want %t", tt.keys, tt.still)
+		}
+	}
+	if w.record().Client.Status = auth.Disabled; a.Still(t.Context(), caller) {
+		t.Error("a disabled client is still good")
 	}
 }

@@ -39,7 +39,11 @@ type Decision struct {
 // one of several is fault.InvalidTarget. A client that serves an API needs no grant for [ServerAPI]: its token has no scope then. revision must have been read from the directory before the caller was authenticated or,
 // for a decision made again, before Still was asked.
 func Decide(d Directory, r TokenRequest, revision uint64) (*Decision, error) {
-	api, grant, err := target(d, r)
+	record := d.Client(r.Caller.Client.ID)
+	if record == nil {
+		return nil, errNotAuthenticated()
+	}
+	api, grant, err := target(d, record, r.Resource)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +57,7 @@ func Decide(d Directory, r TokenRequest, revision uint64) (*Decision, error) {
 	} else if !allowed.Contains(asked) {
 		return nil, fault.New(fault.InvalidScope, "the client's grant for this resource does not hold every requested scope").At("scope")
 	}
-	bound, err := r.bind(api)
+	bound, err := r.bind(&record.Client.Proofs, api)
 	if err != nil {
 		return nil, err
 	}
@@ -71,10 +75,10 @@ func (r *TokenRequest) uses() []ProofUse {
 	return slices.Concat(r.Caller.Uses, r.Uses)
 }
 
-// bind says what the token is bound to: to a DPoP key whenever the client proved to have one, to its certificate if the client or the API
+// bind says what the token of a client that wants this is bound to: to a DPoP key whenever the client proved to have one, to its certificate if the client or the API
 // wants that. What the client or the API wants and the request does not bring is fault.InvalidProof or fault.InvalidRequest.
-func (r *TokenRequest) bind(api *API) (Confirmation, error) {
-	bound, wants := r.Confirmation, r.Caller.Client.Proofs
+func (r *TokenRequest) bind(wants *Proofs, api *API) (Confirmation, error) {
+	bound := r.Confirmation
 	wantsCertificate := wants.CertificateBound || api.Constraint == CertificateTLS || api.Constraint == AnyBinding && bound.JWK == [sha256.Size]byte{}
 	if !wantsCertificate {
 		bound.Certificate = [sha256.Size]byte{}
@@ -93,13 +97,9 @@ func (r *TokenRequest) bind(api *API) (Confirmation, error) {
 }
 
 // target finds the API that the request is about and the grant for it.
-func target(d Directory, r TokenRequest) (*API, *Grant, error) {
-	record := d.Client(r.Caller.Client.ID)
-	if record == nil {
-		return nil, nil, errNotAuthenticated()
-	}
+func target(d Directory, record *ClientRecord, resources []string) (*API, *Grant, error) {
 	var api *API
-	switch resource, several := onlyOne(r.Resource); {
+	switch resource, several := onlyOne(resources); {
 	case several:
 		return nil, nil, fault.New(fault.InvalidTarget, "a token is for one resource; ask for one token each").At("resource")
 	case resource == "":
@@ -116,7 +116,7 @@ func target(d Directory, r TokenRequest) (*API, *Grant, error) {
 			return api, grant, nil
 		}
 		if api.Identifier == ServerAPI && len(record.Serves) > 0 { // what it may do there follows from what it serves, no scope needed
-			return api, &Grant{Client: r.Caller.Client.ID, API: api.ID}, nil
+			return api, &Grant{Client: record.Client.ID, API: api.ID}, nil
 		}
 	}
 	return nil, nil, fault.New(fault.InvalidTarget, "the resource is unknown, or the client has no grant for it").At("resource")

@@ -52,7 +52,7 @@ func DecideExchange(d Directory, r ExchangeRequest, revision uint64, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	bound, err := r.bind(target)
+	bound, err := r.bind(&record.Client.Proofs, target)
 	if err != nil {
 		return nil, err
 	}

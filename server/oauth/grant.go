@@ -97,9 +97,9 @@ func (c *Config) decide(s *session) (err error) {
 }
 
 // decideAgain makes everything that the request rests on anew, from what the directory says now.
-func (c *Config) decideAgain(s *session) error {
+func (c *Config) decideAgain(ctx context.Context, s *session) error {
 	s.revision = c.Directory.Sequence()
-	if !c.Authenticator.Still(s.caller) {
+	if !c.Authenticator.Still(ctx, s.caller) {
 		return fault.New(fault.InvalidClient, "client authentication failed")
 	}
 	return c.decide(s)
@@ -141,7 +141,7 @@ func (c *Config) issue(ctx context.Context, s *session) error {
 	decided := true // for the first round, before the row was queued
 	decide := func() (*auth.Token, error) {
 		if !decided {
-			if err := c.decideAgain(s); err != nil {
+			if err := c.decideAgain(ctx, s); err != nil {
 				return nil, err
 			}
 		}

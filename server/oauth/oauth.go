@@ -50,7 +50,7 @@ type Uses interface {
 // Authenticator tells which client is calling, as auth.Authenticator does.
 type Authenticator interface {
 	Authenticate(ctx context.Context, c auth.Credentials) (*auth.Caller, error)
-	Still(c *auth.Caller) bool
+	Still(ctx context.Context, c *auth.Caller) bool
 }
 
 // Budget bounds the tokens of a client, as abuse.Guard does. Neither method waits.
