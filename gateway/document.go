@@ -45,6 +45,8 @@ type Issuer struct {
 	ClientID     string        `yaml:"client_id" help:"as which client the gateway introspects and follows revocations"`
 	ClientSecret string        `yaml:"client_secret" secret:"true" help:"its secret; better in a file"`
 	SecretFile   string        `yaml:"client_secret_file" help:"file with its secret, read again when it changes"`
+	KeyFile      string        `yaml:"client_key_file" help:"file with its private key, in place of a secret (private_key_jwt); read again when it changes"`
+	Assertion    string        `yaml:"client_assertion_file" help:"file with a JWT of an issuer that the server trusts, in place of a secret, such as a Kubernetes service account's; read again when it changes"`
 	Bound        time.Duration `yaml:"bound" default:"1s" min:"100ms" max:"1m" help:"how long after its revocation a strict route may still accept a token"`
 	Grace        time.Duration `yaml:"grace" default:"15m" max:"24h" help:"for how long available routes go on while nothing is heard of revocations"`
 	Leeway       time.Duration `yaml:"leeway" default:"1m" max:"5m" help:"by how much clocks may differ"`

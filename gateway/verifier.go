@@ -148,24 +148,43 @@ func secretOf(name, value, file string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// credentials are by what the issuer is asked; nil: there are none.
+// credentials are by what the issuer is asked; nil: there are none. Their files are read again whenever they change.
 func (i Issuer) credentials() (sdk.ClientAuth, error) {
+	var given string
+	for _, one := range []struct{ name, value string }{
+		{"client_secret", i.ClientSecret}, {"client_secret_file", i.SecretFile}, {"client_key_file", i.KeyFile}, {"client_assertion_file", i.Assertion},
+	} {
+		switch {
+		case one.value == "":
+		case given != "":
+			return nil, &memberError{given, fmt.Errorf("%s is set too: allowed is one of them", one.name)}
+		default:
+			given = one.name
+		}
+	}
 	switch {
-	case i.ClientSecret != "" && i.SecretFile != "":
-		return nil, &memberError{"client_secret", errors.New("client_secret_file is set too: allowed is one of them")}
-	case i.ClientID == "" && (i.ClientSecret != "" || i.SecretFile != ""):
-		return nil, &memberError{"client_id", errors.New("is missing, whose secret is set")}
+	case i.ClientID == "" && given != "":
+		return nil, &memberError{"client_id", fmt.Errorf("is missing, whose %s is set", given)}
 	case i.ClientSecret != "":
 		return sdk.Secret(i.ClientSecret), nil
 	case i.SecretFile != "":
-		if _, err := secretOf("client_secret", "", i.SecretFile); err != nil { // it is read again whenever it changes
-			return nil, &memberError{"client_secret_file", errors.Unwrap(err)}
-		}
-		return sdk.SecretFile(i.SecretFile), nil
+		return sdk.SecretFile(i.SecretFile), readable(given, i.SecretFile)
+	case i.KeyFile != "":
+		return sdk.PrivateKeyFile(i.KeyFile), readable(given, i.KeyFile)
+	case i.Assertion != "":
+		return sdk.AssertionFile(i.Assertion), readable(given, i.Assertion)
 	case i.ClientID != "":
-		return nil, &memberError{"client_secret_file", errors.New("is missing, the secret of client_id")}
+		return nil, &memberError{"client_secret_file", errors.New("is missing, the secret of client_id; or client_key_file or client_assertion_file")}
 	}
 	return nil, nil //nolint:nilnil // that is what it says
+}
+
+// readable refuses a file that cannot be read.
+func readable(member, path string) error {
+	if _, err := os.ReadFile(path); err != nil { //nolint:gosec // the operator names it
+		return &memberError{member, err}
+	}
+	return nil
 }
 
 // client is as the SDK's own, and trusts the issuer's own certificate authority if it has one.
