@@ -46,6 +46,7 @@ func claims() []claim {
 		{page: "docs/quickstart.md", test: "TestQuickstart"},
 		{page: "docs/sdk.md", test: "TestSDKQuickstart"},
 		{page: "docs/secrets.md", test: "TestDocumentedCommands"},
+		{page: "docs/strong-authentication.md", test: "TestStrongAuthenticationPage"},
 		{page: "docs/token-exchange.md", test: "TestDocumentedCommands"},
 		{page: "docs/trace.md", test: "TestDemoTrace"},
 	}

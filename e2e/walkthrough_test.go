@@ -49,12 +49,18 @@ func TestQuickstart(t *testing.T) {
 
 func walkThrough(t *testing.T, page string, flags ...string) {
 	t.Helper()
-	blocks := readBlocks(t, filepath.Join("..", "docs", page))
 	folder := t.TempDir()
 	s := startUpIn(t, filepath.Join(folder, "countersign-data"), freeBase(t), flags...)
 	own := strconv.Itoa(testbed.FreePort(t)) // of the reader's own service
 	here := strings.NewReplacer(up.URL(up.DefaultPorts().Issuer), s.Issuer, up.URL(up.DefaultPorts().Admin), s.AdminURL,
 		up.URL(up.DefaultPorts().Entry), s.Bootstrap.EntryURL, "7003", own)
+	runPage(t, page, folder, here)
+}
+
+// runPage runs the blocks of a page in a folder, in one shell, and compares what they print. here has what is elsewhere than the page says.
+func runPage(t *testing.T, page, folder string, here *strings.Replacer) {
+	t.Helper()
+	blocks := readBlocks(t, filepath.Join("..", "docs", page))
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n")
 	for i, b := range blocks {
