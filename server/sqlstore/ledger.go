@@ -13,15 +13,16 @@ import (
 
 const (
 	selectRows = "SELECT jti, client, credential, api, scope, issued, expires, revision, proof, confirmation, lineage FROM tokens "
-	insertRows = "INSERT INTO tokens (jti, client, credential, api, scope, issued, expires, revision, proof, confirmation, lineage) VALUES "
-	rowGroup   = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	rowFields  = 11
+	insertRows = "INSERT INTO tokens (jti, client, credential, api, scope, issued, expires, revision, proof"
+	// What most tokens have none of takes no part in a batch that has none of it.
+	strongFields = ", confirmation, lineage"
+	rowFields    = 9
 )
 
 // errLogWentBack is the answer to a token that no revocation to come would refuse.
 var errLogWentBack = errors.New("the change log is behind what was decided from it: the database was restored")
 
-// InsertTokens implements auth.Ledger, for at most 3000 tokens. The INSERT is a transaction of its own, and the counter is read by a
+// InsertTokens implements auth.Ledger, for at most 2900 tokens, or 3600 of which none is bound or derived. The INSERT is a transaction of its own, and the counter is read by a
 // statement before it. Without a lock on the counter it makes no difference whether a transaction spans both: the
 // counter may move before the commit either way, and the revocations that moved it then refuse the token.
 func (s *Store) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bool) (err error) {
@@ -70,20 +71,28 @@ func (s *Store) insertTokens(ctx context.Context, conn connection, tokens []*aut
 	if len(proofs) > 0 {
 		return s.insertProven(ctx, conn, tokens, proofs)
 	}
-	if _, err := s.exec(ctx, conn, values(insertRows, rowGroup, len(tokens)), rowsOf(tokens)...); err != nil {
+	query, args := insertion(tokens)
+	if _, err := s.exec(ctx, conn, query, args...); err != nil {
 		return s.failedWrite("insert tokens", err)
 	}
 	return nil
 }
 
-// rowsOf returns the columns of rows.
-func rowsOf(tokens []*auth.Token) []any {
-	args := make([]any, 0, rowFields*len(tokens))
+// insertion returns the INSERT of rows, and its arguments.
+func insertion(tokens []*auth.Token) (query string, args []any) {
+	strong := slices.ContainsFunc(tokens, func(t *auth.Token) bool { return t.Confirmation.Bound() || !t.Lineage.Empty() })
+	args = make([]any, 0, (rowFields+2)*len(tokens))
 	for _, t := range tokens {
 		args = append(args, t.ID[:], t.Client[:], t.Credential[:], t.API[:], t.Scope, t.Issued.UnixMicro(), t.Expires.UnixMicro(),
-			t.Revision, orNull(t.Proof[:]), confirmationColumn(&t.Confirmation), lineageColumn(&t.Lineage))
+			t.Revision, orNull(t.Proof[:]))
+		if strong {
+			args = append(args, confirmationColumn(&t.Confirmation), lineageColumn(&t.Lineage))
+		}
 	}
-	return args
+	if strong {
+		return values(insertRows+strongFields+") VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", len(tokens)), args
+	}
+	return values(insertRows+") VALUES ", "(?, ?, ?, ?, ?, ?, ?, ?, ?)", len(tokens)), args
 }
 
 // missing returns the tokens that have no row, or fault.Conflict if one has a row that is not equal.

@@ -69,7 +69,8 @@ func (s *Store) insertProven(ctx context.Context, conn connection, tokens []*aut
 		good = slices.DeleteFunc(slices.Clone(tokens), func(t *auth.Token) bool { return replayed.Of(t.ID) != nil })
 	}
 	if len(good) > 0 {
-		if _, err := t.exec(ctx, "insert tokens", values(insertRows, rowGroup, len(good)), rowsOf(good)...); err != nil {
+		query, args := insertion(good)
+		if _, err := t.exec(ctx, "insert tokens", query, args...); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,11 @@
+//go:build !long
+
+package abuse_test
+
+import "time"
+
+// How much is simulated.
+const (
+	simulated = 3 * time.Hour
+	flood     = 200_000
+)
