@@ -138,8 +138,8 @@ func TestAttack33AllClientsAtOnce(t *testing.T) {
 		if fetches > most || fetches < 100 {
 			t.Errorf("%d fetches, want at most %d", fetches, most)
 		}
-		if w.internet.mostOpen > 32 {
-			t.Errorf("%d fetches at once", w.internet.mostOpen)
+		if n := w.internet.atOnce(); n > 32 {
+			t.Errorf("%d fetches at once", n)
 		}
 	})
 }

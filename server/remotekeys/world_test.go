@@ -53,6 +53,13 @@ func (i *internet) count(url string) int {
 	return i.asked[url]
 }
 
+// atOnce is how many were asked for at once, at most.
+func (i *internet) atOnce() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.mostOpen
+}
+
 func (i *internet) Get(ctx context.Context, url string) (outbound.Answer, error) {
 	i.mu.Lock()
 	i.asked[url]++

@@ -148,7 +148,7 @@ func TestCancelledInsert(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.Exec("INSERT INTO tokens VALUES (?, '', '', '', '', 0, 0, 0, NULL)", token.ID[:]); err != nil {
+	if _, err := other.Exec("INSERT INTO tokens VALUES (?, '', '', '', '', 0, 0, 0, NULL, NULL, NULL)", token.ID[:]); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

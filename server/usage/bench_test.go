@@ -31,12 +31,12 @@ func BenchmarkAuthenticated(b *testing.B) {
 			ids := make([]auth.ClientID, clients)
 			for i := range ids {
 				ids[i] = newClient()
-				c.Authenticated(ids[i], auth.SecretID{}, address(1))
+				c.Authenticated(ids[i], auth.SecretID{1}, address(1))
 			}
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for i := 0; pb.Next(); i++ {
-					c.Authenticated(ids[i%clients], auth.SecretID{}, address(1))
+					c.Authenticated(ids[i%clients], auth.SecretID{1}, address(1))
 				}
 			})
 		})

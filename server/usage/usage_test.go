@@ -232,7 +232,7 @@ func TestRun(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { defer close(ended); c.Run(ctx) }()
 		client := newClient()
-		c.Authenticated(client, auth.SecretID{}, address(1))
+		c.Authenticated(client, auth.SecretID{1}, address(1))
 		time.Sleep(usage.DefaultEvery - time.Second)
 		synctest.Wait()
 		if n.written() != 0 {
@@ -266,7 +266,7 @@ func (stuck) RecordUses(ctx context.Context, _ []auth.ClientSecretUse, _ []auth.
 func TestEndIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCollector(t, stuck{newNotebook()})
-		c.Authenticated(newClient(), auth.SecretID{}, address(1))
+		c.Authenticated(newClient(), auth.SecretID{1}, address(1))
 		c.Issued(token(newClient(), auth.APIID{}, "read"))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
