@@ -125,21 +125,33 @@ func admitted(t *testing.T, s *serverProcess, c workload, assertion string) stri
 // coolDown is how long a server does not ask again for keys after it did.
 const coolDown = 10 * time.Second
 
-// soonAdmitted expects a token for an assertion as soon as the server has asked for keys again. It presents the assertion a few times a second.
+// soonAdmitted expects a token for an assertion as soon as the server has asked for keys again.
 func soonAdmitted(t *testing.T, s *serverProcess, c workload, assertion string) {
+	t.Helper()
+	soon(t, func() error {
+		got, err := present(t.Context(), s, c, assertion)
+		if err == nil && got.Status != http.StatusOK {
+			err = fmt.Errorf("%d %s", got.Status, got.Body)
+		}
+		return err
+	})
+}
+
+// soon tries a few times a second, until the server must have asked for keys again.
+func soon(t *testing.T, try func() error) {
 	t.Helper()
 	deadline, again := time.NewTimer(2*coolDown), time.NewTicker(250*time.Millisecond)
 	defer deadline.Stop()
 	defer again.Stop()
 	for {
-		got, err := present(t.Context(), s, c, assertion)
-		if err == nil && got.Status == http.StatusOK {
+		err := try()
+		if err == nil {
 			return
 		}
 		select {
 		case <-again.C:
 		case <-deadline.C:
-			t.Fatalf("got %d %s %v", got.Status, got.Body, err)
+			t.Fatal(err)
 		}
 	}
 }

@@ -179,7 +179,7 @@ func TestWhatTheServerWillNotHaveIsNotSent(t *testing.T) {
 		says string
 	}{
 		"private key":    {auth: sdk.PrivateKeyFile(key), says: "does not list private_key_jwt among"},
-		"certificate":    {auth: sdk.ClientCertificate(certificate, key), says: "does not list tls_client_auth or self_signed_tls_client_auth among"},
+		"certificate":    {auth: sdk.ClientCertificate(certificate, key), says: "does not list tls_client_auth or self_signed_tls_client_auth or spiffe_x509 among"},
 		"assertion":      {auth: sdk.AssertionFile(jwt), says: "does not list private_key_jwt among"},
 		"SPIFFE":         {auth: sdk.SPIFFEFile(jwt), says: "does not list spiffe_jwt or private_key_jwt among"},
 		"no file":        {auth: sdk.AssertionFile(filepath.Join(dir, "none")), says: "does not list private_key_jwt among"},
@@ -205,7 +205,7 @@ func TestWhatTheServerWillNotHaveIsNotSent(t *testing.T) {
 func TestCredentialsThatCannotBe(t *testing.T) {
 	for name, auth := range map[string]sdk.ClientAuth{
 		"no key": sdk.PrivateKey(nil), "no path": sdk.PrivateKeyFile(""), "no assertion path": sdk.AssertionFile(""),
-		"no function": sdk.AssertionFunc(nil), "no certificate path": sdk.ClientCertificate("", "x"),
+		"no function": sdk.AssertionFunc(nil), "no certificate path": sdk.ClientCertificate("", "x"), "no certificate function": sdk.ClientCertificateFunc(nil),
 	} {
 		if _, err := sdk.New("https://auth.test", "cl_1", auth); err == nil {
 			t.Errorf("%s: taken", name)
@@ -237,12 +237,28 @@ func writeCertificate(t testing.TB, certFile, keyFile string) *x509.Certificate 
 }
 
 func TestClientCertificate(t *testing.T) {
+	for name, auth := range map[string]func(certFile, keyFile string) *sdk.Certificate{
+		"files": sdk.ClientCertificate,
+		"function": func(certFile, keyFile string) *sdk.Certificate {
+			return sdk.ClientCertificateFunc(func(context.Context) (*tls.Certificate, error) {
+				pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+				pair.Leaf = nil
+				return &pair, err
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) { showsCertificate(t, auth) })
+	}
+}
+
+func showsCertificate(t *testing.T, from func(certFile, keyFile string) *sdk.Certificate) {
+	t.Helper()
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	first := writeCertificate(t, certFile, keyFile)
 	issuer := sdktest.Start(t, sdktest.WithTLS())
 	issuer.AddCertificate(issuer.ClientID(), first)
-	auth := sdk.ClientCertificate(certFile, keyFile)
+	auth := from(certFile, keyFile)
 	client := newClient(t, issuer, auth)
 	token := tokenOf(t, client.TokenSource(warehouse))
 	if got := confirmed(t, token, "x5t#S256"); got != x5t(first) {
@@ -265,6 +281,33 @@ func TestClientCertificate(t *testing.T) {
 	}
 	if _, err := s.Verify(t.Context(), issuer.MintOpaque(sdktest.Claims{}), sdk.Policy{}); err != nil {
 		t.Errorf("introspection: %v", err)
+	}
+}
+
+// What the function returns is not believed to be a certificate.
+func TestClientCertificateFuncWithoutCertificate(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCertificate(t, certFile, keyFile)
+	good, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		certificate *tls.Certificate
+		err         error
+		says        string
+	}{
+		"error":     {nil, errors.New("the agent is gone"), "the agent is gone"},
+		"nothing":   {nil, nil, "no client certificate"},
+		"empty":     {&tls.Certificate{PrivateKey: good.PrivateKey}, nil, "no client certificate"},
+		"no key":    {&tls.Certificate{Certificate: good.Certificate}, nil, "no key"},
+		"malformed": {&tls.Certificate{Certificate: [][]byte{{1}}, PrivateKey: good.PrivateKey}, nil, "cannot be read"},
+	} {
+		auth := sdk.ClientCertificateFunc(func(context.Context) (*tls.Certificate, error) { return tt.certificate, tt.err })
+		if _, err := auth.GetClientCertificate(&tls.CertificateRequestInfo{}); err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -362,7 +405,7 @@ func TestAttack37NoAssertionInErrorsAndLogs(t *testing.T) {
 			t.Errorf("%d: the test does not echo: %s", status, told)
 		}
 	}
-	for _, auth := range []any{sdk.PrivateKey(key), sdk.AssertionFile("x"), sdk.ClientCertificate("x", "y")} {
+	for _, auth := range []any{sdk.PrivateKey(key), sdk.AssertionFile("x"), sdk.ClientCertificate("x", "y"), sdk.ClientCertificateFunc(nil)} {
 		if text := fmt.Sprintf("%v %+v %#v", auth, auth, auth); text != "[redacted] [redacted] [redacted]" {
 			t.Errorf("printed %s", text)
 		}
