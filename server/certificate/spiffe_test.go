@@ -65,6 +65,17 @@ func TestWorkloads(t *testing.T) {
 	}
 }
 
+// An authority that the bundle has anew is looked for in a newer one; one that it has lost is unknown once that is held.
+func TestRotatedAuthority(t *testing.T) {
+	before, after, never := newAuthority(t), newAuthority(t), newAuthority(t)
+	const id = "spiffe://example.test/orders"
+	w, _ := trust(t, before, exactly(id))
+	w.newer = set(t, `,"use":"x509-svid"`, true, after.Certificate)
+	w.judge(t, "", "", svid(t, before, "URI:"+id)) // as long as the old one is held
+	w.judge(t, "", "", svid(t, after, "URI:"+id))
+	w.judge(t, auth.BadCertificate, "its authority", svid(t, never, "URI:"+id))
+}
+
 // Paths have one spelling: what some other reader takes for the same ID is another one, or none.
 func TestWorkloadsBySpelling(t *testing.T) {
 	ca := newAuthority(t)

@@ -84,7 +84,8 @@ type world struct {
 
 	client  auth.Client
 	issuers map[auth.TrustedIssuerID]*auth.TrustedIssuer
-	down    error // of documents
+	down    error  // of documents
+	newer   []byte // what NewerDocument gives; nil: what is inline
 	asked   []remotekeys.Source
 }
 
@@ -108,9 +109,12 @@ func (w *world) Document(_ context.Context, source remotekeys.Source) ([]byte, e
 	return []byte(source.Inline), w.down
 }
 
-// NewerDocument is the same: what is inline does not change.
-func (w *world) NewerDocument(ctx context.Context, source remotekeys.Source) ([]byte, error) {
-	return w.Document(ctx, source)
+// NewerDocument gives what there is now.
+func (w *world) NewerDocument(_ context.Context, source remotekeys.Source) ([]byte, error) {
+	if w.newer != nil {
+		return w.newer, w.down
+	}
+	return []byte(source.Inline), w.down
 }
 
 // TrustedIssuer is that of a directory.
