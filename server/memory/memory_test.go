@@ -229,11 +229,13 @@ func TestDeniedWithAncestors(t *testing.T) {
 		},
 		{
 			"a grant for such an API",
-			auth.Change{Kind: auth.RevokeGrant, Subject: second.Client, Object: [16]byte{88}, Audience: api.Identifier}, nil, 1,
+			auth.Change{Kind: auth.RevokeGrant, Subject: second.Client, Object: [16]byte{88}, Audience: api.Identifier},
+			nil, 1,
 		},
 		{
 			"the grant of another client for such an API",
-			auth.Change{Kind: auth.RevokeGrant, Subject: [16]byte{77}, Object: [16]byte{88}, Audience: api.Identifier}, nil, -1,
+			auth.Change{Kind: auth.RevokeGrant, Subject: [16]byte{77}, Object: [16]byte{88}, Audience: api.Identifier},
+			nil, -1,
 		},
 		{"an API that is gone", auth.Change{Kind: auth.RevokeToken, Subject: [16]byte{99}}, func(t *auth.Token) {
 			gone := first
