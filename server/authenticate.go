@@ -88,6 +88,9 @@ func (s *Server) admit(r *http.Request, who *identity, scope string) (*auth.Call
 	ctx := r.Context()
 	if who.bearer != "" {
 		use, err := s.proveToken(r, who)
+		if errors.Is(err, fault.InvalidProof) {
+			err = s.nobody(ctx, auth.BadToken, err)
+		}
 		if err != nil {
 			return nil, err
 		}

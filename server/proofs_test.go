@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/countersign/countersign/sdk/proof"
+	"github.com/countersign/countersign/server/abuse"
 	"github.com/countersign/countersign/server/auth"
 )
 
@@ -54,4 +55,16 @@ func TestD09ProofOfNobody(t *testing.T) {
 			t.Errorf("a replay: answered %d %s", got.status, got.body)
 		}
 	})
+}
+
+// Whoever sends proofs that are none is counted with those who guess.
+func TestAttack22ByProofs(t *testing.T) {
+	const path = "/oauth2/introspect"
+	w := guarded(t, abuse.Config{FailureLimit: 3})
+	by := presenting(t, dpopKey(t), path+"/elsewhere", "made.up.token")
+	for range 3 {
+		w.expectStatus(http.StatusUnauthorized, w.post(path, "token=x", by, from("203.0.113.9")))
+	}
+	w.expectTooMany(w.post(path, "token=x", by, from("203.0.113.9")), "too many failed authentications")
+	w.expectStatus(http.StatusUnauthorized, w.post(path, "token=x", by, from("198.51.100.1")))
 }

@@ -307,7 +307,7 @@ func (a *Authenticator) Still(ctx context.Context, c *Caller) bool {
 	}
 	for _, s := range record.Secrets {
 		if s.ID == c.Credential {
-			return s.Usable(a.Now())
+			return record.Client.AuthMethod.BySecret() && s.Usable(a.Now())
 		}
 	}
 	return false

@@ -121,7 +121,11 @@ func TestStill(t *testing.T) {
 	if a.Still(t.Context(), caller) {
 		t.Error("a disabled secret is still good")
 	}
-	w.record().Secrets[1].Status, w.record().Client.Status = auth.Active, auth.Disabled
+	w.record().Secrets[1].Status, w.record().Client.AuthMethod = auth.Active, auth.PrivateKeyJWT
+	if a.Still(t.Context(), caller) {
+		t.Error("the secret of a client that authenticates by a key now is still good")
+	}
+	w.record().Client.AuthMethod, w.record().Client.Status = auth.SecretBasic, auth.Disabled
 	if a.Still(t.Context(), caller) {
 		t.Error("a disabled client is still good")
 	}
