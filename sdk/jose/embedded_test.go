@@ -37,3 +37,19 @@ func TestParseWithKey(t *testing.T) {
 		})
 	}
 }
+
+// Whoever has no token can have a key of his own checked, so it must not cost a hundred times as much as others.
+func TestAttackByCostlyKeys(t *testing.T) {
+	for name, jwk := range map[string]string{
+		"RSA of 4104 bits":     rsaKey(odd(4104), "AQAB"),
+		"an exponent of 65539": rsaKey(odd(2048), "AQAD"),
+	} {
+		text := encode([]byte(`{"alg":"RS256","jwk":`+jwk+`}`)) + "." + encode([]byte(`{}`)) + "." + encode(make([]byte, 513))
+		if _, _, err := jose.ParseWithKey(text); !errors.Is(err, jose.ErrKey) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := jose.ParseKey([]byte(jwk)); err != nil {
+			t.Errorf("%s, of an issuer: %v", name, err)
+		}
+	}
+}

@@ -16,6 +16,9 @@ import (
 const (
 	minModulus = 2048 // bits
 	maxModulus = 8192
+	// The bounds on those that anybody brings along. Beyond them a check takes up to a hundred times as long.
+	cheapModulus  = 4096
+	cheapExponent = 65537
 )
 
 // elliptic reads a key of RFC 7518 §6.2.1.
@@ -68,6 +71,11 @@ func (w *written) modular(k *Key) error {
 	k.algorithms = []Algorithm{RS256, RS384, RS512, PS256, PS384, PS512}
 	k.thumbprint = thumbprint(`{"e":"` + w.e + `","kty":"RSA","n":"` + w.n + `"}`)
 	return nil
+}
+
+// cheap tells whether a check by the key costs about as much as one by any other.
+func (k *Key) cheap() bool {
+	return k.rsa == nil || k.rsa.N.BitLen() <= cheapModulus && k.rsa.E <= cheapExponent
 }
 
 // edwards reads a key of RFC 8037 §2.

@@ -33,8 +33,9 @@ func Parse(compact string) (*Signed, error) { return parse(compact, nil) }
 
 // ParseWithKey reads, as Parse does, a token that brings its own public key along (jwk, RFC 7515 §4.1.3), and checks the signature by it.
 // All that this proves is that whoever made the token has the private key: it is for proofs of possession (RFC 9449), never for tokens
-// by which somebody says who he is. The error is one of Parse and [Signed.Verify], or ErrKey if there is no key or, by [ParseKey], none that
-// can be used.
+// by which somebody says who he is. Since anybody can have a key checked in this way, it must cost little: an RSA key has at most 4096 bits and an
+// exponent of at most 65537. The error is one of Parse and [Signed.Verify], or ErrKey if there is no key or, by this and by [ParseKey], none that can be
+// used.
 func ParseWithKey(compact string) (*Signed, *Key, error) {
 	var embedded embeddedKey
 	signed, err := parse(compact, &embedded)
@@ -45,6 +46,8 @@ func ParseWithKey(compact string) (*Signed, *Key, error) {
 		return nil, nil, embedded.err
 	case embedded.key == nil:
 		return nil, nil, unusable(errors.New("the token has no jwk"))
+	case !embedded.key.cheap():
+		return nil, nil, unusable(errors.New("an RSA key of more than 4096 bits, or an exponent above 65537"))
 	}
 	if err := signed.Verify(embedded.key); err != nil {
 		return nil, nil, err

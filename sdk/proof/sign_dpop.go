@@ -1,12 +1,16 @@
 package proof
 
 import (
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/countersign/countersign/sdk/jose"
 )
 
 // Use is what a DPoP proof is made for, one request.
@@ -22,10 +26,14 @@ type Use struct {
 }
 
 // DPoP returns a proof that the sender of a request has the key (RFC 9449 §4.2). It is good for one request, as servers remember its jti: every
-// attempt needs another one. An error is that of the key, or says what is wrong with the use.
+// attempt needs another one. An error is that of the key, or says what is wrong with the use. An RSA key of more than 4096 bits, or with an exponent
+// above 65537, makes none: nobody checks proofs by it ([jose.ParseWithKey]).
 func (k *Key) DPoP(use Use) (string, error) {
 	if use.Method == "" || use.URL == nil || use.URL.Scheme == "" || use.URL.Host == "" {
 		return "", errors.New("a DPoP proof needs a method and an absolute URL")
+	}
+	if public, ok := k.signer().Public().(*rsa.PublicKey); ok && (public.N.BitLen() > 4096 || public.E > 65537) {
+		return "", fmt.Errorf("%w: a DPoP proof is by an RSA key of at most 4096 bits with an exponent of at most 65537", jose.ErrKey)
 	}
 	header := append(make([]byte, 0, 640), `{"typ":"dpop+jwt","alg":"`...)
 	header = append(append(header, k.algorithm...), `","jwk":`...)

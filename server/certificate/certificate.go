@@ -5,6 +5,7 @@ package certificate
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"net"
@@ -90,6 +91,9 @@ func (c *Checker) named(record *auth.ClientRecord, chain []*x509.Certificate) er
 }
 
 func (c *Checker) verify(chain []*x509.Certificate, roots *x509.CertPool) error {
+	if slices.ContainsFunc(chain, costly) {
+		return errCostly
+	}
 	between := x509.NewCertPool()
 	for _, one := range chain[1:] {
 		between.AddCert(one)
@@ -98,6 +102,15 @@ func (c *Checker) verify(chain []*x509.Certificate, roots *x509.CertPool) error 
 		Roots: roots, Intermediates: between, CurrentTime: c.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	return err
+}
+
+var errCostly = errors.New("an RSA key of more than 4096 bits, or an exponent above 65537")
+
+// costly tells whether a signature by the certificate's key takes so long to check that strangers, who can bring along any chain, could keep
+// the server busy with a hundred of them for each request.
+func costly(c *x509.Certificate) bool {
+	key, ok := c.PublicKey.(*rsa.PublicKey)
+	return ok && (key.N.BitLen() > 4096 || key.E > 65537)
 }
 
 // why names what is wrong with a chain, in words of ours: those of the library quote names of the certificate.
@@ -112,6 +125,9 @@ func why(err error) string {
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "its authority: it is none of those that are configured"
+	}
+	if errors.Is(err, errCostly) {
+		return "a key of its chain: those by RSA have at most 4096 bits and an exponent of at most 65537"
 	}
 	return "its chain"
 }

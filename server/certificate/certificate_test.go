@@ -1,8 +1,10 @@
 package certificate
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"math/big"
 	"slices"
 	"testing"
 	"time"
@@ -79,6 +81,11 @@ func TestChains(t *testing.T) {
 	w.judge(t, auth.BadCertificate, "its extended key usage", ca.issue(t, "/CN=a", its+"\nextendedKeyUsage=serverAuth\n", "1"))
 	w.judge(t, auth.BadCertificate, "the number", slices.Repeat([]*x509.Certificate{good}, maxChain+1)...)
 	w.judge(t, auth.BadCertificate, "the number")
+	for _, key := range []*rsa.PublicKey{{N: new(big.Int).Lsh(big.NewInt(1), 4096), E: 65537}, {N: new(big.Int).Lsh(big.NewInt(1), 2047), E: 65539}} {
+		costly := *between.Certificate
+		costly.PublicKey = key
+		w.judge(t, auth.BadCertificate, "a key of its chain", good, &costly)
+	}
 	w.Now = func() time.Time { return time.Now().Add(48 * time.Hour) }
 	w.judge(t, auth.BadCertificate, "its validity", good)
 	newWorld(auth.TLSClientAuth, byName(auth.SANDNS, "orders.test")).judge(t, auth.BadCertificate, "its authority: no authorities", good)
