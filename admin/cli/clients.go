@@ -115,8 +115,9 @@ func newClientCreateCmd(a *app) *cobra.Command {
 	var f clientFlags
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a client", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
-		Long: "Make a client. It has no secret yet (`countersign secret add`) and may call nobody (`countersign grant put`).\n" +
-			"One that authenticates by its own keys, a certificate or the tokens of a trusted issuer needs no secret.",
+		Long: "Make a client. It may call nobody yet (`countersign grant put`).\n" +
+			"A client with a method by secrets, the default, needs one (`countersign secret add`); one that authenticates\n" +
+			"by its own keys, a certificate or the tokens of a trusted issuer needs none.",
 		Example: "  countersign client create orders --owner team-payments --label tier=1\n" +
 			"  countersign client create orders --auth-method private_key_jwt --jwks-file orders.pub.pem\n" +
 			"  countersign client create deploy --auth-method federated_jwt --trusted-issuer github \\\n" +

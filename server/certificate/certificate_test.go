@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -115,10 +116,15 @@ func TestRegisteredCertificates(t *testing.T) {
 		w.Now = func() time.Time { return time.Now().Add(-48 * time.Hour) }
 		w.judge(t, auth.BadCertificate, "its validity", own)
 	}
-	for _, text := range []string{"", "x", "{}", `{"keys":1}`, `{"keys":[],"keys":[]}`, `{"keys":[1]}`, `{"keys":[{"x5c":["!"]}]}`, `{"keys":[{"x5c":["AAAA"]}]}`, `{"keys":[{"x5c":"AAAA"}]}`} {
+	for _, text := range []string{"", "x", "{}", `{"keys":1}`, `{"keys":[],"keys":[]}`, `{"keys":[1]}`} {
 		newWorld(auth.SelfSignedTLS, auth.Proofs{JWKS: []byte(text)}).judge(t, auth.BadCertificate, "the client's key set", own)
 	}
-	newWorld(auth.SelfSignedTLS, auth.Proofs{JWKS: []byte(`{"keys":[{"kty":"EC"},{}]}`)}).judge(t, auth.BadCertificate, "its key", own)
+	registered := set(t, "", true, own)
+	for _, text := range []string{`{"kty":"EC"}`, `{}`, `{"x5c":["!"]}`, `{"x5c":["AAAA"]}`, `{"x5c":"AAAA"}`} { // one key that cannot be used takes no other along
+		beside := strings.Replace(string(registered), "[", "["+text+",", 1)
+		newWorld(auth.SelfSignedTLS, auth.Proofs{JWKS: []byte(`{"keys":[` + text + `]}`)}).judge(t, auth.BadCertificate, "its key", own)
+		newWorld(auth.SelfSignedTLS, auth.Proofs{JWKS: []byte(beside)}).judge(t, "", "", own)
+	}
 	w := newWorld(auth.SelfSignedTLS, auth.Proofs{JWKSURI: "https://client.test/jwks"})
 	w.down = errors.New("down")
 	if _, err := w.Check(t.Context(), &auth.ClientRecord{Client: &w.client}, []*x509.Certificate{own}); !errors.Is(err, fault.Unavailable) || w.asked[0].URL != w.client.Proofs.JWKSURI {

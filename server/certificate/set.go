@@ -1,14 +1,11 @@
 package certificate
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
-	"math/big"
 
+	"github.com/countersign/countersign/sdk/jose"
 	"github.com/countersign/countersign/sdk/proof"
 	"github.com/countersign/countersign/sdk/strictjson"
 )
@@ -17,13 +14,15 @@ import (
 type member struct {
 	use          string
 	certificates []*x509.Certificate // x5c
-	// kty, and the numbers of the key as they are written.
-	kty, crv, x, y, n, e string
+	key          *jose.Key           // nil: none that can be used
 }
 
-var errNoKeys = errors.New("no member keys")
+var (
+	errNoKeys = errors.New("no member keys")
+	errKey    = errors.New("a key that is no object")
+)
 
-// parseSet reads a JWK set. Certificates that cannot be read are passed over with their key.
+// parseSet reads a JWK set. A key whose members cannot be read, such as its certificates, is passed over.
 func parseSet(set []byte) (members []member, err error) {
 	found := false
 	err = strictjson.Object(set, func(name string, value strictjson.Value) error {
@@ -32,11 +31,14 @@ func parseSet(set []byte) (members []member, err error) {
 		}
 		found = true
 		return value.Array(func(key strictjson.Value) error {
-			var m member
-			if err := key.Object(m.read); err != nil {
-				return err
+			if key.Kind() != strictjson.Map {
+				return errKey
 			}
-			members = append(members, m)
+			var m member
+			if key.Object(m.read) == nil {
+				m.key, _ = jose.ParseKey(key.Raw()) // certificates need none
+				members = append(members, m)
+			}
 			return nil
 		})
 	})
@@ -50,18 +52,6 @@ func (m *member) read(name string, value strictjson.Value) (err error) {
 	switch name {
 	case "use":
 		m.use, err = value.String()
-	case "kty":
-		m.kty, err = value.String()
-	case "crv":
-		m.crv, err = value.String()
-	case "x":
-		m.x, err = value.String()
-	case "y":
-		m.y, err = value.String()
-	case "n":
-		m.n, err = value.String()
-	case "e":
-		m.e, err = value.String()
 	case "x5c":
 		m.certificates, err = chainOf(value)
 	}
@@ -93,19 +83,6 @@ func (m *member) is(certificate *x509.Certificate, thumbprint [32]byte) bool {
 	if len(m.certificates) > 0 {
 		return proof.CertificateThumbprint(m.certificates[0]) == thumbprint
 	}
-	encode := base64.RawURLEncoding.EncodeToString
-	switch key := certificate.PublicKey.(type) {
-	case *ecdsa.PublicKey:
-		point, err := key.Bytes() // SEC 1 §2.3.3: 4, x, y
-		if err != nil {
-			return false
-		}
-		half := (len(point) - 1) / 2
-		return m.kty == "EC" && m.crv == key.Curve.Params().Name && m.x == encode(point[1:1+half]) && m.y == encode(point[1+half:])
-	case *rsa.PublicKey:
-		return m.kty == "RSA" && m.n == encode(key.N.Bytes()) && m.e == encode(big.NewInt(int64(key.E)).Bytes())
-	case ed25519.PublicKey:
-		return m.kty == "OKP" && m.crv == "Ed25519" && m.x == encode(key)
-	}
-	return false
+	certified, err := jose.FromPublic(certificate.PublicKey)
+	return err == nil && m.key != nil && m.key.Thumbprint() == certified.Thumbprint()
 }

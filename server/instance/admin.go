@@ -17,7 +17,6 @@ func (p *parts) adminAPI(i *Instance) (http.Handler, error) {
 	r := i.registry
 	r.Store = announced{i.store, p}
 	r.Ledger, r.Denied, r.Refusals, r.Peppers, r.Imported = i.store, p.directory.Denied, p.directory.Refusals, p.peppers.Load, p.imported
-	r.CheckURL = p.outbound.CheckURL
 	return api.New(api.Config{
 		Registry: r, Authenticator: admins{p.tokens, p.directory}, Now: i.config.Now, Version: i.config.Version,
 		TokenURL: strings.TrimSuffix(i.config.Settings.Issuer, "/") + "/oauth2/token", Draining: p.draining,
