@@ -1,75 +1,43 @@
 package httpx
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 )
 
 // Authorities are the certificates of a PEM file, which vouch for others, and the new ones once the file changes. While it cannot be read the
 // old ones go on being believed.
-type Authorities struct {
-	file string
-	log  *slog.Logger
-	now  func() time.Time
-
-	mu      sync.Mutex
-	checked time.Time
-	seen    fileState // of the file that was last tried, good or bad
-	current *x509.CertPool
-}
+type Authorities struct{ files followed[*x509.CertPool] }
 
 // LoadAuthorities reads the file, and returns an error if there is no certificate in it.
 func LoadAuthorities(file string, log *slog.Logger, now func() time.Time) (*Authorities, error) {
-	a := &Authorities{file: file, log: log, now: now, checked: now()}
-	var err error
-	if a.seen, err = stat(file); err != nil {
+	a := &Authorities{followed[*x509.CertPool]{what: "authorities of client certificates", files: []string{file}, log: log, now: now}}
+	a.files.read = func() (*x509.CertPool, []slog.Attr, error) {
+		pool, err := readAuthorities(file)
+		return pool, nil, err
+	}
+	if err := a.files.load(); err != nil {
 		return nil, err
 	}
-	a.current, err = a.read()
-	return a, err
+	return a, nil
 }
 
 // Pool returns the certificates. It may be called by any number of goroutines.
-func (a *Authorities) Pool() *x509.CertPool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	now := a.now()
-	if now.Sub(a.checked) < checkEvery {
-		return a.current
-	}
-	a.checked = now
-	seen, err := stat(a.file)
-	if err == nil && seen == a.seen {
-		return a.current
-	}
-	var fresh *x509.CertPool
-	if err == nil {
-		fresh, err = a.read()
-	}
-	switch {
-	case err == nil:
-		a.current = fresh
-		a.log.Info("authorities of client certificates reloaded")
-	case seen != a.seen: // said once for each state of the file
-		a.log.Error("authorities of client certificates not reloaded, the old ones go on", slog.Any("error", err))
-	}
-	a.seen = seen
-	return a.current
-}
+func (a *Authorities) Pool() *x509.CertPool { return a.files.latest(context.Background()) }
 
-func (a *Authorities) read() (*x509.CertPool, error) {
-	text, err := os.ReadFile(a.file)
+func readAuthorities(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // G304: the path is configuration
 	if err != nil {
 		return nil, fmt.Errorf("read authorities: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, errors.New("read authorities: " + a.file + " holds no certificate in PEM")
+		return nil, errors.New("read authorities: " + file + " holds no certificate in PEM")
 	}
 	return pool, nil
 }

@@ -2,6 +2,7 @@ package httpx_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -283,6 +284,48 @@ func TestTLSReload(t *testing.T) {
 		if got := served(); got != step.want {
 			t.Errorf("%s: got %s, want %s", step.name, got, step.want)
 		}
+	}
+}
+
+// What cannot be read takes no authority away, and is said once.
+func TestAuthoritiesReload(t *testing.T) {
+	folder := t.TempDir()
+	file, keyFile := filepath.Join(folder, "ca.pem"), filepath.Join(folder, "key.pem")
+	if _, err := httpx.LoadAuthorities(file, slog.New(slog.DiscardHandler), time.Now); err == nil {
+		t.Error("a missing file is no error")
+	}
+	write(t, file, []byte("nonsense"))
+	if _, err := httpx.LoadAuthorities(file, slog.New(slog.DiscardHandler), time.Now); err == nil || !strings.Contains(err.Error(), "no certificate") {
+		t.Errorf("got %v", err)
+	}
+	clock, year := time.Now(), time.Now().Add(365*24*time.Hour)
+	believed := pair(t, file, keyFile, "first.test", year)
+	var log bytes.Buffer
+	authorities, err := httpx.LoadAuthorities(file, slog.New(slog.NewTextHandler(&log, nil)), func() time.Time { return clock })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		name   string
+		change func()
+	}{
+		{"at first", func() {}},
+		{"broken", func() { write(t, file, []byte("more nonsense")) }},
+		{"still broken", func() {}},
+		{"gone", func() { _ = os.Remove(file) }},
+		{"still gone", func() {}},
+		{"replaced", func() { believed = pair(t, file, keyFile, "second.test", year) }},
+	} {
+		step.change()
+		clock = clock.Add(2 * time.Second)
+		want := x509.NewCertPool()
+		want.AddCert(believed)
+		if !authorities.Pool().Equal(want) {
+			t.Errorf("%s: others are believed than %s", step.name, believed.Subject)
+		}
+	}
+	if said := strings.Count(log.String(), "not reloaded"); said != 2 {
+		t.Errorf("trouble was said %d times, want 2: %s", said, log.String())
 	}
 }
 
