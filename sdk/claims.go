@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -116,11 +115,11 @@ func (c *claims) member(name string, value strictjson.Value) (err error) {
 	case "aud":
 		c.audience, err = value.Strings()
 	case "exp":
-		c.expires, err = numericDate(value)
+		c.expires, err = jose.NumericDate(value)
 	case "nbf":
-		c.notBefore, err = numericDate(value)
+		c.notBefore, err = jose.NumericDate(value)
 	case "iat":
-		c.issued, err = numericDate(value)
+		c.issued, err = jose.NumericDate(value)
 	case "act":
 		c.actors, err = actors(value)
 	case "cs_anc":
@@ -137,20 +136,6 @@ func (c *claims) member(name string, value strictjson.Value) (err error) {
 }
 
 var errRange = errors.New("out of range")
-
-// numericDate reads seconds since 1970, which may have a fraction (RFC 7519 §2), up to the year 9999. Never is it the zero time.
-func numericDate(value strictjson.Value) (time.Time, error) {
-	const last = 253402300799
-	seconds, err := value.Number()
-	if err != nil {
-		return time.Time{}, err
-	}
-	if !(0 <= seconds && seconds <= last) {
-		return time.Time{}, errRange
-	}
-	whole, fraction := math.Modf(seconds)
-	return time.Unix(int64(whole), int64(fraction*float64(time.Second))), nil
-}
 
 // revision reads a sequence of the issuer's change log.
 func revision(value strictjson.Value) (uint64, error) {

@@ -86,7 +86,7 @@ func (c *answerClaims) member(name string, value strictjson.Value) (err error) {
 	case "aud":
 		c.audience, err = value.Strings()
 	case "iat":
-		c.issued, err = numericDate(value)
+		c.issued, err = jose.NumericDate(value)
 	case "token_introspection":
 		c.introspection = value.Raw()
 	}

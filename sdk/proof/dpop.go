@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -100,7 +99,7 @@ func (c *dpopClaims) member(name string, value strictjson.Value) (err error) {
 		c.uri, err = value.String()
 	case "iat":
 		c.issued = true
-		c.proof.Issued, err = numericDate(value)
+		c.proof.Issued, err = jose.NumericDate(value)
 	case "nonce":
 		c.proof.Nonce, err = value.String()
 	case "ath":
@@ -126,20 +125,6 @@ func (c *dpopClaims) check(method, uri string) error {
 		return refuseDPoP("htu is not the URI of the request")
 	}
 	return nil
-}
-
-// numericDate reads seconds since 1970, which may have a fraction (RFC 7519 §2), up to the year 9999.
-func numericDate(value strictjson.Value) (time.Time, error) {
-	const last = 253402300799
-	seconds, err := value.Number()
-	if err != nil {
-		return time.Time{}, err
-	}
-	if !(0 <= seconds && seconds <= last) {
-		return time.Time{}, errors.New("out of range")
-	}
-	whole, fraction := math.Modf(seconds)
-	return time.Unix(int64(whole), int64(fraction*float64(time.Second))), nil
 }
 
 // Fresh tells whether the proof was made at most past before now, and at most future after it, to make up for clocks that differ

@@ -2,9 +2,7 @@ package assertion
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -73,30 +71,16 @@ func (c *claims) member(name string, value strictjson.Value) (err error) {
 	case "aud":
 		c.audience, err = value.Strings()
 	case "exp":
-		c.expires, err = date(value)
+		c.expires, err = jose.NumericDate(value)
 	case "nbf":
-		c.notBefore, err = date(value)
+		c.notBefore, err = jose.NumericDate(value)
 	case "iat":
-		c.issued, err = date(value)
+		c.issued, err = jose.NumericDate(value)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
-}
-
-// date reads seconds since 1970, which may have a fraction (RFC 7519 §2), up to the year 9999.
-func date(value strictjson.Value) (time.Time, error) {
-	const last = 253402300799
-	seconds, err := value.Number()
-	if err != nil {
-		return time.Time{}, err
-	}
-	if !(0 <= seconds && seconds <= last) {
-		return time.Time{}, errors.New("not between the years 1970 and 9999")
-	}
-	whole, fraction := math.Modf(seconds)
-	return time.Unix(int64(whole), int64(fraction*float64(time.Second))), nil
 }
 
 // typed refuses what is a token of another kind: access tokens, DPoP proofs, answers of introspection (RFC 8725 §3.11). A token says its
