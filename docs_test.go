@@ -37,6 +37,7 @@ func claims() []claim {
 		{page: "docs/drills.md", test: "TestDrills"},
 		{page: "docs/endpoints.md", test: "TestDocumentedCommands"},
 		{page: "docs/external-authorization.md", begins: "node", test: "TestHAProxyChecksJWTsItself"},
+		{page: "docs/federation.md", parsed: "its clusters and issuers are elsewhere; tests of e2e begin as it does, with issuers of their own"},
 		{page: "docs/gateway.md", begins: "countersign gateway --config", parsed: upstreams},
 		{page: "docs/gateway.md", begins: "countersign gateway explain", test: "TestExplainExits"},
 		{page: "docs/kubernetes.md", parsed: "there is no cluster here; tests render the chart and check what comes out"},
