@@ -154,10 +154,10 @@ func TestGitHubJobs(t *testing.T) {
 			main := equals("repo:acme/shop:ref:refs/heads/main", "sub")
 			deploy := s.Workload(t, "deploy", auth.FederatedJWT, ruleOf(trusted, main, begins("acme/shop/.github/workflows/", "job_workflow_ref")))
 			anything := s.Workload(t, "anything", auth.FederatedJWT, ruleOf(trusted, begins("repo:acme/", "sub")))
-			unanchored := s.Workload(t, "unanchored", auth.FederatedJWT, ruleOf(trusted, begins("repo:acme/shop", "sub")))
+			shop := s.Workload(t, "shop", auth.FederatedJWT, ruleOf(trusted, begins("repo:acme/shop:", "sub")))
 			f := startFederated(t, s)
 			f.jobs(t, forge, deploy)
-			f.prefixes(t, forge, anything, unanchored)
+			f.prefixes(t, forge, anything, shop)
 		})
 	}
 }
@@ -192,16 +192,16 @@ func (f *federated) jobs(t *testing.T, forge *workloads, c workload) {
 	}
 }
 
-// prefixes: a prefix that ends where a name does not end matches the names of others, which docs/federation.md warns of.
-func (f *federated) prefixes(t *testing.T, forge *workloads, anchored, unanchored workload) {
+// prefixes: a prefix ends where a name ends, so that it matches no names of others.
+func (f *federated) prefixes(t *testing.T, forge *workloads, all, shop workload) {
 	t.Helper()
 	for subject, matches := range map[string]map[workload]bool{
-		"repo:acme/shop:ref:refs/heads/x":      {anchored: true, unanchored: true},
-		"repo:acme/shop-evil:ref:refs/heads/x": {anchored: true, unanchored: true},
-		"repo:acme/bank:ref:refs/heads/x":      {anchored: true, unanchored: false},
-		"repo:acme-evil/shop:ref:refs/heads/x": {anchored: false, unanchored: false},
-		"repo:acme":                            {anchored: false, unanchored: false},
-		"xrepo:acme/shop:ref:refs/heads/x":     {anchored: false, unanchored: false},
+		"repo:acme/shop:ref:refs/heads/x":      {all: true, shop: true},
+		"repo:acme/shop-evil:ref:refs/heads/x": {all: true, shop: false},
+		"repo:acme/bank:ref:refs/heads/x":      {all: true, shop: false},
+		"repo:acme-evil/shop:ref:refs/heads/x": {all: false, shop: false},
+		"repo:acme":                            {all: false, shop: false},
+		"xrepo:acme/shop:ref:refs/heads/x":     {all: false, shop: false},
 	} {
 		for c, want := range matches {
 			text := forge.Sign(t, changed(aJob(forge.Issuer(), subject+c.ID), map[string]any{"sub": subject}))

@@ -76,7 +76,7 @@ func (r *TokenRequest) uses() []ProofUse {
 }
 
 // bind says what the token of a client that wants this is bound to: to a DPoP key whenever the client proved to have one, to its certificate if the client or the API
-// wants that. What the client or the API wants and the request does not bring is fault.InvalidProof or fault.InvalidRequest.
+// wants that, as the directory knows it now. What the client or the API wants and the request does not bring is fault.InvalidProof or fault.InvalidRequest.
 func (r *TokenRequest) bind(wants *Proofs, api *API) (Confirmation, error) {
 	bound := r.Confirmation
 	wantsCertificate := wants.CertificateBound || api.Constraint == CertificateTLS || api.Constraint == AnyBinding && bound.JWK == [sha256.Size]byte{}

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/countersign/countersign/internal/fault"
 )
@@ -199,11 +201,20 @@ func (r *FederationRule) validate() error {
 		if (m.Equals == "") == (m.Prefix == "") {
 			return fault.New(fault.InvalidRequest, "a claim has either equals or prefix").At(field)
 		}
+		if open(m.Prefix) {
+			return fault.New(fault.InvalidRequest, "a prefix ends in a mark such as : or /, since repo:shop would match repo:shopping, too").At(field)
+		}
 		if len(m.Equals) > maxClaim || len(m.Prefix) > maxClaim || len(strings.Join(m.Path, "")) > maxClaim {
 			return fault.New(fault.InvalidRequest, "names and values of claims have at most 1000 bytes").At(field)
 		}
 	}
 	return nil
+}
+
+// open reports whether a prefix ends in the midst of a name, so that names of others begin like it.
+func open(prefix string) bool {
+	last, _ := utf8.DecodeLastRuneInString(prefix)
+	return unicode.IsLetter(last) || unicode.IsDigit(last)
 }
 
 // Equal reports whether both say the same. Key sets are compared byte for byte.

@@ -204,6 +204,7 @@ func TestRulesOfClients(t *testing.T) {
 		"of nobody":                   {auth.FederatedJWT, auth.NewTrustedIssuerID(time.Now()), []auth.ClaimMatch{claim("sub", "x", "")}, "there is no trusted issuer"},
 		"of a trust domain":           {auth.SPIFFEJWT, spiffe.ID, []auth.ClaimMatch{claim("sub", "spiffe://mesh.example/orders", ""), claim("x", "y", "")}, ""},
 		"by prefix":                   {auth.SPIFFEX509, spiffe.ID, []auth.ClaimMatch{claim("sub", "", "spiffe://mesh.example/ns/orders/")}, ""},
+		"by a prefix within a name":   {auth.FederatedJWT, oidc.ID, []auth.ClaimMatch{claim("sub", "", "system:serviceaccount:shop")}, "ends in a mark"},
 		"of another trust domain":     {auth.SPIFFEX509, spiffe.ID, []auth.ClaimMatch{claim("sub", "", "spiffe://mesh.example.evil/")}, "trust domain"},
 		"of all trust domains":        {auth.SPIFFEJWT, spiffe.ID, []auth.ClaimMatch{claim("sub", "", "spiffe://")}, "trust domain"},
 		"without sub":                 {auth.SPIFFEJWT, spiffe.ID, []auth.ClaimMatch{claim("x", "y", "")}, "has a claim sub"},
