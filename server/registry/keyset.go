@@ -93,7 +93,7 @@ func checkIssuerKeys(i *auth.TrustedIssuer) error {
 	if authority {
 		return nil
 	}
-	if err := remotekeys.CheckInline(remotekeys.Bundle, string(i.JWKS)); err != nil {
+	if err := remotekeys.CheckBundle(string(i.JWKS)); err != nil {
 		return fault.From(err).At("jwks")
 	}
 	return nil

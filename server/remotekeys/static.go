@@ -17,16 +17,9 @@ func (k *Keys) inline(source Source) (static, error) {
 	if set, ok := k.parsed.GetIfPresent(name); ok {
 		return set, nil
 	}
-	text := []byte(source.Inline)
-	if source.Kind == Bundle {
-		var err error
-		if text, _, err = jwtKeys(text); err != nil {
-			return nil, err
-		}
-	}
-	set, _, err := jose.ParseKeySet(text)
+	set, err := parse(source)
 	if err != nil {
-		return nil, fmt.Errorf("inline key set: %w", err)
+		return nil, err
 	}
 	k.parsed.Set(name, set)
 	return set, nil
