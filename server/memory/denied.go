@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"sync/atomic"
 
@@ -16,35 +15,38 @@ type subject struct {
 
 func subjectOf(c *auth.Change) subject { return subject{c.Kind, c.Subject, c.Object} }
 
-// named returns the subject of a revocation that tells its API by the identifier, with that in place of the API's id; false: it does not.
-func named(c *auth.Change) (subject, bool) {
-	if c.Audience == "" || c.Kind != auth.RevokeAPI && c.Kind != auth.RevokeGrant {
-		return subject{}, false
-	}
-	return ofName(c.Kind, c.Subject, c.Audience), true
+// name is the subject of a revocation of an API's tokens, or of a client's for an API, by the API's identifier.
+type name struct {
+	kind       auth.ChangeKind
+	client     [16]byte // of a RevokeGrant
+	identifier string
 }
 
-func ofName(kind auth.ChangeKind, client [16]byte, identifier string) subject {
-	sum := sha256.Sum256([]byte(identifier))
-	if kind == auth.RevokeAPI {
-		client = [16]byte{}
+func nameOf(c *auth.Change) (n name, ok bool) {
+	switch c.Kind { //nolint:exhaustive // the others say no identifier
+	case auth.RevokeAPI:
+		return name{kind: c.Kind, identifier: c.Audience}, c.Audience != ""
+	case auth.RevokeGrant:
+		return name{c.Kind, c.Subject, c.Audience}, c.Audience != ""
 	}
-	return subject{kind, client, [16]byte(sum[:16])}
+	return n, false
 }
 
 // denySet holds the newest revocation of each subject.
 type denySet struct {
 	sequences *table[subject, uint64]
-	// names holds those of APIs and of grants by the API's identifier: all that a token says of the APIs of those that it was made from, and
-	// there may be another API of that identifier by now.
-	names *table[subject, uint64]
+	// names holds those of APIs and of grants by the API's identifier: all that a JWT says of its API and of those of its ancestors, and there
+	// may be another API of that identifier by now.
+	names *table[name, uint64]
 	// counts is the number of subjects by kind: most kinds have none, and need no look.
 	counts [auth.RevokeAll + 1]atomic.Int64
 }
 
 func newDenySet() *denySet {
-	shard := func(s subject) int { return shardOf(s.id) ^ shardOf(s.object) }
-	return &denySet{sequences: newTable[subject, uint64](shard), names: newTable[subject, uint64](shard)}
+	return &denySet{
+		sequences: newTable[subject, uint64](func(s subject) int { return shardOf(s.id) ^ shardOf(s.object) }),
+		names:     newTable[name, uint64](func(n name) int { return shardOf(n.client) }),
+	}
 }
 
 // denies reports whether a revocation with a sequence above the token's revision names the token, or one that it was made from. Of a key it
@@ -70,7 +72,7 @@ func (d *denySet) refusals(t *auth.Token, apis func(identifier string) *auth.API
 		}
 		why := d.refusal(ancestorToken(a, api))
 		if why == nil {
-			why = d.refusalByName(a)
+			why = d.refusalByName(a.Client, a.Audience, a.Revision)
 		}
 		all = append(all, why)
 	}
@@ -105,18 +107,17 @@ func (d *denySet) refusal(t *auth.Token) *auth.Change {
 // deniesAncestor is about a token that another was made from. One for an API that is gone is refused with it.
 func (d *denySet) deniesAncestor(a *auth.Ancestor, apis func(identifier string) *auth.API) bool {
 	api := apis(a.Audience)
-	return api == nil || d.deniesOne(ancestorToken(a, api)) || d.refusalByName(a) != nil
+	return api == nil || d.deniesOne(ancestorToken(a, api)) || d.refusalByName(a.Client, a.Audience, a.Revision) != nil
 }
 
-// refusalByName returns the revocation of the ancestor's API, or of its client's grant for that, which came after it; nil: there is none.
-func (d *denySet) refusalByName(a *auth.Ancestor) *auth.Change {
-	for _, kind := range [...]auth.ChangeKind{auth.RevokeAPI, auth.RevokeGrant} {
-		if d.counts[kind].Load() == 0 {
+// refusalByName returns the revocation of a token's API, or of its client's grant for that, which came after it; nil: there is none.
+func (d *denySet) refusalByName(client auth.ClientID, identifier string, revision uint64) *auth.Change {
+	for _, n := range [...]name{{kind: auth.RevokeAPI, identifier: identifier}, {auth.RevokeGrant, client, identifier}} {
+		if d.counts[n.kind].Load() == 0 {
 			continue
 		}
-		s := ofName(kind, a.Client, a.Audience)
-		if sequence, ok := d.names.get(s); ok && sequence > a.Revision {
-			return &auth.Change{Sequence: sequence, Kind: kind, Subject: s.id, Audience: a.Audience}
+		if sequence, ok := d.names.get(n); ok && sequence > revision {
+			return &auth.Change{Sequence: sequence, Kind: n.kind, Subject: n.client, Audience: identifier}
 		}
 	}
 	return nil
@@ -154,8 +155,8 @@ func (d *denySet) add(revocations []auth.Change) {
 			d.counts[s.kind].Add(1)
 		}
 		edit.put(s, revocations[i].Sequence)
-		if s, ok := named(&revocations[i]); ok {
-			names.put(s, revocations[i].Sequence)
+		if n, ok := nameOf(&revocations[i]); ok {
+			names.put(n, revocations[i].Sequence)
 		}
 	}
 	edit.publish()
@@ -171,9 +172,9 @@ func (d *denySet) forget(revocations []auth.Change) {
 			edit.remove(s)
 			d.counts[s.kind].Add(-1)
 		}
-		if s, ok := named(&revocations[i]); ok {
-			if sequence, held := names.get(s); held && sequence == revocations[i].Sequence {
-				names.remove(s)
+		if n, ok := nameOf(&revocations[i]); ok {
+			if sequence, held := names.get(n); held && sequence == revocations[i].Sequence {
+				names.remove(n)
 			}
 		}
 	}

@@ -138,14 +138,28 @@ func (d *Directory) APIByIdentifier(identifier string) *auth.API {
 // Denied implements auth.Directory.
 func (d *Directory) Denied(t *auth.Token) bool {
 	current := d.current.Load()
-	return current.denied.denies(t, func(identifier string) *auth.API { return current.apis.Load().byIdentifier[identifier] })
+	apis := current.apis.Load()
+	return current.denied.denies(t, func(identifier string) *auth.API { return apis.byIdentifier[identifier] }) || current.deniedByName(t) != nil
+}
+
+// deniedByName returns the revocation of an API that had the identifier of a JWT's before, or of a grant for that: by its id it would not be found.
+func (s *state) deniedByName(t *auth.Token) *auth.Change {
+	api := s.apis.Load().byID[t.API]
+	if t.Key == (auth.KeyID{}) || api == nil {
+		return nil
+	}
+	return s.denied.refusalByName(t.Client, api.Identifier, t.Revision)
 }
 
 // Refusals returns the revocation that refuses the token itself, and then that of each token that it was made from; nil where there is none. An
 // ancestor whose API is gone is refused by one of sequence 0. It is for people who ask why: Denied costs less.
 func (d *Directory) Refusals(t *auth.Token) []*auth.Change {
 	current := d.current.Load()
-	return current.denied.refusals(t, func(identifier string) *auth.API { return current.apis.Load().byIdentifier[identifier] })
+	all := current.denied.refusals(t, func(identifier string) *auth.API { return current.apis.Load().byIdentifier[identifier] })
+	if all[0] == nil {
+		all[0] = current.deniedByName(t)
+	}
+	return all
 }
 
 // TrustedIssuer implements auth.Directory.

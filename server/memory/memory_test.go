@@ -228,6 +228,11 @@ func TestDeniedWithAncestors(t *testing.T) {
 			func(t *auth.Token) { t.API, t.Lineage.Ancestors = auth.APIID{9}, []auth.Ancestor{second} }, 1,
 		},
 		{
+			"the API of a JWT itself, of which there is another by the same identifier now",
+			auth.Change{Kind: auth.RevokeAPI, Subject: [16]byte{88}, Audience: api.Identifier},
+			func(t *auth.Token) { t.Key, t.Revision, t.Lineage = auth.KeyID{8}, 0, auth.Lineage{} }, 0,
+		},
+		{
 			"a grant for such an API",
 			auth.Change{Kind: auth.RevokeGrant, Subject: second.Client, Object: [16]byte{88}, Audience: api.Identifier},
 			nil, 1,
