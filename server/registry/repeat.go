@@ -54,7 +54,7 @@ func NewRepeat(actor auth.Actor, call, key string, body []byte) (*Repeat, error)
 func (r *Registry) Once(repeat *Repeat) *Registry {
 	return &Registry{
 		Store: r.Store, Peppers: r.Peppers, Now: r.Now, Ledger: r.Ledger, Denied: r.Denied, Refusals: r.Refusals, AuditKeys: r.AuditKeys, Master: r.Master,
-		Import: r.Import, Imported: r.Imported, repeat: repeat, root: r,
+		Import: r.Import, Imported: r.Imported, CheckURL: r.CheckURL, repeat: repeat, root: r,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/seal"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/registry"
 )
@@ -35,6 +37,34 @@ func newOfficeAt(t *testing.T, now *time.Time) office {
 
 // values lets two answers be compared, secrets included.
 var values = cmp.Comparer(func(a, b auth.SecretValue) bool { return a.Reveal() == b.Reveal() }) //nolint:gochecknoglobals // an option of a test
+
+// A part that Once forgot is a rule that does not hold for whoever sends an Idempotency-Key.
+func TestOnceKeepsEveryPart(t *testing.T) {
+	r := &registry.Registry{}
+	parts := reflect.ValueOf(r).Elem()
+	for i := range parts.NumField() {
+		if part := parts.Type().Field(i); part.IsExported() && part.Type.Kind() == reflect.Func {
+			parts.Field(i).Set(reflect.MakeFunc(part.Type, func([]reflect.Value) []reflect.Value { panic("not called") }))
+		}
+	}
+	r.Store, r.Ledger, r.Imported = struct{ auth.Store }{}, struct{ auth.Ledger }{}, struct{ auth.Imported }{}
+	var err error
+	if r.Master, err = seal.ParseKey("cs_master_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"); err != nil {
+		t.Fatal(err)
+	}
+	once := reflect.ValueOf(r.Once(nil)).Elem()
+	for i := range once.NumField() {
+		part := once.Type().Field(i)
+		if !part.IsExported() {
+			continue
+		}
+		if parts.Field(i).IsZero() {
+			t.Errorf("%s: this test does not set it", part.Name)
+		} else if once.Field(i).IsZero() {
+			t.Errorf("%s: Once forgot it", part.Name)
+		}
+	}
+}
 
 func TestRepeatedCallIsAnsweredAlike(t *testing.T) {
 	now := time.Now()
