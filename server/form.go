@@ -141,10 +141,12 @@ func parseForm(body string) (form, error) {
 	return parsed, nil
 }
 
-// twice names the parameter, if it is one that a reader of the answer can recognise.
-func twice(name string) error {
+func twice(name string) error { return named(name, "the parameter was sent twice") }
+
+// named is an error that names the parameter, if it is one that a reader of the answer can recognise.
+func named(name, detail string) error {
 	const longest = 40
-	found := fault.New(fault.InvalidRequest, "the parameter was sent twice")
+	found := fault.New(fault.InvalidRequest, detail)
 	if len(name) > longest {
 		return found
 	}
@@ -173,8 +175,10 @@ func parseParameter(pair string) (p parameter, err error) {
 		return parameter{}, fault.New(fault.InvalidRequest, "a parameter has no name")
 	case p.name == "scope" && !clean(p.value): // RFC 6749 §3.3 has a code of its own for it
 		return parameter{}, fault.New(fault.InvalidScope, "a scope is made of printable ASCII without space, quote or backslash").At("scope")
-	case !clean(p.name) || !clean(p.value):
-		return parameter{}, fault.New(fault.InvalidRequest, "a parameter is not UTF-8 or holds a control character")
+	case !clean(p.name):
+		return parameter{}, fault.New(fault.InvalidRequest, "the name of a parameter is not UTF-8 or holds a control character")
+	case !clean(p.value):
+		return parameter{}, named(p.name, "the value is not UTF-8 or holds a control character, such as the end of a line")
 	}
 	return p, nil
 }
