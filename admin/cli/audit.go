@@ -230,6 +230,8 @@ func newAuditFailuresCmd(a *app) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use: "failures", Short: "List failed authentications, the newest first", Args: arguments, ValidArgsFunction: cobra.NoFileCompletions,
+		Long: "List failed authentications, the newest first. One that just happened is listed within half a minute. What\n" +
+			"exactly was wrong with an assertion or a certificate is in the server's log, with the REQUEST shown here.",
 		Example: "  countersign audit failures --client orders",
 	}
 	cmd.Flags().StringVar(&client, "client", "", "only those of this `client`")

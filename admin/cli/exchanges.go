@@ -137,9 +137,10 @@ func newExchangeShowCmd(a *app) *cobra.Command {
 func newExchangePutCmd(a *app) *cobra.Command {
 	return a.confirmable(&cobra.Command{
 		Use: "put CLIENT SOURCE TARGET SCOPE...", Short: "Let a client exchange tokens", Args: arguments,
-		Long: "Let a client exchange the tokens that it is called with, which are for SOURCE, for tokens for TARGET. SCOPE\n" +
-			"is one that both have, or NEEDS=SCOPE: whoever has NEEDS of the source gets SCOPE of the target. What is\n" +
-			"not named is taken away, with the client's tokens for the target, after a question.",
+		Long: "Let a client exchange the tokens that it is called with, which are for SOURCE, for tokens for TARGET. It\n" +
+			"has to serve SOURCE, too (`countersign api serve SOURCE CLIENT`). SCOPE is one that both have, or\n" +
+			"NEEDS=SCOPE: whoever has NEEDS of the source gets SCOPE of the target. What is not named is taken away,\n" +
+			"with the client's tokens for the target, after a question.",
 		Example: "  countersign exchange put orders https://orders.example https://inventory.example \\\n" +
 			"    orders:read=inventory:read orders:write=inventory:write",
 		ValidArgsFunction: a.complete(clientNames, apiIdentifiers, apiIdentifiers),

@@ -43,7 +43,7 @@ func readKeySet(file string) (map[string]any, error) {
 	return set, nil
 }
 
-var errPrivateKey = errors.New("holds a private key; nothing was sent. Give the public half alone: `openssl pkey -in FILE -pubout` writes it")
+var errPrivateKey = errors.New("holds a private key; nothing was sent. Give the public half alone: `openssl pkey -in FILE -pubout` writes it; or the certificate")
 
 // jwksOf reads a JWK set or a JWK.
 func jwksOf(text []byte) (set map[string]any, keys []map[string]any, err error) {
