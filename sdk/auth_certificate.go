@@ -3,7 +3,6 @@ package sdk
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -12,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/countersign/countersign/sdk/internal/reload"
+	"github.com/countersign/countersign/sdk/proof"
 )
 
 // certificateLimit is how many bytes a file of a certificate or its key may have.
@@ -118,6 +118,6 @@ func (c *Certificate) current(ctx context.Context, log *slog.Logger) (*tls.Certi
 
 // thumbprint is the x5t#S256 of the certificate, RFC 8705 §3.1.
 func thumbprint(certificate *tls.Certificate) string {
-	sum := sha256.Sum256(certificate.Leaf.Raw)
+	sum := proof.CertificateThumbprint(certificate.Leaf)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
