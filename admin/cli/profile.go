@@ -238,7 +238,7 @@ const maxSecret = 64 << 10
 func readSecret(path string) (string, error) {
 	file, err := os.Open(path) //nolint:gosec // the user names it
 	if err != nil {
-		return "", usagef("read the secret: %w", err)
+		return "", usagef("read the secret or token: %w", err)
 	}
 	defer func() { _ = file.Close() }()
 	return secretFrom(file, path)
@@ -247,11 +247,11 @@ func readSecret(path string) (string, error) {
 func secretFrom(in io.Reader, name string) (string, error) {
 	text, err := io.ReadAll(io.LimitReader(in, maxSecret+1))
 	if err != nil {
-		return "", fmt.Errorf("read the secret: %w", err)
+		return "", fmt.Errorf("read the secret or token: %w", err)
 	}
 	text = bytes.TrimRight(text, "\r\n")
 	if len(text) == 0 || len(text) > maxSecret {
-		return "", usagef("read the secret: %s is empty or too long", name)
+		return "", usagef("read the secret or token: %s is empty or too long", name)
 	}
 	return string(text), nil
 }

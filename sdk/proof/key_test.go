@@ -98,6 +98,7 @@ func TestParseKeyRefuses(t *testing.T) {
 	}
 	for _, tt := range []struct{ name, text, says string }{
 		{"nothing", "", "neither a PEM block nor a JWK"},
+		{"a certificate alone", block("CERTIFICATE", []byte("x")), "of a private key"},
 		{"text", "secret", "neither a PEM block nor a JWK"},
 		{"two keys", pkcs8(t, curve) + pkcs8(t, edwards), "more than one key"},
 		{"encrypted", block("ENCRYPTED PRIVATE KEY", []byte("x")), "is encrypted"},

@@ -41,7 +41,7 @@ func parsePEM(text []byte) (signer crypto.Signer, err error) {
 		}
 	}
 	if signer == nil {
-		return nil, errors.New("there is neither a PEM block nor a JWK")
+		return nil, errors.New("there is neither a PEM block nor a JWK of a private key")
 	}
 	return signer, nil
 }
