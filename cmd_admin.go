@@ -17,10 +17,16 @@ func newAPICmds(env environment) []*cobra.Command {
 		Load:        func(cmd *cobra.Command, settings any) error { return load(cmd, env, settings) },
 		Version:     version, Now: time.Now,
 	})
+	asGroups(commands)
+	return commands
+}
+
+// asGroups makes groups of those that hold others, at whatever depth.
+func asGroups(commands []*cobra.Command) {
 	for _, cmd := range commands {
 		if cmd.HasSubCommands() {
 			asGroup(cmd)
+			asGroups(cmd.Commands())
 		}
 	}
-	return commands
 }
