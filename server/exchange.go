@@ -5,12 +5,12 @@ import (
 	"github.com/countersign/countersign/server/oauth"
 )
 
-// exchangeOf reads the parameters of RFC 8693 §2.1 that no other grant has.
-func exchangeOf(f form) (e oauth.Exchange) {
+// exchangeOf reads the parameters of RFC 8693 §2.1 that no other grant has; nil: it is another grant.
+func exchangeOf(f form) *oauth.Exchange {
 	if f.value("grant_type") != oauth.GrantTokenExchange {
-		return e
+		return nil
 	}
-	return oauth.Exchange{
+	return &oauth.Exchange{
 		Audience:     f.values("audience"),
 		SubjectToken: f.value("subject_token"), SubjectTokenType: f.value("subject_token_type"),
 		ActorToken: f.value("actor_token"), ActorTokenType: f.value("actor_token_type"),

@@ -7,5 +7,5 @@ import "time"
 // How much is simulated.
 const (
 	simulated = 3 * time.Hour
-	flood     = 200_000
+	flood     = 120_000
 )

@@ -98,7 +98,7 @@ func (g *tokenExchange) HandleTokenEndpointRequest(ctx context.Context, _ fosite
 	if err != nil {
 		return err
 	}
-	sent := &s.request.Exchange
+	sent := s.request.Exchange
 	found := &auth.ExchangeRequest{HasActor: sent.ActorToken != "", JWT: sent.RequestedTokenType == typeJWT}
 	s.exchange = found
 	if record := g.Directory.Client(s.caller.Client.ID); record == nil || len(record.Exchanges) == 0 {

@@ -104,7 +104,7 @@ type Request struct {
 	GrantType   string
 	Scope       string
 	Resource    []string
-	Exchange    Exchange // of GrantTokenExchange alone
+	Exchange    *Exchange // of GrantTokenExchange alone, which needs it
 	// Certificate is SHA-256 of the certificate that the client's connection has, zero if there is none.
 	Certificate [sha256.Size]byte
 	// Prove checks the request's DPoP proof, once the client has authenticated. It returns the thumbprint of the key and the use that the proof is
