@@ -233,6 +233,20 @@ func TestInline(t *testing.T) {
 		w.expect(source, "c", jwks.ErrUnknownKey)
 		w.expect(source, "", jwks.ErrUnknownKey)
 		w.expect(remotekeys.Source{Inline: document("a")}, "", nil)
+		nameless, other := remotekeys.Source{Inline: document("")}, remotekeys.Source{Inline: document("a")}
+		found, err := w.keys.Key(t.Context(), nameless, "", jose.EdDSA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := w.keys.Key(t.Context(), nameless, found.Thumbprint(), jose.EdDSA); err != nil || same != found {
+			t.Errorf("by its thumbprint: %v", err)
+		}
+		w.expect(other, found.Thumbprint(), jwks.ErrUnknownKey)
+		named, err := w.keys.Key(t.Context(), other, "a", jose.EdDSA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.expect(other, named.Thumbprint(), jwks.ErrUnknownKey)
 		if _, err := w.keys.Key(t.Context(), source, "a", jose.ES256); !errors.Is(err, jwks.ErrUnknownKey) {
 			t.Errorf("another algorithm: %v", err)
 		}

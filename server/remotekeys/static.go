@@ -30,11 +30,13 @@ type inlineKey struct {
 	sum  [sha256.Size]byte
 }
 
-// find judges as jwks.Cache does: kid "" stands for the only key that is for alg.
+// find judges as jwks.Cache does: kid "" stands for the only key that is for alg. A key that was given without a kid goes by its thumbprint, too
+// (RFC 7638), which is what many libraries name keys by.
 func (s static) find(kid string, alg jose.Algorithm) (*jose.Key, error) {
 	var found *jose.Key
 	for _, key := range s {
-		if kid != "" && key.ID() != kid || !key.Allows(alg) {
+		named := kid == "" || key.ID() == kid || key.ID() == "" && key.Thumbprint() == kid
+		if !named || !key.Allows(alg) {
 			continue
 		}
 		if found != nil {
