@@ -86,13 +86,8 @@ func (f *proofFlags) members(cmd *cobra.Command) (map[string]any, error) {
 		text(flag, member, *f.certificate[flag])
 	}
 	if given(cmd, "jwks-file") {
-		set["jwks"] = nil
-		if f.keys != "" {
-			keys, err := readKeySet(f.keys)
-			if err != nil {
-				return nil, err
-			}
-			set["jwks"] = keys
+		if err := setKeys(set, f.keys); err != nil {
+			return nil, err
 		}
 	}
 	if given(cmd, f.rule.names()...) {

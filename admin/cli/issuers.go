@@ -149,13 +149,8 @@ func (f *issuerFlags) members(cmd *cobra.Command) (map[string]any, error) {
 		}
 	}
 	if given(cmd, "jwks-file") {
-		set["jwks"] = nil
-		if f.keys != "" {
-			keys, err := readKeySet(f.keys)
-			if err != nil {
-				return nil, err
-			}
-			set["jwks"] = keys
+		if err := setKeys(set, f.keys); err != nil {
+			return nil, err
 		}
 	}
 	instead(set, "")

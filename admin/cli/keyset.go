@@ -45,6 +45,19 @@ func readKeySet(file string) (map[string]any, error) {
 
 var errPrivateKey = errors.New("holds a private key; nothing was sent. Give the public half alone: `openssl pkey -in FILE -pubout` writes it; or the certificate")
 
+// setKeys sets the member jwks to the keys in a file, or to null where the flag names none.
+func setKeys(members map[string]any, file string) error {
+	members["jwks"] = nil
+	if file == "" {
+		return nil
+	}
+	keys, err := readKeySet(file)
+	if err == nil {
+		members["jwks"] = keys
+	}
+	return err
+}
+
 // jwksOf reads a JWK set or a JWK.
 func jwksOf(text []byte) (set map[string]any, keys []map[string]any, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -64,8 +77,8 @@ func jwksOf(text []byte) (set map[string]any, keys []map[string]any, err error) 
 		if !is {
 			return nil, nil, errors.New("has a key that is no object")
 		}
-		for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
-			if key[name] != nil {
+		for name := range key {
+			if jose.PrivateMember(name) {
 				return nil, nil, errPrivateKey
 			}
 		}

@@ -39,6 +39,15 @@ func ParseKey(jwk []byte) (*Key, error) {
 // ID returns the key's kid, empty if it has none.
 func (k *Key) ID() string { return k.id }
 
+// PrivateMember tells whether the member of this name belongs to a private or secret JWK (RFC 7518 §6), which nobody but its owner is to see.
+func PrivateMember(name string) bool {
+	switch name {
+	case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
+		return true
+	}
+	return false
+}
+
 // Algorithms returns the algorithms that the key is for: the one that its alg names, else all that keys of its kind can do.
 func (k *Key) Algorithms() []Algorithm { return slices.Clone(k.algorithms) }
 

@@ -44,9 +44,10 @@ func (w *written) member(name string, value strictjson.Value) error {
 		text = &w.alg
 	case "key_ops":
 		return w.operations(value)
-	case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
-		return ErrPrivate
 	default:
+		if PrivateMember(name) {
+			return ErrPrivate
+		}
 		return nil
 	}
 	var err error

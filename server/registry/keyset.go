@@ -109,8 +109,8 @@ func private(jwk json.RawMessage) bool {
 	if json.Unmarshal(jwk, &members) != nil {
 		return false
 	}
-	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
-		if members[name] != nil {
+	for name := range members {
+		if jose.PrivateMember(name) {
 			return true
 		}
 	}
