@@ -75,7 +75,7 @@ func runGateway(ctx context.Context, env environment, settings gatewaySettings) 
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	return runProxy(env, func(log io.Writer) error {
+	return runServing(env, func(log io.Writer) error {
 		return gateway.Run(ctx, gateway.RunConfig{
 			Path: settings.Config, Reload: reload, Stderr: log, LogLevel: settings.LogLevel, Environ: env.environ, Version: version, Now: time.Now,
 		})

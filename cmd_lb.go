@@ -59,7 +59,7 @@ func runLB(ctx context.Context, env environment, settings lbSettings) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	return runProxy(env, func(log io.Writer) error {
+	return runServing(env, func(log io.Writer) error {
 		return balancer.Run(ctx, balancer.Config{
 			Path: settings.Config, Reload: reload, Stderr: log, LogLevel: settings.LogLevel, Environ: env.environ, Version: version, Now: time.Now,
 		})

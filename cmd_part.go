@@ -55,11 +55,13 @@ func runServerPart(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
-	logger, err := telemetry.NewLogger(env.stderr, settings.LogLevel)
-	if err != nil {
-		return err
-	}
-	return instance.Run(ctx, instance.Config{Settings: settings, Environ: env.environ, Version: version, Logger: logger, Now: time.Now})
+	return runServing(env, func(log io.Writer) error {
+		logger, err := telemetry.NewLogger(log, settings.LogLevel)
+		if err != nil {
+			return err
+		}
+		return instance.Run(ctx, instance.Config{Settings: settings, Environ: env.environ, Version: version, Logger: logger, Now: time.Now})
+	})
 }
 
 func runBalancerPart(ctx context.Context, env environment) error {
@@ -68,7 +70,7 @@ func runBalancerPart(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
-	return runProxy(env, func(log io.Writer) error {
+	return runServing(env, func(log io.Writer) error {
 		return balancer.Run(ctx, balancer.Config{Text: text, Stderr: log, Environ: env.environ, Version: version, Now: time.Now})
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,16 +35,18 @@ func newServerCmd(env environment) *cobra.Command {
 			if err := settings.Validate(); err != nil {
 				return usageError{err}
 			}
-			logger, err := telemetry.NewLogger(env.stderr, settings.LogLevel)
-			if err != nil {
-				return usageError{err}
-			}
-			return instance.Run(cmd.Context(), instance.Config{
-				Settings: settings, Environ: env.environ, Version: version, Logger: logger, Now: time.Now,
-				FirstAdmin: func(id auth.ClientID, secret auth.SecretValue) {
-					// One line for people, apart from the log, which is JSON on standard error.
-					fmt.Fprintf(env.stdout, "countersign: bootstrap admin: client_id %s client_secret %s (it is not shown again)\n", id, secret.Reveal())
-				},
+			return runServing(env, func(log io.Writer) error {
+				logger, err := telemetry.NewLogger(log, settings.LogLevel)
+				if err != nil {
+					return usageError{err}
+				}
+				return instance.Run(cmd.Context(), instance.Config{
+					Settings: settings, Environ: env.environ, Version: version, Logger: logger, Now: time.Now,
+					FirstAdmin: func(id auth.ClientID, secret auth.SecretValue) {
+						// One line for people, apart from the log, which is JSON on standard error.
+						fmt.Fprintf(env.stdout, "countersign: bootstrap admin: client_id %s client_secret %s (it is not shown again)\n", id, secret.Reveal())
+					},
+				})
 			})
 		},
 	}

@@ -14,7 +14,7 @@ const (
 
 // Lines passes lines on to a writer, many in one write: a process that logs every request would spend a tenth of its time on writes of
 // one line each, and those who log would wait for each other. A line that comes after a pause is written at once, others at most 5 ms
-// later; a process that is killed takes those with it. Any number of goroutines may use it.
+// later, or by Flush; a process that is killed takes those with it. Any number of goroutines may use it.
 type Lines struct {
 	to      io.Writer
 	wake    chan struct{} // holds a value when lines wait
@@ -22,6 +22,7 @@ type Lines struct {
 	closing chan struct{}
 	ended   chan struct{}
 
+	writing sync.Mutex // held by whoever takes lines until they are written, so that none overtakes another
 	mu      sync.Mutex // guards what follows
 	room    sync.Cond
 	waiting []byte
@@ -90,8 +91,13 @@ func (l *Lines) run() {
 	}
 }
 
+// Flush returns once everything that was written before was passed on.
+func (l *Lines) Flush() { l.pass() }
+
 // pass writes what waits.
 func (l *Lines) pass() {
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.mu.Lock()
 	batch := l.waiting
 	l.waiting, l.spare = l.spare[:0], nil

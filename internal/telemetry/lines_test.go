@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -107,6 +108,33 @@ func TestLinesAreBounded(t *testing.T) {
 		lines.Close()
 		if passed != size*count {
 			t.Errorf("%d of %d bytes", passed, size*count)
+		}
+	})
+}
+
+// A warning or an error is written when the call that logs it returns, and what came before it with it.
+func TestWarningsAreNotKeptBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		lines := telemetry.NewLines(&out)
+		defer lines.Close()
+		plain := telemetry.NewLeveledLogger(lines, slog.LevelDebug)
+		for _, logger := range []*slog.Logger{plain, plain.With("with", 1), plain.WithGroup("group")} {
+			for level, written := range map[slog.Level]bool{slog.LevelDebug: false, slog.LevelInfo: false, slog.LevelWarn: true, slog.LevelError: true} {
+				logger.Info("before")
+				synctest.Wait() // the first line after a pause is written at once, and the next only after another
+				lines.Flush()
+				out.Reset()
+				logger.Info("earlier")
+				logger.Log(t.Context(), level, "this")
+				if got := out.String(); strings.Contains(got, `"this"`) != written || strings.Contains(got, `"earlier"`) != written {
+					t.Errorf("level %v: written is %q", level, got)
+				}
+				lines.Flush()
+				if got := out.String(); strings.Count(got, `"this"`) != 1 || strings.Count(got, "\n") != 2 {
+					t.Errorf("level %v: after Flush %q", level, got)
+				}
+			}
 		}
 	})
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// NewLogger returns a logger that writes one JSON object per line to w. level is debug, info, warn or error.
+// NewLogger returns a logger that writes one JSON object per line to w. level is debug, info, warn or error. If w gathers lines, as Lines
+// does, warnings and errors are flushed: whatever happens next, they are written.
 func NewLogger(w io.Writer, level string) (*slog.Logger, error) {
 	var threshold slog.Level
 	if err := threshold.UnmarshalText([]byte(level)); err != nil {
@@ -24,7 +25,7 @@ func NewLogger(w io.Writer, level string) (*slog.Logger, error) {
 
 // NewLeveledLogger is NewLogger with a level that may change meanwhile.
 func NewLeveledLogger(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	return slog.New(newHandler(w, level))
 }
 
 // NewRegistry returns a metrics registry with the figures of the Go runtime and the process, and `countersign_build_info`,
