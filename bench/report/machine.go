@@ -1,0 +1,42 @@
+package report
+
+import (
+	"os"
+	"runtime"
+	"strings"
+)
+
+// Machine is what the figures were measured on.
+type Machine struct {
+	Processor string `json:"processor"`
+	Cores     int    `json:"cores"`
+	Memory    string `json:"memory"`
+	Kernel    string `json:"kernel"`
+}
+
+// ThisMachine describes the machine as Linux does.
+func ThisMachine() Machine {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		release = []byte("unknown")
+	}
+	kernel, _, _ := strings.Cut(strings.TrimSpace(string(release)), "-") // behind it stands who built it
+	return Machine{
+		Processor: FieldOf("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(),
+		Memory: FieldOf("/proc/meminfo", "MemTotal"), Kernel: runtime.GOOS + " " + kernel,
+	}
+}
+
+// FieldOf returns what stands behind the first "name:" of a file of /proc, and nothing if there is no such line.
+func FieldOf(file, name string) string {
+	text, err := os.ReadFile(file) //nolint:gosec // a file of /proc
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
