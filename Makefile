@@ -4,7 +4,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 .PHONY: help build test test-long lint fmt bench chart image-check licenses clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "                    $$(scripts/bench -list | paste -sd ' ')"
 
 build: ## build the binary ./countersign
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o countersign .
@@ -23,9 +24,13 @@ lint: ## run the linters
 fmt: ## format the code
 	scripts/lint fmt
 
-bench: ## run the benchmarks beside their limits, 9 to 10 minutes; results are in bench/results
-	scripts/prerequisites
-	go test -run='^$$' -bench=. -benchtime=1x -timeout=1h ./bench
+bench: ## run all benchmarks beside their limits (half an hour); results are in bench/results
+	scripts/prerequisites bench
+	scripts/bench
+
+bench-%: ## run one of them:
+	scripts/prerequisites bench
+	scripts/bench $*
 
 chart: ## render the Helm chart anew and check it; after every change of deploy/helm/countersign
 	scripts/chart -update

@@ -5,49 +5,53 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/countersign/countersign/bench/report"
 )
 
-// Cost is what one call costs, in the same process as its limit.
+// Cost measures what one call costs, in the same process as its limit.
 type Cost struct {
-	Work       string    `json:"work"`
-	Limit      string    `json:"limit,omitempty"`      // what it stands beside; empty: nothing
-	Goroutines int       `json:"goroutines"`           // that call at once
-	Ours       []float64 `json:"ns"`                   // per call, by round; with several goroutines the time of all over the calls of all
-	Bare       []float64 `json:"limit_ns,omitempty"`   // of the limit, in the round beside it
-	Allocs     int64     `json:"allocations"`          // per call of ours
-	Times      float64   `json:"times_the_limit"`      // median of the rounds' ratios
-	Most       float64   `json:"most_times,omitempty"` // what Times may be
-	MostNS     float64   `json:"most_ns,omitempty"`    // what the median of Ours may be
+	Work       string
+	Goroutines int // that call at once
+	// Ours and Limit make a call. Limit may be nil.
+	Ours, Limit func() error
+	LimitName   string
 }
 
 const (
 	costRounds = 9                      // in which the two sides take turns
 	costRound  = 300 * time.Millisecond // of one side, about
+
+	perCall     = "per call" // in ns; with several goroutines the time of all over the calls of all
+	allocations = "allocations"
 )
 
-// measure has both calls made in turn by so many goroutines. limit may be nil.
-func (c *Cost) measure(ours, limit func() error) error {
-	times, err := c.times(ours)
+// measure has both calls made in turn by so many goroutines.
+func (c *Cost) measure() (report.Row, error) {
+	row := report.Row{Work: c.Work}
+	if c.Goroutines > 1 {
+		row.Work = fmt.Sprintf("%s, by %d goroutines", c.Work, c.Goroutines)
+	}
+	times, err := c.times(c.Ours)
 	if err != nil {
-		return err
+		return row, err
 	}
 	var limits int
-	if limit != nil {
-		if limits, err = c.times(limit); err != nil {
-			return err
+	if c.Limit != nil {
+		if limits, err = c.times(c.Limit); err != nil {
+			return row, err
 		}
 	}
-	var ratios []float64
+	var ours, bare []float64
 	for n := range costRounds {
 		sides := []func() error{
-			func() error { return c.round(ours, times, &c.Ours) },
-			func() error { return c.round(limit, limits, &c.Bare) },
+			func() error { return c.round(c.Ours, times, &ours) },
+			func() error { return c.round(c.Limit, limits, &bare) },
 		}
-		if limit == nil {
+		if c.Limit == nil {
 			sides = sides[:1]
 		}
 		if n%2 == 1 {
@@ -55,18 +59,16 @@ func (c *Cost) measure(ours, limit func() error) error {
 		}
 		for _, side := range sides {
 			if err := side(); err != nil {
-				return err
+				return row, err
 			}
 		}
-		if limit != nil {
-			ratios = append(ratios, c.Ours[n]/c.Bare[n])
-		}
 	}
-	if limit != nil {
-		c.Times = median(ratios)
+	allocs, err := allocationsOf(c.Ours)
+	row.Sides = []report.Side{{Name: countersign, Figures: []report.Figure{report.NewFigure(perCall, "ns", ours...), report.NewFigure(allocations, "", allocs)}}}
+	if c.Limit != nil {
+		row.Sides = append(row.Sides, report.Side{Name: c.LimitName, Figures: []report.Figure{report.NewFigure(perCall, "ns", bare...)}})
 	}
-	c.Allocs, err = c.allocations(ours)
-	return err
+	return row, err
 }
 
 // times returns how many calls a goroutine makes in a round.
@@ -103,56 +105,8 @@ func (c *Cost) round(call func() error, times int, took *[]float64) error {
 	return errors.Join(errs...)
 }
 
-// allocations returns how often one call allocates.
-func (c *Cost) allocations(call func() error) (n int64, err error) {
+// allocationsOf returns how often one call allocates.
+func allocationsOf(call func() error) (n float64, err error) {
 	average := testing.AllocsPerRun(1000, func() { err = errors.Join(err, call()) })
-	return int64(average), err
-}
-
-// over tells what the cost is above what it may be.
-func (c *Cost) over() error {
-	switch {
-	case c.Most > 0 && c.Times > c.Most:
-		return fmt.Errorf("%s: %.2f times the limit, %.2f is the most", c.Work, c.Times, c.Most)
-	case c.MostNS > 0 && median(c.Ours) > c.MostNS:
-		return fmt.Errorf("%s: %.0f ns, %.0f is the most", c.Work, median(c.Ours), c.MostNS)
-	}
-	return nil
-}
-
-// Costs is a report of them.
-type Costs struct {
-	Name    string    `json:"name"`
-	Title   string    `json:"title"`
-	Time    time.Time `json:"time"`
-	Machine Machine   `json:"machine"`
-	Go      string    `json:"go"`
-	Rows    []*Cost   `json:"rows"`
-}
-
-// write puts the report into the folder, as JSON and as a table.
-func (r *Costs) write(folder string) error {
-	return writeResults(folder, r.Name, r, r.markdown())
-}
-
-func (r *Costs) markdown() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "### %s\n\n| work | goroutines | ns per call | allocations | beside | its ns | ratio | at most |\n|---|---|---|---|---|---|---|---|\n", r.Title)
-	for _, c := range r.Rows {
-		beside, bare, ratio, most := "–", "–", "–", fmt.Sprintf("%.0f ns", c.MostNS)
-		if c.Limit != "" {
-			beside, bare, ratio, most = c.Limit, nanoseconds(median(c.Bare)), fmt.Sprintf("**%.2f**", c.Times), fmt.Sprintf("%.2f", c.Most)
-		}
-		fmt.Fprintf(&b, "| %s | %d | %s | %d | %s | %s | %s | %s |\n", c.Work, c.Goroutines, nanoseconds(median(c.Ours)), c.Allocs, beside, bare, ratio, most)
-	}
-	fmt.Fprintf(&b, "\nMeasured on %s: %s, %d cores, %s of memory, %s, %s.\n", r.Time.Format(time.DateOnly), r.Machine.Processor,
-		r.Machine.Cores, r.Machine.Memory, r.Machine.Kernel, r.Go)
-	return b.String()
-}
-
-func nanoseconds(ns float64) string {
-	if ns < 100 {
-		return fmt.Sprintf("%.1f", ns)
-	}
-	return thousands(ns)
+	return average, err
 }

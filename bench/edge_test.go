@@ -2,10 +2,11 @@ package bench
 
 import (
 	"fmt"
-	"runtime"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/countersign/countersign/bench/report"
 )
 
 // The names of the rows.
@@ -34,15 +35,10 @@ const (
 // Its rows are those of the document results/edge.md.
 func BenchmarkEdge(b *testing.B) {
 	w := newEdgeWorld(b)
-	report := &Edge{
-		Time: time.Now().UTC(), Machine: thisMachine(), Versions: w.versions,
-		Setting: fmt.Sprintf("%d connections with keep-alive, on loopback; proxies, upstream and load share the processors. Every request "+
-			"bears an ES256 JWT of a Countersign server and is answered by %d bytes.", edgeConnections, len(w.answer)),
-	}
-	w.versions["Countersign"], w.versions["Go"] = revision(b.Context()), runtime.Version()
 	gateway := w.gateway("gateway", false)
 	ours := append(w.balanced(""), w.side(ourGateway, gateway.at["Plain"], processes(gateway)))
-	b.Run("requests", func(b *testing.B) {
+	var rows []report.Row
+	complete := b.Run("requests", func(b *testing.B) {
 		rounds := Rounds{Count: 15, Each: time.Second, WarmUp: time.Second}
 		sides := append([]Side{w.side(nothing, w.upstream.address, nil)}, ours...)
 		silent, fresh := w.gateway("gateway-silent", true), w.gateway("gateway-fresh", false)
@@ -50,57 +46,66 @@ func BenchmarkEdge(b *testing.B) {
 			w.side(ourSilent, silent.at["Plain"], processes(silent)),
 			w.fresh(w.side(ourFirstSight, fresh.at["Plain"], processes(fresh)), rounds.Count+1),
 		)
-		var err error
-		if report.Rows, err = race(b.Context(), rounds, append(sides, w.others()...)); err != nil {
+		row, err := race(b.Context(), rounds, append(sides, w.others()...))
+		if err != nil {
 			b.Fatal(err)
 		}
-		for _, row := range report.Rows {
-			b.Run(row.Name, func(b *testing.B) {
-				b.ReportMetric(0, "ns/op") // one operation is the whole comparison
-				b.ReportMetric(row.Rate, "requests/s")
-				b.ReportMetric(row.Median, "µs/request")
-				b.ReportMetric(row.Ratio, "times-the-bare-proxy")
-			})
-		}
-		for _, bound := range []Bound{
-			{Row: ourBalancer, Beside: bareProxy, Most: 1.1},
-			{Row: ourGateway, Beside: bareProxy, Most: 1.6},
-			{Row: ourSilent, Beside: bareProxy, Most: 1.35},
-			{Row: ourGateway, Beside: caddyAsking, Most: 1},
-			{Row: ourGateway, Beside: haproxyJWT, Most: 1},
-			{Row: ourGateway, Beside: nginxAsking, Most: 1},
-		} {
-			if err := report.check(bound); err != nil {
+		for _, v := range edgeBounds() {
+			if err := row.Judge(v); err != nil {
 				b.Error(err)
 			}
 		}
+		rows = append(rows, row)
+		tell(b, row)
 	})
-	b.Run("idle", func(b *testing.B) {
+	complete = b.Run("idle", func(b *testing.B) {
 		// New processes: what garbage an earlier load has left would be used again.
 		gateway := w.gateway("gateway-idle", false)
+		row := report.Row{Work: report.Number(idleConnections) + " idle connections"}
 		for _, side := range append(w.balanced("-idle"), w.side(ourGateway, gateway.at["Plain"], processes(gateway))) {
 			result, err := idle(b.Context(), side, side.only(), idleConnections)
 			if err != nil {
 				b.Fatal(err)
 			}
-			report.Idle = append(report.Idle, result)
+			row.Sides = append(row.Sides, result)
 		}
-		b.ReportMetric(0, "ns/op")
-	})
-	b.Run("slow", func(b *testing.B) {
+		rows = append(rows, row)
+		tell(b, row)
+	}) && complete
+	complete = b.Run("slow", func(b *testing.B) {
 		for _, side := range ours[1:] {
-			result, err := w.disturbed(b, side)
+			row, err := w.disturbed(b, side)
 			if err != nil {
 				b.Fatal(err)
 			}
-			report.Slow = append(report.Slow, result)
+			rows = append(rows, row)
+			tell(b, row)
 		}
-		b.ReportMetric(0, "ns/op")
-	})
-	if len(report.Rows) == 0 || len(report.Idle) == 0 || len(report.Slow) == 0 {
+	}) && complete
+	if !complete || len(rows) < 4 {
 		return // some were not asked for, or failed
 	}
-	w.check(report.write("results"))
+	w.publish(&report.Report{
+		Name: "edge", Title: "Gateway and load balancer", Versions: w.versions, Rows: rows,
+		Setting: fmt.Sprintf("%d connections with keep-alive, on loopback; proxies, upstream and load share the processors. Every request "+
+			"bears an ES256 JWT of a Countersign server and is answered by %d bytes.", edgeConnections, len(w.answer)),
+	})
+}
+
+// edgeBounds are what the processor time of a request may be beside that of others.
+func edgeBounds() []report.Verdict {
+	bounds := []report.Verdict{
+		{Of: ourBalancer, Beside: bareProxy, Floor: 1.1, Goal: 0.7, Summary: "load balancer, CPU per request"},
+		{Of: ourGateway, Beside: bareProxy, Floor: 1.6, Goal: 0.8, Summary: "gateway, verified token, everything on, CPU per request"},
+		{Of: ourSilent, Beside: bareProxy, Floor: 1.35, Goal: 0.8, Summary: "gateway, verified token, no access log, CPU per request"},
+		{Of: ourGateway, Beside: caddyAsking, Floor: 1},
+		{Of: ourGateway, Beside: haproxyJWT, Floor: 1},
+		{Of: ourGateway, Beside: nginxAsking, Floor: 1},
+	}
+	for n := range bounds {
+		bounds[n].Figure, bounds[n].AtMost = cpuBetween, true
+	}
+	return bounds
 }
 
 // balanced starts the bare proxy and our load balancer, whose processes are called so.
@@ -133,18 +138,19 @@ func (w *edgeWorld) others() []Side {
 }
 
 // disturbed has slow clients come to a side.
-func (w *edgeWorld) disturbed(b *testing.B, side Side) (Slow, error) {
+func (w *edgeWorld) disturbed(b *testing.B, side Side) (report.Row, error) {
 	b.Helper()
 	side.Load.Connections = slowConnection
 	rounds := Rounds{Count: 5, Each: 2 * time.Second, WarmUp: time.Second}
-	result, err := disturb(b.Context(), side, idlers(side.Load.Address, w.token), rounds, slowPatience)
+	row, err := disturb(b.Context(), side, idlers(side.Load.Address, w.token), rounds, slowPatience)
 	if err != nil {
-		return result, err
+		return row, err
 	}
-	if result.Most = slowRatio; result.Ratio > result.Most {
-		b.Errorf("%s: slow clients make p99 %.2f times as long, %.2f is the most", result.Name, result.Ratio, result.Most)
+	err = row.Judge(report.Verdict{Figure: report.P99, Of: side.Name, Beside: leftAlone, AtMost: true, Floor: slowRatio})
+	if err != nil {
+		b.Error(err)
 	}
-	return result, nil
+	return row, nil
 }
 
 // gateway runs ours.

@@ -3,25 +3,24 @@ package bench
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/countersign/countersign/bench/generator"
 )
 
 const (
 	edgeConnections = 64
 	idleConnections = 5000
-	edgeRequests    = 60 // of each connection in a round of tokens at first sight
+	edgeRequests    = 4000 // of a round of tokens at first sight
 )
 
 // edgeWorld has an issuer, an upstream, and every proxy in front of it.
@@ -42,15 +41,13 @@ func newEdgeWorld(b *testing.B) *edgeWorld {
 	w := &edgeWorld{issuer: s.startIssuer("sqlite:" + filepath.Join(s.folder, "server.db")), versions: map[string]string{}}
 	w.secretFile = filepath.Join(s.folder, "gateway-secret")
 	w.check(os.WriteFile(w.secretFile, []byte(w.caller.Secret.Reveal()), 0o600))
-	w.token = w.tokens(w.server, w.tokenRequest(), 1)[0]
+	w.token = w.tokens(w.server, "/oauth2/token", asking(jwtAPI), 1)[0]
 	w.limit = w.build("proxylimit", "./proxylimit")
 	w.upstream = w.startLimit("upstream")
-	one := Load{Address: w.upstream.address, Connections: 1, Count: 1, Requests: [][]byte{w.get(w.upstream.address)}, Body: func(body []byte) error {
-		w.answer = bytes.Clone(body)
-		return nil
-	}}
-	_, err := one.Run(b.Context())
+	response, err := (&http.Client{Timeout: time.Minute}).Get("http://" + w.upstream.address)
 	w.check(err)
+	w.answer, err = io.ReadAll(response.Body)
+	w.check(errors.Join(err, response.Body.Close()))
 	return w
 }
 
@@ -63,17 +60,16 @@ func (w *edgeWorld) startLimit(role string, args ...string) program {
 	return w.start("limit-"+role, cmd, address)
 }
 
-func (w *edgeWorld) tokenRequest() []byte {
-	return w.post(w.server, "/oauth2/token", url.Values{"grant_type": {"client_credentials"}, "resource": {jwtAPI}})
+func (w *edgeWorld) get(address string) []byte {
+	return generator.Get("/items/1?page=2", address, w.token)
 }
-
-func (w *edgeWorld) get(address string) []byte { return Get("/items/1?page=2", address, w.token) }
 
 // side returns the load on an address, and whose time is counted.
 func (w *edgeWorld) side(name, address string, processes map[string]int) Side {
-	pids := map[string]int{loadProcess: os.Getpid(), upstreamProcess: w.upstream.PID()}
+	pids := map[string]int{upstreamProcess: w.upstream.PID()}
 	maps.Copy(pids, processes)
-	return Side{name, Load{Address: address, Connections: edgeConnections, Requests: [][]byte{w.get(address)}, Body: w.answered}, pids}
+	load := generator.Load{Address: address, Connections: edgeConnections, Requests: [][]byte{w.get(address)}, Body: w.answered}
+	return Side{name, load, pids}
 }
 
 // answered checks that an answer is the upstream's.
@@ -87,25 +83,11 @@ func (w *edgeWorld) answered(body []byte) error {
 // fresh makes every request of a side bear a token that nobody has seen. They suffice for so many runs.
 func (w *edgeWorld) fresh(side Side, runs int) Side {
 	w.Helper()
-	var mu sync.Mutex
-	load := Load{
-		Address: w.server.address, Connections: Connections, Duration: time.Minute, Requests: [][]byte{w.tokenRequest()},
-		Count: runs*edgeConnections*edgeRequests/Connections + 1,
+	side.Load.Once = &generator.Once{PerRun: edgeRequests}
+	side.Load.Requests = make([][]byte, 0, runs*edgeRequests)
+	for _, token := range w.tokens(w.server, "/oauth2/token", asking(jwtAPI), runs*edgeRequests) {
+		side.Load.Requests = append(side.Load.Requests, generator.Get("/items/1?page=2", side.Load.Address, token))
 	}
-	side.Load.Requests = nil
-	load.Body = func(body []byte) error {
-		var answer tokenAnswer
-		if err := json.Unmarshal(body, &answer); err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		side.Load.Requests = append(side.Load.Requests, Get("/items/1?page=2", side.Load.Address, answer.AccessToken))
-		return nil
-	}
-	_, err := load.Run(w.Context())
-	w.check(err)
-	side.Load.Once, side.Load.Count = new(atomic.Int64), edgeRequests
 	return side
 }
 

@@ -5,35 +5,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
-	"strings"
+	"net/http"
 	"time"
+
+	"github.com/countersign/countersign/bench/generator"
+	"github.com/countersign/countersign/bench/report"
 )
 
-// Idle is what connections cost a process while nothing happens on them.
-type Idle struct {
-	Name        string `json:"name"`
-	Connections int    `json:"connections"`
-	Before      int64  `json:"resident_bytes_before"`
-	After       int64  `json:"resident_bytes_after"`
-}
-
-// Each returns the bytes of one connection.
-func (i Idle) Each() int64 { return (i.After - i.Before) / int64(i.Connections) }
-
-const beforehand = 2 * time.Second // of load
+const (
+	beforehand    = 2 * time.Second // of load
+	perConnection = "of each"       // in KiB
+)
 
 // idle measures a process by how much it grows as connections are opened on which one request each was answered. The side's load goes over
 // it before, so that what a process has once and for all is not counted.
-func idle(ctx context.Context, side Side, pid, count int) (Idle, error) {
-	result := Idle{Name: side.Name, Connections: count}
+func idle(ctx context.Context, side Side, pid, count int) (report.Side, error) {
+	result := report.Side{Name: side.Name}
 	load := side.Load
 	load.Duration = beforehand
 	_, err := load.Run(ctx)
 	if err != nil {
 		return result, err
 	}
-	if result.Before, err = resident(pid); err != nil {
+	before, err := resident(pid)
+	if err != nil {
 		return result, err
 	}
 	connections := make([]net.Conn, 0, count)
@@ -53,9 +50,11 @@ func idle(ctx context.Context, side Side, pid, count int) (Idle, error) {
 			return result, fmt.Errorf("connection %d: %w", n, err)
 		}
 	}
-	if result.After, err = resident(pid); err != nil {
+	after, err := resident(pid)
+	if err != nil {
 		return result, err
 	}
+	result.Figures = []report.Figure{report.NewFigure(perConnection, "KiB", float64(after-before)/1024/float64(count))}
 	for n, c := range connections { // each of them is still there
 		if err := once(c, side.Load); err != nil {
 			return result, fmt.Errorf("connection %d of %d, idle: %w", n, count, err)
@@ -65,7 +64,7 @@ func idle(ctx context.Context, side Side, pid, count int) (Idle, error) {
 }
 
 // once sends the first request of a load and checks its answer.
-func once(c net.Conn, load Load) error {
+func once(c net.Conn, load generator.Load) error {
 	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return err
 	}
@@ -73,24 +72,16 @@ func once(c net.Conn, load Load) error {
 		return err
 	}
 	from := bufio.NewReader(c)
-	body, err := readAnswer(from, nil)
+	answer, err := http.ReadResponse(from, nil)
 	if err != nil {
 		return err
 	}
-	if from.Buffered() > 0 {
-		return errors.New("more than one answer")
+	body, err := io.ReadAll(answer.Body)
+	if err = errors.Join(err, answer.Body.Close()); err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK || from.Buffered() > 0 {
+		return fmt.Errorf("%s, and %d bytes behind the answer", answer.Status, from.Buffered())
 	}
 	return load.Body(body)
-}
-
-func idleTable(all []Idle) string {
-	if len(all) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n| %s idle connections of | KiB each |\n|---|---|\n", thousands(float64(all[0].Connections)))
-	for _, i := range all {
-		fmt.Fprintf(&b, "| %s | %.1f |\n", i.Name, float64(i.Each())/1024)
-	}
-	return b.String()
 }

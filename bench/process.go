@@ -8,10 +8,39 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/countersign/countersign/bench/report"
 )
 
 // tick is the unit of processor time in /proc: USER_HZ, which Linux fixes at 100 for programs.
 const tick = 10 * time.Millisecond
+
+// spentDuring returns how much processor time each process used while work was done.
+func spentDuring(pids map[string]int, work func() error) (map[string]time.Duration, error) {
+	times := func() (map[string]time.Duration, error) {
+		all := make(map[string]time.Duration, len(pids))
+		for name, pid := range pids {
+			t, err := cpuTime(pid)
+			if err != nil {
+				return nil, err
+			}
+			all[name] = t
+		}
+		return all, nil
+	}
+	before, err := times()
+	if err != nil {
+		return nil, err
+	}
+	if err := work(); err != nil {
+		return nil, err
+	}
+	spent, err := times()
+	for name, t := range before {
+		spent[name] -= t
+	}
+	return spent, err
+}
 
 // cpuTime returns the processor time that a process and those of its group have used, all threads, user and system. A server with
 // worker processes has them in its group, which testbed makes for it.
@@ -59,24 +88,10 @@ func statOf(pid int) (spent time.Duration, group int, err error) {
 
 // resident returns the memory of a process that is in use, in bytes.
 func resident(pid int) (int64, error) {
-	text := fieldOf(fmt.Sprintf("/proc/%d/status", pid), "VmRSS")
+	text := report.FieldOf(fmt.Sprintf("/proc/%d/status", pid), "VmRSS")
 	kilobytes, err := strconv.ParseInt(strings.TrimSuffix(text, " kB"), 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("read memory of %d: %w", pid, err)
 	}
 	return kilobytes << 10, nil
-}
-
-// fieldOf returns what stands behind the first "name:" of a file of /proc, and nothing if there is no such line.
-func fieldOf(file, name string) string {
-	text, err := os.ReadFile(file) //nolint:gosec // a file of /proc
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(text)) {
-		if key, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/countersign/countersign/bench/report"
 	"github.com/countersign/countersign/internal/testbed"
 )
 
@@ -99,6 +103,30 @@ func (s *scene) start(name string, cmd *exec.Cmd, address string) program {
 		return nil
 	})
 	return p
+}
+
+// publish writes a report to results/.
+func (s *scene) publish(r *report.Report) {
+	s.Helper()
+	publish(s.B, r)
+}
+
+func publish(b *testing.B, r *report.Report) {
+	b.Helper()
+	r.Time, r.Machine = time.Now().UTC(), report.ThisMachine()
+	versions := map[string]string{"Countersign": revision(b.Context()), "Go": runtime.Version()}
+	maps.Copy(versions, r.Versions)
+	r.Versions = versions
+	if err := r.Write("results"); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// tell prints rows as they were measured. The whole comparison is one operation, whose time says nothing.
+func tell(b *testing.B, rows ...report.Row) {
+	b.Helper()
+	b.ReportMetric(0, "ns/op")
+	_, _ = io.WriteString(os.Stdout, "\n"+report.Tables(rows)+"\n") // of a log only the first lines are printed
 }
 
 // loopback returns an address on which nothing listens yet.

@@ -11,8 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/countersign/countersign/bench/report"
 	"github.com/countersign/countersign/sdk"
 	"github.com/countersign/countersign/sdk/sdktest"
 )
@@ -46,48 +46,50 @@ func BenchmarkSDK(b *testing.B) {
 		fresh[n] = benchToken(issuer, n+1)
 	}
 
-	report := &Costs{Name: "sdk", Title: "SDK", Time: time.Now().UTC(), Machine: thisMachine(), Go: runtime.Version()}
-	add := func(c *Cost, ours, limit func() error) {
-		if err := c.measure(ours, limit); err != nil {
+	var rows []report.Row
+	add := func(c *Cost, v report.Verdict) {
+		row, err := c.measure()
+		if err != nil {
 			b.Fatal(err)
 		}
-		report.Rows = append(report.Rows, c)
+		v.Figure, v.Of, v.Beside, v.AtMost = perCall, countersign, c.LimitName, true
+		if err := row.Judge(v); err != nil {
+			b.Error(err)
+		}
+		if c.LimitName != firstSightLimit {
+			if err := row.Judge(report.Verdict{Figure: allocations, Of: countersign, AtMost: true}); err != nil {
+				b.Error(err)
+			}
+		}
+		rows = append(rows, row)
 	}
 	source := client.TokenSource(sdkAudience, "inventory:read")
 	for _, goroutines := range []int{1, many} {
-		c := &Cost{Work: "a token from the cache", Goroutines: goroutines, MostNS: 100}
-		add(c, func() error { _, err := source.Token(b.Context()); return err }, nil)
+		c := &Cost{Work: "a token from the cache", Goroutines: goroutines, Ours: func() error { _, err := source.Token(b.Context()); return err }}
+		add(c, report.Verdict{Floor: 100, Goal: 30, Summary: fmt.Sprintf("SDK: token from its cache, %d goroutines", goroutines)})
 		for _, kind := range []struct {
 			name, token string
-			most        float64
-		}{{"JWT", jwt, 1.4}, {"opaque token", opaque, 2}} {
+			most        report.Verdict
+		}{
+			{"JWT", jwt, report.Verdict{Floor: 1.4, Goal: 1.15, Summary: fmt.Sprintf("SDK: JWT seen before, %d goroutines", goroutines)}},
+			{"opaque token", opaque, report.Verdict{Floor: 2}},
+		} {
 			text := []byte(kind.token)
-			c := &Cost{
+			add(&Cost{
 				Work: fmt.Sprintf("verify a token seen before: %s of %d bytes, strict", kind.name, len(text)), Goroutines: goroutines,
-				Limit: "SHA-256 of it", Most: kind.most,
-			}
-			add(c, verifying(b.Context(), verifier, kind.token), func() error { sha256.Sum256(text); return nil })
+				Ours: verifying(b.Context(), verifier, kind.token), Limit: func() error { sha256.Sum256(text); return nil }, LimitName: "SHA-256 of it",
+			}, kind.most)
 		}
 	}
-	c := &Cost{Work: "verify an ES256 JWT at first sight", Goroutines: 1, Limit: firstSightLimit, Most: 1.15}
 	public := publicKey(b, issuer.Client(), issuer.URL(), jwt)
 	var mine, bare int
-	add(c, func() error { mine++; return verifying(b.Context(), small, fresh[mine%len(fresh)])() },
-		func() error { bare++; return checkBare(public, fresh[bare%len(fresh)]) })
-
-	for _, c := range report.Rows {
-		if err := c.over(); err != nil {
-			b.Error(err)
-		}
-		if c.Limit != firstSightLimit && c.Allocs > 0 {
-			b.Errorf("%s allocates %d times", c.Work, c.Allocs)
-		}
-	}
-	b.ReportMetric(0, "ns/op") // one operation is the whole comparison
-	b.Log("\n" + report.markdown())
-	if err := report.write("results"); err != nil {
-		b.Fatal(err)
-	}
+	add(&Cost{
+		Work: "verify an ES256 JWT at first sight", Goroutines: 1, LimitName: firstSightLimit,
+		Ours:  func() error { mine++; return verifying(b.Context(), small, fresh[mine%len(fresh)])() },
+		Limit: func() error { bare++; return checkBare(public, fresh[bare%len(fresh)]) },
+	}, report.Verdict{Floor: 1.15, Goal: 1.05, Summary: "SDK: ES256 JWT at first sight"})
+	tell(b, rows...)
+	publish(b, &report.Report{Name: "sdk", Title: "SDK", Setting: "Calls within a process, each in turn with its limit.", Rows: rows})
 }
 
 func benchScopes() []string { return []string{"inventory:read", "inventory:write"} }

@@ -2,12 +2,12 @@ package bench
 
 import (
 	"net/url"
-	"os"
-	"runtime"
 	"runtime/debug"
 	"testing"
 	"time"
 
+	"github.com/countersign/countersign/bench/generator"
+	"github.com/countersign/countersign/bench/report"
 	"github.com/countersign/countersign/internal/testbed"
 )
 
@@ -17,90 +17,111 @@ const seen = 1000
 // BenchmarkServer is the authorization server beside the bare limit. Its rows are those of the document results/server.md.
 func BenchmarkServer(b *testing.B) {
 	w := newWorld(b)
-	report := &Report{
-		Name: "server", Title: "Authorization server", Time: time.Now().UTC(), Machine: thisMachine(), Versions: w.versions(),
-		Setting: "32 connections with keep-alive, on loopback; server, database and load share the processors. MariaDB with " +
-			"`innodb_flush_log_at_trx_commit=1`. The server runs with its default settings: it logs every request, keeps metrics, " +
-			"and reads the change log every 250 ms.",
-	}
+	var rows []report.Row
 	rounds := Rounds{Count: 5, Each: 3 * time.Second, WarmUp: time.Second}
-	rows := []struct {
-		name, work string
-		floor      float64
-		sides      func() (ours, limit Load)
-		database   bool
-	}{
-		{"token-jwt", "ES256 JWT, row committed in MariaDB", 0.33, func() (ours, limit Load) { return w.issuing(jwtAPI, "/jwt", true) }, true},
-		{"token-opaque", "opaque token, row committed in MariaDB", 0.33, func() (ours, limit Load) { return w.issuing(opaqueAPI, "/opaque", false) }, true},
-		{"introspect-opaque", "introspection from memory, opaque token", 0.33, func() (ours, limit Load) { return w.introspecting(opaqueAPI, "/opaque") }, false},
-		{"introspect-jwt", "introspection from memory, JWT seen before", 0.33, func() (ours, limit Load) { return w.introspecting(jwtAPI, "/jwt") }, false},
-	}
-	for _, tt := range rows {
-		b.Run(tt.name, func(b *testing.B) {
+	complete := true
+	for _, work := range w.works() {
+		complete = b.Run(work.name, func(b *testing.B) {
 			before := w.rows(b)
-			mine, bare := tt.sides()
-			row, err := compare(b.Context(), tt.work, rounds,
-				Side{"countersign", mine, w.pids("server", w.server.PID(), tt.database)},
-				Side{"limit", bare, w.pids("server", w.limit.PID(), tt.database)})
+			row, err := compare(b.Context(), work.what, rounds, work.sides()...)
 			if err != nil {
 				b.Fatal(err)
 			}
-			row.Floor = tt.floor
-			report.Rows = append(report.Rows, row)
-			if tt.database {
-				after := w.rows(b)
-				for name, answered := range map[string]int{"countersign.tokens": row.Ours.Requests, "bare.limit_tokens": row.Limit.Requests} {
-					if got := after[name] - before[name]; got < answered {
-						b.Errorf("%s has %d rows for %d answers", name, got, answered)
-					}
-				}
+			if work.committed {
+				w.committed(b, before, row)
 			}
-			b.ReportMetric(0, "ns/op") // one operation is the whole comparison
-			b.ReportMetric(row.Ours.Rate, "requests/s")
-			b.ReportMetric(row.Limit.Rate, "limit/s")
-			b.ReportMetric(row.Share*100, "%-of-limit")
-			if row.Share < row.Floor {
-				b.Errorf("%.0f%% of the limit, of which %.0f%% is the floor", row.Share*100, row.Floor*100)
+			if err := row.Judge(work.verdict); err != nil {
+				b.Error(err)
 			}
-		})
+			rows = append(rows, row)
+			tell(b, row)
+		}) && complete
 	}
-	if len(report.Rows) < len(rows) {
+	if !complete || len(rows) < len(w.works()) {
 		return // some were not asked for, or failed
 	}
-	if err := report.write("results"); err != nil {
-		b.Fatal(err)
+	w.publish(&report.Report{
+		Name: "server", Title: "Authorization server", Versions: w.versions(), Rows: rows,
+		Setting: "32 connections with keep-alive, on loopback; server, database and load share the processors. MariaDB with " +
+			"`innodb_flush_log_at_trx_commit=1`. The server runs with its default settings: it logs every request, keeps metrics, " +
+			"and reads the change log every 250 ms.",
+	})
+}
+
+// work is what a row of BenchmarkServer is about.
+type work struct {
+	name, what string
+	verdict    report.Verdict
+	sides      func() []Side
+	committed  bool // each answer is a row in the database
+}
+
+func (w *world) works() []work {
+	share := func(floor, goal float64, summary string) report.Verdict {
+		return report.Verdict{Figure: report.Rate, Of: countersign, Beside: limit, Floor: floor, Goal: goal, Summary: summary}
+	}
+	return []work{
+		{
+			"token-jwt", "ES256 JWT, row committed in MariaDB", share(0.6, 0.85, "ES256 JWT, row committed in MariaDB"),
+			func() []Side { return w.issuing(jwtAPI, "/jwt", true) }, true,
+		},
+		{
+			"token-opaque", "opaque token, row committed in MariaDB", share(0.5, 0.8, "opaque token, row committed in MariaDB"),
+			func() []Side { return w.issuing(opaqueAPI, "/opaque", false) }, true,
+		},
+		{
+			"introspect-opaque", "introspection from memory, opaque token", share(0.5, 0.8, "introspection of an opaque token seen before"),
+			func() []Side { return w.introspecting(opaqueAPI, "/opaque") }, false,
+		},
+		{
+			"introspect-jwt", "introspection from memory, JWT seen before", share(0.5, 0.8, "introspection of a JWT seen before"),
+			func() []Side { return w.introspecting(jwtAPI, "/jwt") }, false,
+		},
 	}
 }
 
-// issuing returns loads that ask for tokens.
-func (w *world) issuing(api, path string, jwt bool) (ours, limit Load) {
-	form := url.Values{"grant_type": {"client_credentials"}, "resource": {api}}
-	load := func(p program, path string) Load {
-		return Load{Address: p.address, Connections: Connections, Requests: [][]byte{w.post(p, path, form)}, Body: issued(jwt)}
-	}
-	return load(w.server, "/oauth2/token"), load(w.limit, path)
+// asking is the form that asks for a token of an API.
+func asking(api string) url.Values {
+	return url.Values{"grant_type": {"client_credentials"}, "resource": {api}}
 }
 
-// introspecting returns loads that introspect tokens which were issued, and introspected, before.
-func (w *world) introspecting(api, path string) (ours, limit Load) {
-	form := url.Values{"grant_type": {"client_credentials"}, "resource": {api}}
-	load := func(p program, issue, introspect string) Load {
-		tokens := w.tokens(p, w.post(p, issue, form), seen)
-		l := Load{Address: p.address, Connections: Connections, Body: active}
-		for _, token := range tokens {
+// issuing returns sides that are asked for tokens.
+func (w *world) issuing(api, path string, jwt bool) []Side {
+	load := func(p program, path string) generator.Load {
+		return generator.Load{
+			Address: p.address, Connections: generator.Connections, Requests: [][]byte{w.post(p, path, asking(api))}, Body: issued(jwt),
+		}
+	}
+	return []Side{
+		{countersign, load(w.server, "/oauth2/token"), map[string]int{"server": w.server.PID(), "MariaDB": w.database.PID()}},
+		{limit, load(w.limit, path), map[string]int{"server": w.limit.PID(), "MariaDB": w.database.PID()}},
+	}
+}
+
+// introspecting returns sides that introspect tokens which were issued, and introspected, before.
+func (w *world) introspecting(api, path string) []Side {
+	load := func(p program, issue, introspect string) generator.Load {
+		l := generator.Load{Address: p.address, Connections: generator.Connections, Body: active}
+		for _, token := range w.tokens(p, issue, asking(api), seen) {
 			l.Requests = append(l.Requests, w.post(p, introspect, url.Values{"token": {token}}))
 		}
 		return l
 	}
-	return load(w.server, "/oauth2/token", "/oauth2/introspect"), load(w.limit, path, "/introspect")
+	return []Side{
+		{countersign, load(w.server, "/oauth2/token", "/oauth2/introspect"), map[string]int{"server": w.server.PID()}},
+		{limit, load(w.limit, path, "/introspect"), map[string]int{"server": w.limit.PID()}},
+	}
 }
 
-func (w *world) pids(name string, pid int, database bool) map[string]int {
-	pids := map[string]int{name: pid, "load": os.Getpid()}
-	if database {
-		pids["MariaDB"] = w.database.PID()
+// committed checks that there are as many new rows in the database as there were answers.
+func (w *world) committed(b *testing.B, before map[string]int, row report.Row) {
+	b.Helper()
+	after := w.rows(b)
+	for table, side := range map[string]string{"countersign.tokens": countersign, "bare.limit_tokens": limit} {
+		if got, answered := after[table]-before[table], row.Side(side).Requests; got < answered {
+			b.Errorf("%s has %d rows for %d answers", table, got, answered)
+		}
 	}
-	return pids
 }
 
 // rows counts the tokens that are in the database.
@@ -123,7 +144,7 @@ func (w *world) versions() map[string]string {
 	var mariadb string
 	db := testbed.OpenMySQL(w, w.database.URL())
 	w.check(db.QueryRowContext(w.Context(), "SELECT VERSION()").Scan(&mariadb))
-	versions := map[string]string{"Countersign": revision(w.Context()), "Go": runtime.Version(), "MariaDB": mariadb}
+	versions := map[string]string{"MariaDB": mariadb}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
 			if m.Path == "github.com/go-sql-driver/mysql" {

@@ -4,43 +4,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/countersign/countersign/internal/testbed"
 )
-
-func TestReport(t *testing.T) {
-	t.Parallel()
-	report := &Report{
-		Name: "x", Title: "X", Setting: "Here.", Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Machine: thisMachine(),
-		Versions: map[string]string{"Go": "go1"}, Rows: []Row{{
-			Work:  "work",
-			Ours:  Figures{Rates: []float64{900, 1100, 1000}, Rate: 1000, P50: time.Millisecond, P99: 2 * time.Millisecond, CPU: map[string]float64{"server": 0.04}},
-			Limit: Figures{Rates: []float64{1234567}, Rate: 1234567, P99: 3 * time.Millisecond}, Share: 0.5, Floor: 0.33,
-		}},
-	}
-	folder := filepath.Join(t.TempDir(), "results")
-	if err := report.write(folder); err != nil {
-		t.Fatal(err)
-	}
-	table, err := os.ReadFile(filepath.Join(folder, "x.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := "| work | 1,000 ± 10% | 1,234,567 ± 0% | **50%** | 33% | 1.0 ms | 2.0 ms | 3.0 ms | server 40 |  |\n"; !strings.Contains(string(table), want) {
-		t.Errorf("no %q in\n%s", want, table)
-	}
-	if _, err := os.Stat(filepath.Join(folder, "x.json")); err != nil {
-		t.Error(err)
-	}
-	if m := report.Machine; m.Cores < 1 || m.Memory == "" || m.Kernel == "linux unknown" {
-		t.Errorf("machine is %+v", m)
-	}
-}
 
 func TestCPUTime(t *testing.T) {
 	t.Parallel()
@@ -94,19 +63,5 @@ func TestResident(t *testing.T) {
 	}
 	if _, err := resident(1 << 30); err == nil {
 		t.Error("a process that does not exist has memory")
-	}
-}
-
-func TestMedian(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		of   []float64
-		want float64
-	}{
-		{[]float64{3}, 3}, {[]float64{9, 1, 5}, 5}, {[]float64{4, 1, 2, 9}, 3},
-	} {
-		if got := median(tt.of); got != tt.want {
-			t.Errorf("median of %v is %v, want %v", tt.of, got, tt.want)
-		}
 	}
 }
