@@ -24,9 +24,6 @@ const (
 	// movable is how many rows may be in the catch-all partition when it is split. They are copied.
 	movable = 20_000
 
-	// alterWait bounds a statement that makes or drops partitions, which takes milliseconds.
-	alterWait = 10 * time.Second
-
 	restPartition = "p_rest"
 )
 
@@ -78,6 +75,7 @@ func (s *Store) makePartitions(ctx context.Context, now time.Time, some int, res
 	if len(missing) == 0 {
 		return nil
 	}
+	late := now.Add(headroom).Sub(bucketStart(missing[0]))
 	if err := s.checkMovable(ctx); err != nil {
 		return err
 	}
@@ -88,7 +86,7 @@ func (s *Store) makePartitions(ctx context.Context, now time.Time, some int, res
 			id := auth.FirstTokenID(end)
 			fmt.Fprintf(&b, "PARTITION %s VALUES LESS THAN (x'%x'), ", partitionName(end), id[:])
 		}
-		if err := s.alter(ctx, fmt.Sprintf("REORGANIZE PARTITION %s INTO (%sPARTITION %s VALUES LESS THAN (MAXVALUE))", restPartition, &b, restPartition)); err != nil {
+		if err := s.alter(ctx, late, fmt.Sprintf("REORGANIZE PARTITION %s INTO (%sPARTITION %s VALUES LESS THAN (MAXVALUE))", restPartition, &b, restPartition)); err != nil {
 			return err
 		}
 		if err := rest(time.Since(began)); err != nil {
@@ -125,7 +123,7 @@ func (s *Store) dropPartitions(ctx context.Context, now time.Time) (int, error) 
 			break
 		}
 		began := time.Now()
-		if err := s.alter(ctx, "DROP PARTITION "+partitionName(end)); err != nil {
+		if err := s.alter(ctx, now.Sub(bucketStart(end)), "DROP PARTITION "+partitionName(end)); err != nil {
 			return dropped, err
 		}
 		dropped++
@@ -139,22 +137,6 @@ func (s *Store) dropPartitions(ctx context.Context, now time.Time) (int, error) 
 // errCrowded says that maintenance was away for so long that only an operator can make room, by a statement that takes its time.
 var errCrowded = errors.New("more tokens than can be moved in passing lie in the partition")
 
-// errDenied says that the database user may not change the table.
-var errDenied = errors.New("the database user may not alter or drop partitions of the table tokens")
-
-func (s *Store) alter(ctx context.Context, change string) error {
-	ctx, cancel := context.WithTimeout(ctx, alterWait)
-	defer cancel()
-	_, err := s.setup.ExecContext(ctx, "ALTER TABLE tokens "+change)
-	switch {
-	case err == nil:
-		return nil
-	case s.dialect.classify(err) == denied:
-		return fmt.Errorf("%w: %w", errDenied, err)
-	}
-	return s.failed("alter the table tokens", err)
-}
-
 // headroom returns how far ahead there are partitions; negative if there are none ahead.
 func (s *Store) headroom(ctx context.Context, now time.Time) (time.Duration, error) {
 	ends, err := s.partitionEnds(ctx)
@@ -164,5 +146,9 @@ func (s *Store) headroom(ctx context.Context, now time.Time) (time.Duration, err
 	if len(ends) == 0 {
 		return -1, nil
 	}
-	return time.Unix(0, 0).Add(time.Duration(ends[len(ends)-1]) * auth.BucketLength).Sub(now), nil
+	return bucketStart(ends[len(ends)-1]).Sub(now), nil
+}
+
+func bucketStart(bucket uint32) time.Time {
+	return time.Unix(0, 0).Add(time.Duration(bucket) * auth.BucketLength)
 }
