@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,8 +13,9 @@ import (
 )
 
 const (
-	selectRows = "SELECT jti, client, credential, api, scope, issued, expires, revision, proof, confirmation, lineage FROM tokens "
-	insertRows = "INSERT INTO tokens (jti, client, credential, api, scope, issued, expires, revision, proof"
+	selectCounter = "SELECT sequence, decisive FROM change_counter WHERE id = 1"
+	selectRows    = "SELECT jti, client, credential, api, scope, issued, expires, revision, proof, confirmation, lineage FROM tokens "
+	insertRows    = "INSERT INTO tokens (jti, client, credential, api, scope, issued, expires, revision, proof"
 	// What most tokens have none of takes no part in a batch that has none of it.
 	strongFields = ", confirmation, lineage"
 	rowFields    = 9
@@ -52,9 +54,9 @@ func (s *Store) InsertTokens(ctx context.Context, tokens []*auth.Token, retry bo
 }
 
 func (s *Store) insertTokens(ctx context.Context, conn connection, tokens []*auth.Token) error {
-	var sequence, decisive uint64
-	if err := conn.QueryRowContext(ctx, "SELECT sequence, decisive FROM change_counter WHERE id = 1").Scan(&sequence, &decisive); err != nil {
-		return s.failed("read the change counter", err)
+	sequence, decisive, err := s.counter(ctx, conn)
+	if err != nil {
+		return err
 	}
 	var proofs []claimed
 	for _, t := range tokens {
@@ -72,10 +74,27 @@ func (s *Store) insertTokens(ctx context.Context, conn connection, tokens []*aut
 		return s.insertProven(ctx, conn, tokens, proofs)
 	}
 	query, args := insertion(tokens)
-	if _, err := s.exec(ctx, conn, query, args...); err != nil {
+	if err := s.whileBusy(ctx, conn.since, func() error { return conn.execKept(ctx, query, named(args)) }); err != nil {
 		return s.failedWrite("insert tokens", err)
 	}
 	return nil
+}
+
+// counter reads the newest change, and the newest that can alter what is issued.
+func (s *Store) counter(ctx context.Context, conn connection) (sequence, decisive uint64, err error) {
+	var both [2]driver.Value
+	err = conn.rowKept(ctx, selectCounter, both[:])
+	for i, into := range []*uint64{&sequence, &decisive} {
+		if n, ok := both[i].(int64); ok && n >= 0 {
+			*into = uint64(n)
+		} else if err == nil {
+			err = fmt.Errorf("a %T where a count belongs", both[i])
+		}
+	}
+	if err != nil {
+		return 0, 0, s.failed("read the change counter", err)
+	}
+	return sequence, decisive, nil
 }
 
 // insertion returns the INSERT of rows, and its arguments.
@@ -84,7 +103,7 @@ func insertion(tokens []*auth.Token) (query string, args []any) {
 	args = make([]any, 0, (rowFields+2)*len(tokens))
 	for _, t := range tokens {
 		args = append(args, t.ID[:], t.Client[:], t.Credential[:], t.API[:], t.Scope, t.Issued.UnixMicro(), t.Expires.UnixMicro(),
-			t.Revision, orNull(t.Proof[:]))
+			int64(t.Revision), orNull(t.Proof[:])) //nolint:gosec // it is at most the change log's, a signed column
 		if strong {
 			args = append(args, confirmationColumn(&t.Confirmation), lineageColumn(&t.Lineage))
 		}

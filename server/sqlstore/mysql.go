@@ -46,7 +46,7 @@ func mysqlDialect() dialect {
 const maxIdle = time.Minute
 
 // openMySQL opens a pool for everything that must be answered within the timeout, and one for changes of the schema. Parameters are
-// interpolated by the driver: a batch of tokens takes one round trip, whatever its size.
+// interpolated by the driver, so that a statement takes one round trip, but for those that are kept prepared.
 func openMySQL(s *Store, o Config, c *mysql.Config) error {
 	s.dialect = mysqlDialect()
 	c.Timeout, c.ReadTimeout, c.WriteTimeout = o.Timeout, o.Timeout, o.Timeout
@@ -127,6 +127,9 @@ const (
 	errOption        = 1290 // the server is read-only
 	errReadOnlyMode  = 1836
 	errNoVariable    = 1193
+	errNoStatement   = 1243 // a proxy in between took the statement for another's
+	errManyPrepared  = 1461
+	errTableChanged  = 1615 // again and again, while the statement was prepared anew
 )
 
 // auditNumberKey is the unique key of the numbers of audit records. Whoever gives them out holds the lock on the change counter, and still
@@ -180,6 +183,12 @@ func refusedMySQL(err error) bool {
 func unusableMySQL(err error) bool {
 	cause, ok := errors.AsType[*mysql.MySQLError](err)
 	return ok && (cause.Number == errNotPrepared || cause.Number == errOption || cause.Number == errReadOnlyMode)
+}
+
+// unpreparedMySQL: the server ran nothing, because it has no prepared statement for it.
+func unpreparedMySQL(err error) bool {
+	cause, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && (cause.Number == errNoStatement || cause.Number == errManyPrepared || cause.Number == errTableChanged)
 }
 
 // lockSchema takes a lock of the server that belongs to one connection, and so ends with it. In a Galera cluster such a lock holds on one

@@ -28,7 +28,7 @@ func (c sessions) Connect(ctx context.Context) (driver.Conn, error) {
 		_ = conn.Close() // the other error says more
 		return nil, err
 	}
-	return conn, nil
+	return keeping(conn, unpreparedMySQL)
 }
 
 func (c sessions) prepare(ctx context.Context, conn driver.Conn) error {

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -79,13 +80,26 @@ func sqlitePool(path string, size int, wait time.Duration, parameters url.Values
 	parameters = maps.Clone(parameters)
 	parameters.Set("_busy_timeout", strconv.FormatInt(wait.Milliseconds(), 10))
 	target := url.URL{Scheme: "file", Path: path, RawQuery: parameters.Encode()}
-	db, err := sql.Open("sqlite", target.String())
+	connector, err := sqlite.NewConnector(target.String())
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
+	db := sql.OpenDB(files{connector})
 	db.SetMaxOpenConns(size)
 	db.SetMaxIdleConns(size)
 	return db, nil
+}
+
+// files makes the connections of SQLite keep statements.
+type files struct{ driver.Connector }
+
+// Connect implements driver.Connector.
+func (f files) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := f.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return keeping(conn, nil)
 }
 
 // useWAL makes readers and the writer independent of each other. The mode is a property of the file.
