@@ -53,17 +53,17 @@ func (m *metrics) measure(endpoint string, now func() time.Time, next http.Handl
 	ok := m.requests.WithLabelValues(endpoint, "ok")
 	duration, inFlight := m.duration.WithLabelValues(endpoint), m.inFlight.WithLabelValues(endpoint)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := now()
+		x := httpx.From(r.Context())
 		inFlight.Inc()
 		returned := false
 		defer func() {
 			inFlight.Dec()
-			duration.Observe(now().Sub(began).Seconds())
-			switch failed := httpx.From(r.Context()).Fault; {
+			duration.Observe(x.Took(now).Seconds())
+			switch {
 			case !returned:
 				m.requests.WithLabelValues(endpoint, string(fault.Internal)).Inc()
-			case failed != nil:
-				m.requests.WithLabelValues(endpoint, string(failed.Code)).Inc()
+			case x.Fault != nil:
+				m.requests.WithLabelValues(endpoint, string(x.Fault.Code)).Inc()
 			default:
 				ok.Inc()
 			}

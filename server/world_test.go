@@ -22,6 +22,7 @@ import (
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/internal/seal"
+	"github.com/countersign/countersign/internal/telemetry"
 	"github.com/countersign/countersign/sdk/proof"
 	"github.com/countersign/countersign/server"
 	"github.com/countersign/countersign/server/abuse"
@@ -161,7 +162,7 @@ func newWorldAt(t testing.TB, issuer string, guard *abuse.Config) *world {
 	t.Helper()
 	ctx := t.Context()
 	w := &world{TB: t, log: &safeBuffer{}, metrics: prometheus.NewRegistry(), offset: &atomic.Int64{}, apis: map[string]*auth.API{}}
-	logger := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	logger := telemetry.NewLeveledLogger(w.log, slog.LevelDebug)
 	now := func() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
 	folder := t.TempDir()
 	var err error

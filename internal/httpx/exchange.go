@@ -2,9 +2,9 @@ package httpx
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -28,9 +28,19 @@ type Exchange struct {
 	Attachment any
 
 	began  time.Time
+	took   time.Duration // 0: it is not over yet
+	method string
 	cause  error // behind Fault, for the log
 	status int   // 0: no answer yet
 	bytes  int64
+}
+
+// Took returns how long the request has taken when it is first asked, at the end of its handler or after it.
+func (x *Exchange) Took(now func() time.Time) time.Duration {
+	if x.took == 0 {
+		x.took = now().Sub(x.began)
+	}
+	return x.took
 }
 
 // Status returns the status that was answered, 0 before.
@@ -57,72 +67,62 @@ type Edge struct {
 	Write   FaultWriter // for a handler that panicked
 }
 
+// passage is all that a request is given here, in one piece of memory: it is the context of the request, and writes its answer.
+type passage struct {
+	context.Context
+
+	exchange Exchange
+	recorder recorder
+	id       [1]string // as a header has it
+}
+
+// Value implements context.Context.
+func (p *passage) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return &p.exchange
+	}
+	return p.Context.Value(key)
+}
+
+// nosniff and the like are values of headers that are always the same. A Header may hold them, since nothing writes into the values of one.
+//
+//nolint:gochecknoglobals // constants in all but name
+var nosniff = []string{"nosniff"}
+
 // Wrap gives every request an Exchange and an id, writes its line of the access log, and keeps a panic from ending more
 // than its request.
 func (e *Edge) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := e.Now()
-		x := &Exchange{ID: e.requestID(r), Address: e.Proxies.Client(r), Trusted: e.Proxies.Trusts(r), began: began}
-		rec := &recorder{ResponseWriter: w, exchange: x}
+		p := &passage{Context: r.Context(), exchange: Exchange{
+			ID: e.requestID(r), Address: e.Proxies.Client(r), Trusted: e.Proxies.Trusts(r), began: e.Now(), method: r.Method,
+		}}
+		p.recorder, p.id[0] = recorder{ResponseWriter: w, exchange: &p.exchange}, p.exchange.ID
 		outer := r
-		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-		w.Header().Set("X-Request-Id", x.ID)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		r = r.WithContext(p)
+		header := w.Header()
+		header["X-Request-Id"], header["X-Content-Type-Options"] = p.id[:], nosniff
 		if len(r.TransferEncoding) > 0 { // RFC 9112 §6.1: there may have been a Content-Length too, and somebody who believed it
-			w.Header().Set("Connection", "close")
+			header.Set("Connection", "close")
 		}
 		defer func() {
-			outer.Pattern = x.Route // as http.ServeMux does, for what is laid around the Edge
-			e.end(rec, r, e.Now().Sub(began), recover())
+			outer.Pattern = p.exchange.Route // as http.ServeMux does, for what is laid around the Edge
+			p.exchange.Took(e.Now)
+			e.end(&p.recorder, r, recover())
 		}()
-		next.ServeHTTP(rec, r)
+		next.ServeHTTP(&p.recorder, r)
 	})
 }
 
 // end closes the exchange. panicked is what the handler panicked with, nil if it returned.
-func (e *Edge) end(rec *recorder, r *http.Request, took time.Duration, panicked any) {
+func (e *Edge) end(rec *recorder, r *http.Request, panicked any) {
 	halfway := panicked != nil && rec.begun
 	if panicked != nil && panicked != http.ErrAbortHandler { //nolint:errorlint // net/http compares this very value
 		Fail(rec, r, fmt.Errorf("panic: %v\n%s", panicked, debug.Stack()), e.Write)
 	}
-	e.log(r, rec.exchange, took)
+	e.log(r.Context(), rec.exchange)
 	if halfway || panicked == http.ErrAbortHandler { //nolint:errorlint // net/http compares this very value
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}
-}
-
-func (e *Edge) log(r *http.Request, x *Exchange, took time.Duration) {
-	level := slog.LevelInfo
-	switch {
-	case x.Quiet:
-		level = slog.LevelDebug
-	case x.status == http.StatusServiceUnavailable:
-		level = slog.LevelWarn
-	case x.status >= http.StatusInternalServerError:
-		level = slog.LevelError
-	}
-	if !e.Log.Enabled(r.Context(), level) {
-		return
-	}
-	attrs := make([]slog.Attr, 0, 10+len(x.Details))
-	attrs = append(attrs,
-		slog.String("request_id", x.ID), slog.String("method", r.Method), slog.String("route", x.Route),
-		slog.Int("status", x.status), slog.Int64("duration_us", took.Microseconds()),
-		slog.Int64("bytes", x.bytes), slog.String("address", x.Address.String()))
-	if x.Client != "" {
-		attrs = append(attrs, slog.String("client_id", x.Client))
-	}
-	if x.Fault != nil {
-		attrs = append(attrs, slog.String("fault", string(x.Fault.Code)))
-		if x.status >= http.StatusInternalServerError {
-			attrs = append(attrs, slog.Any("error", x.cause))
-		}
-	}
-	attrs = append(attrs, x.Details...)
-	// Not by the logger's own method: it walks the stack to find this line, each time.
-	record := slog.NewRecord(x.began.Add(took), level, "request", 0)
-	record.AddAttrs(attrs...)
-	_ = e.Log.Handler().Handle(r.Context(), record) // as every logger does
 }
 
 const maxRequestID = 64
@@ -132,7 +132,22 @@ func (e *Edge) requestID(r *http.Request) string {
 	if given := r.Header["X-Request-Id"]; len(given) == 1 && validRequestID(given[0]) && e.Proxies.Trusts(r) {
 		return given[0]
 	}
-	return rand.Text()
+	return newRequestID()
+}
+
+// newRequestID returns 130 random bits in base32. They keep requests apart and are no secret, so that the kernel need not be asked for them.
+func newRequestID() string {
+	const alphabet, size, each, bits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 26, 12, 5
+	var text [size]byte
+	var random uint64
+	for i := range text {
+		if i%each == 0 {
+			random = rand.Uint64() //nolint:gosec // see above
+		}
+		text[i] = alphabet[random%(1<<bits)]
+		random >>= bits
+	}
+	return string(text[:])
 }
 
 func validRequestID(text string) bool {

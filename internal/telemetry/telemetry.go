@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// NewLogger returns a logger that writes one JSON object per line to w. level is debug, info, warn or error. If w gathers lines, as Lines
-// does, warnings and errors are flushed: whatever happens next, they are written.
+// NewLogger returns a logger that writes one JSON object per line to w. level is debug, info, warn or error. If w is Lines,
+// warnings and errors are flushed: whatever happens next, they are written.
 func NewLogger(w io.Writer, level string) (*slog.Logger, error) {
 	var threshold slog.Level
 	if err := threshold.UnmarshalText([]byte(level)); err != nil {
