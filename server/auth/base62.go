@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math/bits"
+	"sync"
 )
 
 // The digits are in ASCII order, so that text of fixed width sorts as the number does.
@@ -15,6 +16,10 @@ const (
 	keyDigits = 43 // 62^43 > 2^256
 	crcDigits = 6  // 62^6 > 2^32
 	notADigit = 0xff
+
+	// A word holds that many digits: numbers are divided by 62^10, and only what is left over by 62.
+	wordDigits = 10
+	wordBase   = base * base * base * base * base * base * base * base * base * base
 )
 
 func digitValue(digit byte) byte {
@@ -38,12 +43,17 @@ func appendBase62(dst, n []byte, width int) []byte {
 	}
 	start := len(dst)
 	dst = append(dst, make([]byte, width)...)
-	for i := start + width - 1; i >= start; i-- {
+	for end := start + width; end > start; {
 		var rest uint64
 		for k := range limbs {
-			limbs[k], rest = bits.Div64(rest, limbs[k], base)
+			limbs[k], rest = bits.Div64(rest, limbs[k], wordBase)
 		}
-		dst[i] = digits[rest]
+		from := max(start, end-wordDigits)
+		for i := end - 1; i >= from; i-- {
+			dst[i] = digits[rest%base]
+			rest /= base
+		}
+		end = from
 	}
 	return dst
 }
@@ -53,14 +63,19 @@ func appendBase62(dst, n []byte, width int) []byte {
 func parseBase62(n []byte, text string) bool {
 	var words [4]uint64
 	limbs := words[:len(n)/8]
-	for i := range len(text) {
-		value := digitValue(text[i])
-		if value == notADigit {
-			return false
+	for len(text) > 0 {
+		word := text[:min(wordDigits, len(text))]
+		text = text[len(word):]
+		scale, carry := uint64(1), uint64(0)
+		for i := range len(word) {
+			value := digitValue(word[i])
+			if value == notADigit {
+				return false
+			}
+			scale, carry = scale*base, carry*base+uint64(value)
 		}
-		carry := uint64(value)
 		for k := len(limbs) - 1; k >= 0; k-- {
-			high, low := bits.Mul64(limbs[k], base)
+			high, low := bits.Mul64(limbs[k], scale)
 			sum, c := bits.Add64(low, carry, 0)
 			limbs[k], carry = sum, high+c
 		}
@@ -74,7 +89,20 @@ func parseBase62(n []byte, text string) bool {
 	return true
 }
 
-// appendChecksum appends the six digits of CRC-32 (IEEE) over text.
+// scratch is memory for text that is hashed: what a hash is given leaves the stack.
+type scratch [128]byte
+
+//nolint:gochecknoglobals // memory that is used again, and is cleared before
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func newScratch() *scratch { return scratches.Get().(*scratch) } //nolint:errcheck,forcetypeassert // nothing else is in the pool
+
+func (s *scratch) free() {
+	clear(s[:])
+	scratches.Put(s)
+}
+
+// appendChecksum appends the six digits of CRC-32 (IEEE) over text, which is not on the stack.
 func appendChecksum(dst []byte, text []byte) []byte {
 	sum := crc32.ChecksumIEEE(text)
 	start := len(dst)
@@ -88,7 +116,8 @@ func appendChecksum(dst []byte, text []byte) []byte {
 
 // checksumHolds reports whether the last six digits of text are the checksum of what stands before them.
 func checksumHolds(text string) bool {
-	var buffer [128]byte
+	buffer := newScratch()
+	defer buffer.free()
 	body := append(buffer[:0], text[:len(text)-crcDigits]...)
 	var want [crcDigits]byte
 	return string(appendChecksum(want[:0], body)) == text[len(text)-crcDigits:]

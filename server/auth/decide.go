@@ -106,10 +106,10 @@ func target(d Directory, record *ClientRecord, resources []string) (*API, *Grant
 		if api = d.API(record.Client.DefaultResource); api == nil {
 			return nil, nil, fault.New(fault.InvalidTarget, "the client has no default resource; name one by the resource parameter").At("resource")
 		}
-	case !ValidResource(resource):
-		return nil, nil, fault.New(fault.InvalidTarget, "must be an absolute URI without fragment").At("resource")
-	default:
-		api = d.APIByIdentifier(resource)
+	default: // what names an API is valid, and looking costs less than telling
+		if api = d.APIByIdentifier(resource); api == nil && !ValidResource(resource) {
+			return nil, nil, fault.New(fault.InvalidTarget, "must be an absolute URI without fragment").At("resource")
+		}
 	}
 	if api != nil {
 		if grant := record.Grants[api.ID]; grant != nil {

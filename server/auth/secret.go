@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"hash"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -58,7 +60,8 @@ type SecretValue struct{ text string }
 func NewSecretValue() SecretValue {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // never fails: crypto/rand
-	var buffer [secretLength]byte
+	buffer := newScratch()
+	defer buffer.free()
 	text := append(buffer[:0], secretPrefix...)
 	text = appendBase62(text, random[:], keyDigits)
 	return SecretValue{string(appendChecksum(text, text[len(secretPrefix):]))}
@@ -95,46 +98,68 @@ func (v SecretValue) Hint() string {
 
 // Peppers are the keys under which secrets are hashed, by version. They are immutable.
 type Peppers struct {
-	current uint32
-	keys    map[uint32][]byte
+	all     []*pepper
+	current *pepper // nil: there are none
+}
+
+// pepper is one of the keys, with hashes that have taken it in already: that is half of the work of HMAC on a short text.
+type pepper struct {
+	version uint32
+	ready   sync.Pool // of *keyedHash
+}
+
+// keyedHash is HMAC-SHA-256 under a pepper, with memory for what goes in and out.
+type keyedHash struct {
+	mac  hash.Hash
+	text [MaxImported]byte
+	sum  [sha256.Size]byte
 }
 
 // NewPeppers takes the keys by version; the highest version hashes new secrets.
 func NewPeppers(keys map[uint32][]byte) *Peppers {
-	p := &Peppers{keys: keys}
-	for version := range keys {
-		p.current = max(p.current, version)
+	p := &Peppers{}
+	for version, key := range keys {
+		one := &pepper{version: version, ready: sync.Pool{New: func() any { return &keyedHash{mac: hmac.New(sha256.New, key)} }}}
+		p.all = append(p.all, one)
+		if p.current == nil || p.current.version < version {
+			p.current = one
+		}
 	}
 	return p
 }
 
 // Hash returns the keyed hash of v under the newest pepper, and that pepper's version.
 func (p *Peppers) Hash(v SecretValue) (hash [sha256.Size]byte, version uint32) {
-	return p.under(p.current, v), p.current
+	return p.current.hash(v), p.current.version
 }
 
 // Hashes returns the keyed hash of v under each pepper, for looking a value up.
 func (p *Peppers) Hashes(v SecretValue) (hashes [][sha256.Size]byte) {
-	for version := range p.keys {
-		hashes = append(hashes, p.under(version, v))
+	for _, one := range p.all {
+		hashes = append(hashes, one.hash(v))
 	}
 	return hashes
 }
 
-func (p *Peppers) under(version uint32, v SecretValue) (hash [sha256.Size]byte) {
-	mac := hmac.New(sha256.New, p.keys[version])
-	mac.Write([]byte(v.text))
-	mac.Sum(hash[:0])
-	return hash
+func (p *pepper) hash(v SecretValue) [sha256.Size]byte {
+	h := p.ready.Get().(*keyedHash) //nolint:errcheck,forcetypeassert // nothing else is in the pool
+	defer p.ready.Put(h)
+	h.mac.Write(append(h.text[:0], v.text...))
+	h.mac.Sum(h.sum[:0])
+	sum := h.sum
+	h.mac.Reset() // so that nothing of the value is left in what waits for the next one
+	clear(h.text[:min(len(v.text), len(h.text))])
+	clear(h.sum[:])
+	return sum
 }
 
 // match returns the secret that v is the value of, one that is usable if there are several, or nil. It does the same work whatever it
 // is given: one hash for each pepper, whether or not there is a secret to compare with. Imported secrets are none of its business.
 func (p *Peppers) match(v SecretValue, secrets []*Secret, now time.Time) (found *Secret) {
-	for version := range p.keys {
-		hash := p.under(version, v)
+	for _, one := range p.all {
+		hash := one.hash(v)
 		for _, s := range secrets {
-			if s.Pepper == version && s.Imported == "" && subtle.ConstantTimeCompare(hash[:], s.Hash[:]) == 1 && (found == nil || s.Usable(now)) {
+			if s.Pepper == one.version && s.Imported == "" && subtle.ConstantTimeCompare(hash[:], s.Hash[:]) == 1 && (found == nil || s.Usable(now)) {
 				found = s
 			}
 		}

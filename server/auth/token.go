@@ -94,7 +94,10 @@ type Token struct {
 type TokenKey [sha256.Size]byte
 
 // KeyOf returns the cache key of a presented token.
-func KeyOf(presented string) TokenKey { return sha256.Sum256([]byte(presented)) }
+func KeyOf(presented string) TokenKey {
+	var buffer [1 << 10]byte // does not leave the stack, and holds most tokens
+	return sha256.Sum256(append(buffer[:0], presented...))
+}
 
 const (
 	opaquePrefix = "cs_at_"
@@ -131,7 +134,8 @@ func MintOpaque(id TokenID) (presented string, proof [sha256.Size]byte) {
 }
 
 func opaqueText(id TokenID, secret [32]byte) string {
-	var buffer [opaqueLength]byte
+	buffer := newScratch()
+	defer buffer.free()
 	text := append(buffer[:0], opaquePrefix...)
 	text = appendBase62(text, id[:], idDigits)
 	text = appendBase62(text, secret[:], keyDigits)
