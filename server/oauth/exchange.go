@@ -123,7 +123,16 @@ func (g *tokenExchange) PopulateTokenEndpointResponse(ctx context.Context, r fos
 	if !g.CanHandleTokenEndpointRequest(ctx, r) {
 		return fosite.ErrUnknownRequest
 	}
-	return g.respond(ctx, answer)
+	s, err := sessionOf(ctx)
+	if err != nil {
+		return err
+	}
+	if err := g.issue(ctx, s); err != nil {
+		return err
+	}
+	answer.SetAccessToken(s.response.AccessToken) // fosite refuses to go on without
+	answer.SetTokenType(s.response.TokenType)
+	return nil
 }
 
 // decideExchange decides about what was found.

@@ -3,11 +3,7 @@ package oauth
 import (
 	"context"
 	"errors"
-	"net/http"
-	"net/url"
 	"time"
-
-	"github.com/ory/fosite"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/httpx"
@@ -17,20 +13,38 @@ import (
 
 const grantClientCredentials = "client_credentials"
 
-// authenticate is the fosite.ClientAuthenticationStrategy.
-func (c *Config) authenticate(ctx context.Context, _ *http.Request, _ url.Values) (fosite.Client, error) {
-	s, err := sessionOf(ctx)
-	if err != nil {
-		return nil, err
+// clientCredentials serves the grant of RFC 6749 §4.4: the client authenticates (§4.4.2), the grant decides, a token is issued. What it
+// decided to issue is counted.
+func (c *Config) clientCredentials(ctx context.Context, s *session) error {
+	if err := c.authenticate(ctx, s); err != nil {
+		return err
 	}
+	if err := c.decide(s); err != nil {
+		return err
+	}
+	client, api, from := s.caller.Client.ID, s.decision.API, httpx.From(ctx).Address
+	if err := c.Budget.Spend(client, api, from); err != nil {
+		return err
+	}
+	if err := c.issue(ctx, s); err != nil {
+		c.Budget.Unspend(client, api, from)
+		return err
+	}
+	return nil
+}
+
+// authenticate finds out who sent the request, and what else it proved. No grant is for clients that do not authenticate.
+func (c *Config) authenticate(ctx context.Context, s *session) (err error) {
 	s.revision = c.Directory.Sequence()
 	if s.caller, err = c.Authenticator.Authenticate(ctx, s.request.Credentials); err != nil {
-		return nil, err
+		return err
 	}
 	x := httpx.From(ctx)
-	x.Client = s.caller.Client.ID.String()
+	if x.Client = s.request.Credentials.ClientID; x.Client == "" { // an assertion names it
+		x.Client = s.caller.Client.ID.String()
+	}
 	c.Uses.Authenticated(s.caller.Client.ID, s.caller.Credential, x.Address)
-	return &fosite.DefaultClient{ID: x.Client}, s.prove()
+	return s.prove()
 }
 
 // prove finds out what the client holds.
@@ -45,45 +59,6 @@ func (s *session) prove() error {
 	}
 	s.held.JWK, s.uses = jwk, []auth.ProofUse{*use}
 	return nil
-}
-
-var errNoSession = errors.New("the request lost its session")
-
-func sessionOf(ctx context.Context) (*session, error) {
-	requester, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester)
-	if !ok {
-		return nil, errNoSession
-	}
-	s, ok := requester.GetSession().(*session)
-	if !ok {
-		return nil, errNoSession
-	}
-	return s, nil
-}
-
-// clientCredentials is the grant of RFC 6749 §4.4, in fosite's shape.
-type clientCredentials struct{ Config }
-
-// CanSkipClientAuth implements fosite.TokenEndpointHandler: only confidential clients may use this grant.
-func (*clientCredentials) CanSkipClientAuth(context.Context, fosite.AccessRequester) bool {
-	return false
-}
-
-// CanHandleTokenEndpointRequest implements fosite.TokenEndpointHandler.
-func (*clientCredentials) CanHandleTokenEndpointRequest(_ context.Context, r fosite.AccessRequester) bool {
-	return r.GetGrantTypes().ExactOne(grantClientCredentials)
-}
-
-// HandleTokenEndpointRequest implements fosite.TokenEndpointHandler: it decides, and counts what it decided to issue.
-func (g *clientCredentials) HandleTokenEndpointRequest(ctx context.Context, _ fosite.AccessRequester) error {
-	s, err := sessionOf(ctx)
-	if err != nil {
-		return err
-	}
-	if err := g.decide(s); err != nil {
-		return err
-	}
-	return g.Budget.Spend(s.caller.Client.ID, s.decision.API, httpx.From(ctx).Address)
 }
 
 func (c *Config) decide(s *session) (err error) {
@@ -105,77 +80,50 @@ func (c *Config) decideAgain(ctx context.Context, s *session) error {
 	return c.decide(s)
 }
 
-// PopulateTokenEndpointResponse implements fosite.TokenEndpointHandler: it issues what was decided. Fosite calls that of every handler.
-func (g *clientCredentials) PopulateTokenEndpointResponse(ctx context.Context, r fosite.AccessRequester, answer fosite.AccessResponder) error {
-	if !g.CanHandleTokenEndpointRequest(ctx, r) {
-		return fosite.ErrUnknownRequest
-	}
-	s, err := sessionOf(ctx)
-	if err != nil {
-		return err
-	}
-	counted := s.decision.API
-	if err := g.respond(ctx, answer); err != nil {
-		g.Budget.Unspend(s.caller.Client.ID, counted, httpx.From(ctx).Address)
-		return err
-	}
-	return nil
-}
-
-func (c *Config) respond(ctx context.Context, answer fosite.AccessResponder) error {
-	s, err := sessionOf(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.issue(ctx, s); err != nil {
-		return err
-	}
-	answer.SetAccessToken(s.response.AccessToken) // fosite refuses to go on without
-	answer.SetTokenType(s.response.TokenType)
-	return nil
-}
-
 // issue records and makes the token. A JWT is signed while its row is being committed.
 func (c *Config) issue(ctx context.Context, s *session) error {
-	var text string
-	decided := true // for the first round, before the row was queued
-	decide := func() (*auth.Token, error) {
-		if !decided {
-			if err := c.decideAgain(ctx, s); err != nil {
-				return nil, err
-			}
-		}
-		decided = false
-		t := s.decision.Token(c.Now())
-		if !t.Live(t.Issued) {
-			return nil, fault.New(fault.InvalidGrant, "the token has expired").At("subject_token")
-		}
-		if s.decision.API.Format == auth.Opaque {
-			text = t.Mint()
-		}
-		return t, nil
-	}
-	sign := func(t *auth.Token) (err error) {
-		if s.decision.API.Format == auth.JWT {
-			text, _, err = c.Signer.Sign(s.decision.API.Algorithm, claims(t, s.decision.API))
-		}
-		return err
-	}
-	t, err := c.Writer.Issue(ctx, decide, sign)
+	t, err := c.Writer.Issue(ctx,
+		func() (*auth.Token, error) { return c.row(ctx, s) },
+		func(t *auth.Token) error { return c.sign(s, t) })
 	if err != nil {
 		return s.replayed(err)
 	}
 	c.Uses.Issued(t)
 	if s.decision.API.Format == auth.Opaque {
-		c.Store.Remember(ctx, auth.KeyOf(text), t)
+		c.Store.Remember(ctx, auth.KeyOf(s.text), t)
 	}
-	s.response = &Response{
-		AccessToken: text, TokenType: t.Confirmation.TokenType(), Scope: t.Scope, ExpiresIn: int64(t.Expires.Sub(t.Issued) / time.Second),
+	s.response = Response{
+		AccessToken: s.text, TokenType: t.Confirmation.TokenType(), Scope: t.Scope, ExpiresIn: int64(t.Expires.Sub(t.Issued) / time.Second),
 	}
 	if s.exchange != nil {
 		s.response.IssuedTokenType = s.request.Exchange.issuedType()
 	}
 	return nil
+}
+
+// row makes the token that was decided on. That it is called again means that the row was refused as stale.
+func (c *Config) row(ctx context.Context, s *session) (*auth.Token, error) {
+	if s.decided {
+		if err := c.decideAgain(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	s.decided = true
+	t := s.decision.Token(c.Now())
+	if !t.Live(t.Issued) {
+		return nil, fault.New(fault.InvalidGrant, "the token has expired").At("subject_token")
+	}
+	if s.decision.API.Format == auth.Opaque {
+		s.text = t.Mint()
+	}
+	return t, nil
+}
+
+func (c *Config) sign(s *session, t *auth.Token) (err error) {
+	if s.decision.API.Format == auth.JWT {
+		s.text, _, err = c.Signer.Sign(s.decision.API.Algorithm, claims(t, s.decision.API))
+	}
+	return err
 }
 
 // replayed says which proof it was that was used before.
@@ -195,15 +143,4 @@ func claims(t *auth.Token, api *auth.API) keys.Claims {
 		Issued: t.Issued, Expires: t.Expires, Revision: t.Revision, Credential: t.Credential,
 		Confirmation: t.Confirmation, Lineage: t.Lineage,
 	}
-}
-
-// translate ends fosite's errors: ours come out as they went in.
-func translate(err error) error {
-	if _, ours := errors.AsType[*fault.Error](err); ours {
-		return err
-	}
-	if theirs, ok := errors.AsType[*fosite.RFC6749Error](err); ok {
-		return fault.Wrap(fault.Internal, "", theirs)
-	}
-	return err
 }

@@ -1,14 +1,13 @@
 // Package oauth is the protocol of the token endpoint (RFC 6749 §3.2), on ory/fosite: it is the only package that knows
-// fosite. Client authentication and the grant are ours, in fosite's shapes; fosite's errors and types end here.
+// fosite. Client authentication and the grants are ours. An exchange goes through fosite, in its shapes; fosite's errors and types end here.
+// Client credentials, which nearly every request is about, need none of what fosite does beyond that (docs/decisions/0018-hot-path.md).
 package oauth
 
 import (
 	"context"
 	"crypto/sha256"
-	"mime/multipart"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -76,22 +75,22 @@ type Config struct {
 
 // Endpoint answers token requests. Its methods may be called by any number of goroutines.
 type Endpoint struct {
+	config Config
 	engine *fosite.Fosite
-	// forms stand for the requests of each grant type towards fosite, which only reads them: what else was sent is in the session.
-	forms map[string]*http.Request
+	// exchange stands for the requests for exchanges towards fosite, which only reads it: what else was sent is in the session.
+	exchange *http.Request
 }
 
 // New returns the endpoint. It does no I/O.
 func New(c Config) *Endpoint {
 	// fosite's storage is nil: what would ask it (its own client authentication and its own handlers) is not used.
 	return &Endpoint{
+		config: c,
 		engine: fosite.NewOAuth2Provider(nil, &fosite.Config{
-			ClientAuthenticationStrategy: c.authenticate,
-			TokenEndpointHandlers:        fosite.TokenEndpointHandlers{&clientCredentials{c}, &tokenExchange{c}},
+			ClientAuthenticationStrategy: c.authenticateForFosite,
+			TokenEndpointHandlers:        fosite.TokenEndpointHandlers{&tokenExchange{c}},
 		}),
-		forms: map[string]*http.Request{
-			grantClientCredentials: parsed(grantClientCredentials), GrantTokenExchange: parsed(GrantTokenExchange),
-		},
+		exchange: parsed(GrantTokenExchange),
 	}
 }
 
@@ -125,32 +124,25 @@ type Response struct {
 // Token issues a token. The token's row is committed when it returns one. Errors are those of Authenticator,
 // auth.Decide, auth.DecideExchange, Budget and Writer, fault.InvalidRequest without a grant type and fault.UnsupportedGrantType for one not served.
 func (e *Endpoint) Token(ctx context.Context, r Request) (*Response, error) {
-	// fosite splits the parameter at spaces, and answers invalid_request to a grant type that nobody handles.
-	form := e.forms[r.GrantType]
-	switch {
-	case r.GrantType == "":
-		return nil, fault.New(fault.InvalidRequest, "the parameter is missing").At("grant_type")
-	case form == nil:
-		return nil, fault.New(fault.UnsupportedGrantType, "supported are "+strings.Join(e.GrantTypes(), " and ")).At("grant_type")
-	}
 	s := &session{request: r}
-	access, err := e.engine.NewAccessRequest(ctx, form, s)
+	var err error
+	switch r.GrantType {
+	case grantClientCredentials:
+		err = e.config.clientCredentials(ctx, s)
+	case GrantTokenExchange:
+		err = e.throughFosite(ctx, s)
+	case "":
+		err = fault.New(fault.InvalidRequest, "the parameter is missing").At("grant_type")
+	default:
+		err = fault.New(fault.UnsupportedGrantType, "supported are "+strings.Join(e.GrantTypes(), " and ")).At("grant_type")
+	}
 	if err != nil {
-		return nil, translate(err)
+		return nil, err
 	}
-	if _, err := e.engine.NewAccessResponse(ctx, access); err != nil {
-		return nil, translate(err)
-	}
-	return s.response, nil
+	return &s.response, nil
 }
 
-// parsed is a request as fosite wants it, with a form that has been read already: fosite's own reading knows no bounds.
-func parsed(grantType string) *http.Request {
-	form := url.Values{"grant_type": {grantType}}
-	return &http.Request{Method: http.MethodPost, Form: form, PostForm: form, MultipartForm: &multipart.Form{}}
-}
-
-// session carries one request through fosite.
+// session carries one request through its grant.
 type session struct {
 	request  Request
 	revision uint64 // of the directory, read before anything was decided
@@ -159,23 +151,7 @@ type session struct {
 	held     auth.Confirmation     // what the client proved to hold
 	uses     []auth.ProofUse       // of the proof of that
 	decision *auth.Decision
-	response *Response
-}
-
-// SetExpiresAt implements fosite.Session. Expiry is in the decision.
-func (*session) SetExpiresAt(fosite.TokenType, time.Time) {}
-
-// GetExpiresAt implements fosite.Session.
-func (*session) GetExpiresAt(fosite.TokenType) time.Time { return time.Time{} }
-
-// GetUsername implements fosite.Session. There are no users.
-func (*session) GetUsername() string { return "" }
-
-// GetSubject implements fosite.Session.
-func (s *session) GetSubject() string { return s.request.Credentials.ClientID }
-
-// Clone implements fosite.Session.
-func (s *session) Clone() fosite.Session {
-	same := *s
-	return &same
+	decided  bool   // a row was made of the decision
+	text     string // of the token
+	response Response
 }
