@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"slices"
@@ -18,14 +17,11 @@ const (
 )
 
 // answer writes an introspection answer: JSON, or a JWT around the same JSON for a caller that asks for one (RFC 9701 §5).
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, to *auth.Caller, alg auth.Algorithm, says any) error {
-	w.Header().Set("Vary", "Accept")
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, to *auth.Caller, alg auth.Algorithm, text []byte) error {
+	w.Header()["Vary"] = varyAccept
 	if !wantsSigned(r.Header["Accept"]) {
-		return writeJSON(w, says)
-	}
-	text, err := json.Marshal(says)
-	if err != nil {
-		return err
+		send(w, text)
+		return nil
 	}
 	signed, err := s.config.Keys.SignAnswer(alg, keys.Answer{Audience: to.Client.ID, Issued: s.config.Now(), Text: text})
 	if err != nil {
@@ -38,6 +34,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, to *auth.Caller,
 
 // wantsSigned tells whether a caller names the signed form, and likes it no less than JSON (RFC 9110 §12.5.1). A wildcard does not name it.
 func wantsSigned(accept []string) bool {
+	if len(accept) == 0 {
+		return false
+	}
 	ranges := []string{"*/*", "application/*", jsonType} // that JSON is in; the last one that is named counts
 	signed, plain, named := 0.0, 0.0, -1
 	for _, header := range accept {

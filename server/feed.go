@@ -16,7 +16,7 @@ func (s *Server) revocations(w http.ResponseWriter, r *http.Request) error {
 	var f form
 	if r.Method == http.MethodPost {
 		var err error
-		if f, err = readForm(w, r); err != nil {
+		if f, err = s.readForm(w, r, nil); err != nil {
 			return err
 		}
 		r = r.Clone(r.Context())

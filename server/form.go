@@ -13,8 +13,6 @@ import (
 
 const (
 	maxBody       = 64 << 10
-	typicalBody   = 1 << 10 // room for one whose length is not told
-	trustedBody   = 4 << 10 // no more room is made for a length that is only told
 	maxParameters = 100
 	formType      = "application/x-www-form-urlencoded"
 )
@@ -48,21 +46,24 @@ func (f form) values(name string) (all []string) {
 	return all
 }
 
+// typicalForm is room for the parameters of a request of ours. Who reads a form has it on the stack.
+type typicalForm [8]parameter
+
 // readForm reads the body of a POST request, and nothing but the body: what stands in the URL ends up in logs, so a
 // request with a query is refused, whatever the query says. Any other content type or encoding is fault.UnsupportedMedia,
-// more than 64 KiB or 100 parameters fault.TooLarge, and what is no strict form fault.InvalidRequest.
-func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
+// more than 64 KiB or 100 parameters fault.TooLarge, and what is no strict form fault.InvalidRequest. The form takes the room of empty.
+func (s *Server) readForm(w http.ResponseWriter, r *http.Request, empty form) (form, error) {
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
 		return nil, fault.New(fault.InvalidRequest, "parameters are taken from the body alone; send no query")
 	}
 	if err := checkMedia(r.Header); err != nil {
 		return nil, err
 	}
-	body, err := readBody(w, r)
+	body, err := s.readBody(w, r)
 	if err != nil {
 		return nil, err
 	}
-	return parseForm(body)
+	return parseForm(body, empty)
 }
 
 func checkMedia(h http.Header) error {
@@ -87,27 +88,30 @@ func checkMedia(h http.Header) error {
 	return nil
 }
 
-func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
+// readBody returns the body as text.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 	if r.ContentLength > maxBody {
 		return "", errTooLarge()
 	}
-	size := r.ContentLength
-	if size < 0 || size > trustedBody {
-		size = typicalBody
+	from := r.Body // net/http ends one whose length was told there
+	if r.ContentLength < 0 {
+		from = http.MaxBytesReader(w, from, maxBody)
 	}
-	body := make([]byte, 0, size+1) // one more, so that the read which fills it finds the end
-	limited := http.MaxBytesReader(w, r.Body, maxBody)
+	buffer := s.buffers.take()
+	defer s.buffers.put(buffer)
+	body := *buffer
 	for {
 		if len(body) == cap(body) {
 			body = append(body, 0)[:len(body)]
 		}
-		n, err := limited.Read(body[len(body):cap(body)])
+		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
+		*buffer = body
+		if _, large := errors.AsType[*http.MaxBytesError](err); large || len(body) > maxBody {
+			return "", errTooLarge()
+		}
 		if errors.Is(err, io.EOF) {
 			return string(body), nil
-		}
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return "", errTooLarge()
 		}
 		if err != nil {
 			return "", fault.Wrap(fault.InvalidRequest, "the body ended early", err)
@@ -118,12 +122,11 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 func errTooLarge() error { return fault.New(fault.TooLarge, "the body may have 64 KiB") }
 
 // parseForm reads application/x-www-form-urlencoded text strictly: whole percent escapes, UTF-8, no control characters,
-// no parameter twice.
-func parseForm(body string) (form, error) {
-	var buffer [8]parameter // more than any request of ours has
-	parsed := form(buffer[:0])
-	for pair := range strings.SplitSeq(body, "&") {
-		if pair == "" {
+// no parameter twice. It appends to parsed, which is empty.
+func parseForm(body string, parsed form) (form, error) {
+	for more := body != ""; more; {
+		var pair string
+		if pair, body, more = strings.Cut(body, "&"); pair == "" {
 			continue
 		}
 		if len(parsed) == maxParameters {

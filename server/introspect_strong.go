@@ -6,6 +6,20 @@ import (
 	"github.com/countersign/countersign/server/auth"
 )
 
+// ties are what an introspection answer says of a token that is bound, or was made from others.
+type ties struct {
+	// Confirmation is what the token is bound to (RFC 7800), Actor who acts for the subject, MayAct who may exchange it (RFC 8693 §4).
+	Confirmation *confirmation `json:"cnf,omitempty"`
+	Actor        *actorClaim   `json:"act,omitempty"`
+	MayAct       *actorClaim   `json:"may_act,omitempty"`
+	// Ancestors are the tokens that it was made from, which take it with them.
+	Ancestors []ancestor `json:"cs_anc,omitempty"`
+}
+
+func tiesOf(t *auth.Token) ties {
+	return ties{Confirmation: confirmationOf(t), Actor: actorsOf(t), MayAct: mayActOf(t), Ancestors: ancestorsOf(t)}
+}
+
 // confirmation is `cnf`: RFC 7800 §3.1 with the members of RFC 9449 §6.1 and RFC 8705 §3.1.
 type confirmation struct {
 	JWK         string `json:"jkt,omitempty"`

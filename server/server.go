@@ -112,6 +112,7 @@ type Server struct {
 	aliasHost string
 	issuer    *oauth.Endpoint
 	metrics   *metrics
+	buffers   buffers
 	draining  atomic.Bool
 	public    http.Handler
 	admin     http.Handler

@@ -12,7 +12,8 @@ import (
 
 // token serves the token endpoint, RFC 6749 §3.2.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
-	f, err := readForm(w, r)
+	var room typicalForm
+	f, err := s.readForm(w, r, room[:0])
 	if err != nil {
 		return err
 	}
@@ -34,7 +35,11 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	httpx.NoStore(w.Header())
-	return writeJSON(w, answer)
+	buffer := s.buffers.take()
+	defer s.buffers.put(buffer)
+	*buffer = appendIssued(*buffer, answer)
+	send(w, *buffer)
+	return nil
 }
 
 func writeJSON(w http.ResponseWriter, answer any) error {
@@ -42,7 +47,6 @@ func writeJSON(w http.ResponseWriter, answer any) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(body, '\n')) // who has gone cannot be told
+	send(w, body)
 	return nil
 }
