@@ -29,9 +29,11 @@ func TestAccessLogReadsAsSlogWritesIt(t *testing.T) {
 		"IPv6":       {peer: "[2001:db8::1%eth0]:80", serve: func(*httpx.Exchange) error { return nil }},
 		"mapped":     {peer: "[::ffff:192.0.2.7]:80", serve: func(*httpx.Exchange) error { return nil }},
 		"refused":    {serve: func(*httpx.Exchange) error { return fault.New(fault.InvalidClient, "no") }},
-		"down":       {serve: func(*httpx.Exchange) error { return fault.Wrap(fault.Unavailable, "no", errors.New("\"db\" is down\n")) }},
-		"defect":     {serve: func(*httpx.Exchange) error { return errors.New("nil <map>") }},
-		"quiet":      {serve: func(x *httpx.Exchange) error { x.Quiet = true; return nil }},
+		"down": {serve: func(*httpx.Exchange) error {
+			return fault.Wrap(fault.Unavailable, "no", errors.New("the \"db\" <is> down"))
+		}},
+		"defect": {serve: func(*httpx.Exchange) error { return errors.New("nil <map>") }},
+		"quiet":  {serve: func(x *httpx.Exchange) error { x.Quiet = true; return nil }},
 		"details": {serve: func(x *httpx.Exchange) error {
 			x.Details = []slog.Attr{slog.String("upstream", "<a&b>"), slog.Int64("auth_us", -7)}
 			return nil
@@ -40,10 +42,13 @@ func TestAccessLogReadsAsSlogWritesIt(t *testing.T) {
 			x.Client = "a\"b\\c\n\u2028\x7f\xff"
 			return nil
 		}},
-		"escapes in the route":   {serve: func(x *httpx.Exchange) error { x.Route = "/\t"; return nil }},
-		"escapes in details":     {serve: func(x *httpx.Exchange) error { x.Details = []slog.Attr{slog.String("a", "é")}; return nil }},
-		"escapes in a key":       {serve: func(x *httpx.Exchange) error { x.Details = []slog.Attr{slog.Int("é", 1)}; return nil }},
-		"other kinds of details": {serve: func(x *httpx.Exchange) error { x.Details = []slog.Attr{slog.Duration("d", 1), {}, slog.Any("n", nil)}; return nil }},
+		"escapes in the route": {serve: func(x *httpx.Exchange) error { x.Route = "/\t"; return nil }},
+		"escapes in details":   {serve: func(x *httpx.Exchange) error { x.Details = []slog.Attr{slog.String("a", "é")}; return nil }},
+		"escapes in a key":     {serve: func(x *httpx.Exchange) error { x.Details = []slog.Attr{slog.Int("é", 1)}; return nil }},
+		"other kinds of details": {serve: func(x *httpx.Exchange) error {
+			x.Details = []slog.Attr{slog.Duration("d", 1), {}, slog.Any("n", nil)}
+			return nil
+		}},
 		"a group": {serve: func(x *httpx.Exchange) error {
 			x.Details = []slog.Attr{slog.Group("g", slog.Int("a", 1)), slog.Group("", slog.Int("b", 1))}
 			return nil

@@ -28,8 +28,8 @@ func textOf(n *big.Int) string {
 func TestIDsAreNumbersInBase62(t *testing.T) {
 	end := new(big.Int).Lsh(big.NewInt(1), 128)
 	var numbers []*big.Int
-	for _, near := range []*big.Int{big.NewInt(1000), new(big.Int).Exp(big.NewInt(62), big.NewInt(10), nil), new(big.Int).Exp(big.NewInt(62), big.NewInt(20), nil),
-		new(big.Int).Lsh(big.NewInt(1), 64), end, new(big.Int).Exp(big.NewInt(62), big.NewInt(22), nil)} {
+	power := func(digits int64) *big.Int { return new(big.Int).Exp(big.NewInt(62), big.NewInt(digits), nil) }
+	for _, near := range []*big.Int{big.NewInt(1000), power(10), power(20), new(big.Int).Lsh(big.NewInt(1), 64), end, power(22)} {
 		for off := int64(-70); off < 70; off++ {
 			numbers = append(numbers, new(big.Int).Add(near, big.NewInt(off)))
 		}
@@ -44,7 +44,7 @@ func TestIDsAreNumbersInBase62(t *testing.T) {
 	for _, n := range numbers {
 		text := textOf(n)
 		if n.Cmp(end) >= 0 {
-			if _, err := auth.ParseTokenID(text); err == nil && n.Cmp(new(big.Int).Exp(big.NewInt(62), big.NewInt(22), nil)) < 0 {
+			if _, err := auth.ParseTokenID(text); err == nil && n.Cmp(power(22)) < 0 {
 				t.Errorf("%s, which is %s, is taken", text, n)
 			}
 			continue

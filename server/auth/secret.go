@@ -129,7 +129,7 @@ func NewPeppers(keys map[uint32][]byte) *Peppers {
 }
 
 // Hash returns the keyed hash of v under the newest pepper, and that pepper's version.
-func (p *Peppers) Hash(v SecretValue) (hash [sha256.Size]byte, version uint32) {
+func (p *Peppers) Hash(v SecretValue) (sum [sha256.Size]byte, version uint32) {
 	return p.current.hash(v), p.current.version
 }
 
@@ -157,9 +157,9 @@ func (p *pepper) hash(v SecretValue) [sha256.Size]byte {
 // is given: one hash for each pepper, whether or not there is a secret to compare with. Imported secrets are none of its business.
 func (p *Peppers) match(v SecretValue, secrets []*Secret, now time.Time) (found *Secret) {
 	for _, one := range p.all {
-		hash := one.hash(v)
+		sum := one.hash(v)
 		for _, s := range secrets {
-			if s.Pepper == one.version && s.Imported == "" && subtle.ConstantTimeCompare(hash[:], s.Hash[:]) == 1 && (found == nil || s.Usable(now)) {
+			if s.Pepper == one.version && s.Imported == "" && subtle.ConstantTimeCompare(sum[:], s.Hash[:]) == 1 && (found == nil || s.Usable(now)) {
 				found = s
 			}
 		}
