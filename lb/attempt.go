@@ -7,12 +7,15 @@ import (
 	"net/http"
 	"net/url"
 	"sync/atomic"
+
+	"github.com/countersign/countersign/lb/http1"
 )
 
 // attempt is what one try at one upstream needs, in one piece of memory with the call if it is the first.
 type attempt struct {
 	upstream *Upstream
 	url      url.URL
+	out      http.Request
 	ctx      waiting
 	cancel   context.CancelCauseFunc // nil if nothing is limited
 	body     countedBody
@@ -26,33 +29,25 @@ func (t *Transport) attempt(u *Upstream, c *call) (*http.Response, error) {
 	}
 	a.upstream, a.url = u, *c.req.URL
 	a.url.Scheme, a.url.Host = u.base.Scheme, u.base.Host
-	ctx := c.req.Context()
-	if limit := t.how.ResponseTimeout; limit > 0 {
-		limited, cancel := context.WithCancelCause(ctx)
-		a.cancel = cancel
-		a.ctx = waiting{limited, t.patiences.begin(limit, cancel, c.held != nil)}
-		ctx = &a.ctx
-	}
-	out := c.req.WithContext(ctx)
-	out.URL, out.Header = &a.url, c.header
-	switch {
-	case c.replay != nil:
+	a.out = *c.req
+	a.out.URL, a.out.Header = &a.url, c.header
+	if c.replay != nil {
 		body, err := c.replay()
 		if err != nil {
-			_ = t.patiences.end(a.ctx.turn) // there is another error
 			a.end()
 			return nil, &bodyError{err}
 		}
-		out.Body, out.GetBody = body, c.replay
-	case c.held != nil:
-		out.Body, out.GetBody = &lentBody{heldBody: c.held, turn: a.ctx.turn}, nil
+		a.out.Body, a.out.GetBody = body, c.replay
 	}
-	resp, err := t.base.RoundTrip(out)
-	if late := t.patiences.end(a.ctx.turn); late != nil {
-		if err == nil {
-			_ = resp.Body.Close() // what is left of it cannot be read
+	var resp *http.Response
+	var err error
+	if t.bases.plain != nil && http1.Suits(&a.out) {
+		if c.held != nil {
+			a.out.Body, a.out.GetBody = c.held, nil
 		}
-		err = late
+		resp, err = t.bases.plain.Send(&a.out, max(0, t.how.ResponseTimeout))
+	} else {
+		resp, err = t.roundTrip(c, a)
 	}
 	if err != nil {
 		a.end()
@@ -61,6 +56,29 @@ func (t *Transport) attempt(u *Upstream, c *call) (*http.Response, error) {
 	resp.Request = c.req
 	resp.Body = a.count(resp.Body)
 	return resp, nil
+}
+
+// roundTrip is by http.Transport.
+func (t *Transport) roundTrip(c *call, a *attempt) (*http.Response, error) {
+	ctx := c.req.Context()
+	if limit := t.how.ResponseTimeout; limit > 0 {
+		limited, cancel := context.WithCancelCause(ctx)
+		a.cancel = cancel
+		a.ctx = waiting{limited, t.patiences.begin(limit, cancel, c.held != nil)}
+		ctx = &a.ctx
+	}
+	out := a.out.WithContext(ctx)
+	if c.held != nil {
+		out.Body, out.GetBody = &lentBody{heldBody: c.held, turn: a.ctx.turn}, nil
+	}
+	resp, err := t.bases.rest.RoundTrip(out)
+	if late := t.patiences.end(a.ctx.turn); late != nil {
+		if err == nil {
+			_ = resp.Body.Close() // what is left of it cannot be read
+		}
+		return nil, late
+	}
+	return resp, err
 }
 
 // end says that nothing of the attempt is left.

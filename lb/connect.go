@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"github.com/countersign/countersign/lb/http1"
 )
 
 const (
@@ -35,9 +37,21 @@ func (e *connectError) local() bool {
 		errors.Is(e.err, syscall.EADDRNOTAVAIL) || errors.Is(e.err, syscall.ENOBUFS)
 }
 
-// newBase returns the transport below Transport. Both of its dialers end in a connectError,
-// TLS handshakes included.
-func newBase(cfg TransportConfig) *http.Transport {
+// bases are the transports below Transport.
+type bases struct {
+	plain *http1.Transport // nil: the upstreams speak HTTP/2
+	rest  *http.Transport  // for what plain does not do
+}
+
+func (b bases) closeIdle() {
+	if b.plain != nil {
+		b.plain.CloseIdleConnections()
+	}
+	b.rest.CloseIdleConnections()
+}
+
+// newBases returns the transports below Transport. Their dialers end in a connectError, TLS handshakes included.
+func newBases(cfg TransportConfig) bases {
 	dialer := &net.Dialer{Timeout: cfg.DialTimeout, KeepAlive: keepAlive}
 	tlsDialer := &tls.Dialer{NetDialer: dialer, Config: clientTLS(cfg.TLS, cfg.HTTP2)}
 	dialTLS := tlsDialer.DialContext
@@ -54,7 +68,7 @@ func newBase(cfg TransportConfig) *http.Transport {
 			return conn, nil
 		}
 	}
-	return &http.Transport{
+	b := bases{rest: &http.Transport{
 		DialContext:           marked(dialer.DialContext),
 		DialTLSContext:        marked(dialTLS),
 		DisableCompression:    true, // what was negotiated is between client and upstream
@@ -65,7 +79,14 @@ func newBase(cfg TransportConfig) *http.Transport {
 		MaxResponseHeaderBytes: maxResponseHeader,
 		Protocols:              protocols(cfg.HTTP2),
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+	}}
+	if !cfg.HTTP2 {
+		b.plain = http1.New(http1.Config{
+			Dial: b.rest.DialContext, DialTLS: b.rest.DialTLSContext,
+			IdleTimeout: cfg.IdleTimeout, MaxIdlePerHost: idlePerUpstream, MaxHeaderBytes: maxResponseHeader,
+		})
 	}
+	return b
 }
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)

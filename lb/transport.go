@@ -3,7 +3,6 @@ package lb
 import (
 	"crypto/tls"
 	"errors"
-	"net/http"
 	"time"
 )
 
@@ -45,7 +44,7 @@ type TransportConfig struct {
 // Overrides.RetryTimeouts is set, and an answer is one, whatever its status, unless Overrides.RetryStatuses names it.
 type Transport struct {
 	pool      *Pool
-	base      *http.Transport
+	bases     bases
 	http2     bool
 	budget    *budget
 	patiences *patiences
@@ -71,7 +70,7 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 		cfg.Now = time.Now
 	}
 	return &Transport{
-		pool: cfg.Pool, base: newBase(cfg), http2: cfg.HTTP2, budget: newBudget(cfg.Now), patiences: new(patiences),
+		pool: cfg.Pool, bases: newBases(cfg), http2: cfg.HTTP2, budget: newBudget(cfg.Now), patiences: new(patiences),
 		now: cfg.Now, how: cfg.Overrides.withDefaults(),
 	}, nil
 }
@@ -91,4 +90,4 @@ func (t *Transport) Overrides() Overrides { return t.how }
 func (t *Transport) Pool() *Pool { return t.pool }
 
 // CloseIdleConnections closes the connections that no request uses, for all that With made of t as well.
-func (t *Transport) CloseIdleConnections() { t.base.CloseIdleConnections() }
+func (t *Transport) CloseIdleConnections() { t.bases.closeIdle() }

@@ -67,6 +67,7 @@ func plants() []plant {
 		{rule: "http", dir: "server", imported: module + "server/sqlstore", flat: true},
 		{rule: "http", dir: "server", imported: module + "gateway", flat: true},
 		{rule: "lb", dir: "lb", imported: module + "gateway"},
+		{rule: "http1", dir: "lb/http1", imported: module + "lb"},
 		{rule: "gateway", dir: "gateway", imported: module + "demo-services/a"},
 		{rule: "demo", dir: "demo-services", imported: module + "internal/httpx"},
 		{rule: "admin-wire", dir: "admin/wire", imported: module + "server/auth"},
