@@ -50,8 +50,27 @@ func TestOpen(t *testing.T) {
 	if wrong.Load() > 0 || posted.Load() < 40 || got.Load() < 40 || int(posted.Load()+got.Load()) != result.Answers {
 		t.Errorf("%d posted, %d got, %d wrong, of %d", posted.Load(), got.Load(), wrong.Load(), result.Answers)
 	}
-	if result.P50 <= 0 || result.P99 < result.P50 || result.P999 < result.P99 || result.Max < result.P999 || result.Late < 0 || result.CPU <= 0 {
+	if result.P50 <= 0 || result.P99 < result.P50 || result.P999 < result.P99 || result.Max < result.P999 || result.Late < 0 || result.CPU <= 0 ||
+		result.Sent < 90 || result.Sent > 110 {
 		t.Errorf("%+v", result)
+	}
+}
+
+// Without a rate it is a closed loop, of no more connections than it is given.
+func TestOpenCloses(t *testing.T) {
+	t.Parallel()
+	var now, most atomic.Int64
+	load := open(t, func(w http.ResponseWriter, _ *http.Request) {
+		if n := now.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		defer now.Add(-1)
+		_, _ = io.WriteString(w, "good")
+	})
+	load.Rate, load.Connections = 0, 3
+	result, err := load.Run(t.Context())
+	if err != nil || result.Answers < 100 || most.Load() > 3 {
+		t.Errorf("%+v, %d at once, %v", result, most.Load(), err)
 	}
 }
 
