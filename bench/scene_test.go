@@ -30,6 +30,7 @@ type scene struct {
 type program struct {
 	*testbed.Program
 	address string
+	admin   string // where its metrics are, if it is ours
 }
 
 func newScene(b *testing.B) *scene {
@@ -80,7 +81,7 @@ func (s *scene) start(name string, cmd *exec.Cmd, address string) program {
 	s.check(err)
 	s.Cleanup(func() { _ = log.Close() })
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.folder, log, log
-	p := program{testbed.StartProgram(s, cmd), address}
+	p := program{Program: testbed.StartProgram(s, cmd), address: address}
 	testbed.Wait(s, 30*time.Second, func() error {
 		select {
 		case <-p.Gone():
@@ -105,7 +106,7 @@ func (s *scene) start(name string, cmd *exec.Cmd, address string) program {
 	return p
 }
 
-// publish writes a report to results/.
+// publish writes a report to results/, and into the pages that have its tables.
 func (s *scene) publish(r *report.Report) {
 	s.Helper()
 	publish(s.B, r)
@@ -117,7 +118,7 @@ func publish(b *testing.B, r *report.Report) {
 	versions := map[string]string{"Countersign": revision(b.Context()), "Go": runtime.Version()}
 	maps.Copy(versions, r.Versions)
 	r.Versions = versions
-	if err := r.Write("results"); err != nil {
+	if err := errors.Join(r.Write("results"), report.UpdatePages("..")); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -12,7 +12,11 @@ import (
 // Markdown is the report as a section of a page.
 func (r *Report) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "### %s\n\n%s\n\n%s", r.Title, r.Setting, Tables(r.Rows))
+	fmt.Fprintf(&b, "### %s\n\n%s\n\n", r.Title, r.Setting)
+	for _, p := range r.Plots {
+		fmt.Fprintf(&b, "![%s](%s.svg)\n\n", p.Title, p.Name)
+	}
+	b.WriteString(Tables(r.Rows))
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "\n%s\n", note)
 	}
@@ -39,6 +43,14 @@ func Tables(rows []Row) string {
 // when says when and on what the report was measured.
 func (r *Report) when() string {
 	return fmt.Sprintf("%s: %s, %d cores, %s of memory, %s", r.Time.Format(time.DateOnly), r.Machine.Processor, r.Machine.Cores, r.Machine.Memory, r.Machine.Kernel)
+}
+
+// what names the work, and where it was done.
+func (r *Row) what() string {
+	if r.At == 0 {
+		return r.Work
+	}
+	return r.Work + ", " + Number(r.At) + " " + r.AtUnit
 }
 
 // columns are the heads of the row's figures, in their order.
@@ -81,7 +93,7 @@ func figureTable(b *strings.Builder, rows []Row) {
 	fmt.Fprintf(b, "\n| %s |\n%s|\n", strings.Join(columns, " | "), strings.Repeat("|---", len(columns)))
 	for _, row := range rows {
 		for n, side := range row.Sides {
-			cells := []string{row.Work, side.Name}
+			cells := []string{row.what(), side.Name}
 			if n > 0 {
 				cells[0] = ""
 			}
@@ -132,7 +144,7 @@ func verdictTable(b *strings.Builder, rows []Row) {
 				b.WriteString("\n| work | judged | is | floor | goal |\n|---|---|---|---|---|\n")
 				begun = true
 			}
-			fmt.Fprintf(b, "| %s | %s | **%s** | %s | %s |\n", row.Work, v.what(), v.say(v.Value), v.bound(v.Floor), v.goal())
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", row.what(), v.what(), v.is(), v.bound(v.Floor), v.goal())
 		}
 	}
 }

@@ -23,12 +23,15 @@ type Report struct {
 	Machine  Machine           `json:"machine"`
 	Versions map[string]string `json:"versions"`
 	Rows     []Row             `json:"rows"`
+	Plots    []Plot            `json:"plots,omitempty"`
 	Notes    []string          `json:"notes,omitempty"` // limits of the comparison, a sentence each
 }
 
 // Row is one kind of work, done by each side in turn.
 type Row struct {
 	Work     string    `json:"work"`
+	At       float64   `json:"at,omitempty"` // where on the X of a plot; rows of the same work differ by it. 0: it is in no plot
+	AtUnit   string    `json:"at_unit,omitempty"`
 	Sides    []Side    `json:"sides"` // ours first
 	Verdicts []Verdict `json:"verdicts,omitempty"`
 }
@@ -92,7 +95,7 @@ func Median[T float64 | time.Duration](values []T) T {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// Write puts the report into the folder, as NAME.json and as NAME.md.
+// Write puts the report into the folder, as NAME.json and as NAME.md, with its plots.
 func (r *Report) Write(folder string) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -101,8 +104,12 @@ func (r *Report) Write(folder string) error {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return fmt.Errorf("make folder of results: %w", err)
 	}
-	for ending, content := range map[string]string{".json": string(text) + "\n", ".md": r.Markdown()} {
-		if err := os.WriteFile(filepath.Join(folder, r.Name+ending), []byte(content), 0o644); err != nil { //nolint:gosec // to be read
+	files := map[string][]byte{r.Name + ".json": append(text, '\n'), r.Name + ".md": []byte(r.Markdown())}
+	for _, p := range r.Plots {
+		files[p.Name+".svg"] = r.draw(p)
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), content, 0o644); err != nil { //nolint:gosec // to be read
 			return fmt.Errorf("write report: %w", err)
 		}
 	}
@@ -123,9 +130,11 @@ func Read(folder, name string) (*Report, error) {
 }
 
 // versions is what the report's programs are, as a sentence each.
-func (r *Report) versions() (text string) {
-	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
-		text += fmt.Sprintf(" %s %s.", name, r.Versions[name])
+func (r *Report) versions() string { return said(r.Versions) }
+
+func said(versions map[string]string) (text string) {
+	for _, name := range slices.Sorted(maps.Keys(versions)) {
+		text += fmt.Sprintf(" %s %s.", name, versions[name])
 	}
 	return text
 }

@@ -42,7 +42,7 @@ func (r *Row) Judge(v Verdict) error {
 		v.Value = Median(v.Rounds)
 	}
 	r.Verdicts = append(r.Verdicts, v)
-	if v.missed(v.Floor) {
+	if v.Missed() {
 		return fmt.Errorf("%s: %s is %s, the floor is %s", r.Work, v.what(), v.say(v.Value), v.say(v.Floor))
 	}
 	return nil
@@ -60,11 +60,12 @@ func (r *Row) figure(side, name string) (*Figure, error) {
 	return f, nil
 }
 
-func (v *Verdict) missed(bound float64) bool {
+// Missed tells whether the floor is.
+func (v *Verdict) Missed() bool {
 	if v.AtMost {
-		return v.Value > bound
+		return v.Value > v.Floor
 	}
-	return v.Value < bound
+	return v.Value < v.Floor
 }
 
 // what names the figure.
@@ -73,6 +74,14 @@ func (v *Verdict) what() string {
 		return fmt.Sprintf("%s of %s", v.Figure, v.Of)
 	}
 	return fmt.Sprintf("%s of %s beside %s", v.Figure, v.Of, v.Beside)
+}
+
+// is prints the value, and whether it is good enough.
+func (v *Verdict) is() string {
+	if v.Missed() {
+		return fmt.Sprintf("**%s**, missed", v.say(v.Value))
+	}
+	return fmt.Sprintf("**%s**", v.say(v.Value))
 }
 
 // say prints a value as the verdict's: a share in percent, another ratio as a factor, a figure with its unit.
