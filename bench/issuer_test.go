@@ -30,33 +30,41 @@ const (
 // issuer is our server with something to ask it about.
 type issuer struct {
 	*scene
-	server program
-	caller seed.Credential // has a grant for both APIs, and serves them
+	server        program
+	caller        seed.Credential // has a grant for both APIs, and serves them
+	database, key string          // address, and file of the master key
 }
 
 // startIssuer runs our server on a new database, with the settings that it has by default, but without a budget: a client that
 // measures asks for more tokens than one that works.
 func (s *scene) startIssuer(database string) *issuer {
 	s.Helper()
-	i := &issuer{scene: s}
-	key := filepath.Join(s.folder, "master.key")
-	i.seed(database, key)
-	address := s.loopback()
-	cmd := exec.Command(s.countersign(), "server", "--listen", address, "--admin-listen", "127.0.0.1:0", "--master-key-file", key)
-	cmd.Env = []string{"COUNTERSIGN_DATABASE=" + database, "COUNTERSIGN_TOKEN_BUDGET=0"} // and nothing that the caller has set
-	i.server = s.start("server", cmd, address)
+	i := &issuer{scene: s, database: database, key: filepath.Join(s.folder, "master.key")}
+	i.seed()
+	i.server = i.another("server")
 	return i
 }
 
+// another runs one more instance of our server on the same database. settings are COUNTERSIGN_NAME=value.
+func (i *issuer) another(name string, settings ...string) program {
+	i.Helper()
+	address, admin := i.loopback(), i.loopback()
+	cmd := exec.Command(i.countersign(), "server", "--listen", address, "--admin-listen", admin, "--master-key-file", i.key)
+	cmd.Env = append([]string{"COUNTERSIGN_DATABASE=" + i.database, "COUNTERSIGN_TOKEN_BUDGET=0"}, settings...) // and nothing that the caller has set
+	p := i.start(name, cmd, address)
+	p.admin = admin
+	return p
+}
+
 // seed makes what the server is asked about, by the same operations as an operator does.
-func (i *issuer) seed(database, keyFile string) {
+func (i *issuer) seed() {
 	i.Helper()
 	ctx := i.Context()
-	store, err := sqlstore.Open(ctx, sqlstore.Config{URL: database, Logger: slog.New(slog.DiscardHandler)})
+	store, err := sqlstore.Open(ctx, sqlstore.Config{URL: i.database, Logger: slog.New(slog.DiscardHandler)})
 	i.check(err)
 	defer store.Close()
 	i.check(store.Migrate(ctx))
-	master, err := seal.CreateKeyFile(keyFile)
+	master, err := seal.CreateKeyFile(i.key)
 	i.check(err)
 	registry, err := seed.System(ctx, store, master, time.Now)
 	i.check(err)

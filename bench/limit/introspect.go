@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// remembered is how many tokens introspection knows, the newest.
-const remembered = 100_000
-
 // active is the answer of RFC 7662 §2.2.
 type active struct {
 	Active    bool   `json:"active"`
@@ -24,23 +21,16 @@ type active struct {
 	ID        string `json:"jti"`
 }
 
-func (i *tokenIssuer) remember(text string, t *row) {
-	key := sha256.Sum256([]byte(text))
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	delete(i.known, i.order[i.next])
-	i.known[key], i.order[i.next] = t, key
-	i.next = (i.next + 1) % remembered
-}
-
 func (i *tokenIssuer) introspect(w http.ResponseWriter, r *http.Request) {
 	if !i.admitted(w, r) {
 		return
 	}
 	key := sha256.Sum256([]byte(r.PostForm.Get("token")))
-	i.mu.RLock()
-	t := i.known[key]
-	i.mu.RUnlock()
+	t, err := i.known.get(r.Context(), key)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
 	if t == nil || !time.Now().Before(t.expires) {
 		reply(w, struct {
 			Active bool `json:"active"`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hmac"
@@ -11,7 +12,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -30,11 +30,7 @@ type tokenIssuer struct {
 	key    *ecdsa.PrivateKey
 	header string
 	writer *writer
-
-	mu    sync.RWMutex
-	known map[[sha256.Size]byte]*row
-	order [][sha256.Size]byte // in which they came, a ring
-	next  int
+	known  tokens
 }
 
 // answer is that of RFC 6749 §5.1.
@@ -45,14 +41,14 @@ type answer struct {
 	Scope       string `json:"scope"`
 }
 
-func newIssuer(client, secret string, w *writer) (*tokenIssuer, error) {
+func newIssuer(client, secret string, w *writer, known tokens) (*tokenIssuer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
 	}
 	pepper := []byte(rand.Text())
 	header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","typ":"at+jwt","kid":"key_0123456789012345678901"}`))
-	i := &tokenIssuer{client: client, pepper: pepper, key: key, header: header, writer: w, known: map[[sha256.Size]byte]*row{}, order: make([][sha256.Size]byte, remembered)}
+	i := &tokenIssuer{client: client, pepper: pepper, key: key, header: header, writer: w, known: known}
 	i.hash = i.mac(secret)
 	return i, nil
 }
@@ -99,7 +95,7 @@ func (i *tokenIssuer) jwt(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = <-done
 	}
-	i.reply(w, text, t, err)
+	i.reply(r.Context(), w, text, t, err)
 }
 
 func (i *tokenIssuer) opaque(w http.ResponseWriter, r *http.Request) {
@@ -111,7 +107,7 @@ func (i *tokenIssuer) opaque(w http.ResponseWriter, r *http.Request) {
 	_, _ = rand.Read(secret[:])
 	t.proof = sha256.Sum256(secret[:])
 	err := <-i.writer.add(t)
-	i.reply(w, base64.RawURLEncoding.EncodeToString(append(t.id[:], secret[:]...)), t, err)
+	i.reply(r.Context(), w, base64.RawURLEncoding.EncodeToString(append(t.id[:], secret[:]...)), t, err)
 }
 
 func (i *tokenIssuer) sign(t *row) (string, error) {
@@ -132,12 +128,14 @@ func (i *tokenIssuer) sign(t *row) (string, error) {
 	return string(base64.RawURLEncoding.AppendEncode(append(text, '.'), signature[:])), nil
 }
 
-func (i *tokenIssuer) reply(w http.ResponseWriter, text string, t *row, err error) {
+func (i *tokenIssuer) reply(ctx context.Context, w http.ResponseWriter, text string, t *row, err error) {
+	if err == nil {
+		err = i.known.put(ctx, sha256.Sum256([]byte(text)), t)
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	i.remember(text, t)
 	reply(w, answer{AccessToken: text, TokenType: "Bearer", ExpiresIn: int(lifetime / time.Second), Scope: scope})
 }
 

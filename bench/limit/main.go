@@ -1,6 +1,6 @@
 // Command limit does by hand what Countersign does per request, on net/http alone and with nothing of Countersign in it: it
 // is the limit that the benchmarks measure beside it. It parses the form, checks the secret by HMAC-SHA-256, makes an opaque
-// token or signs an ES256 JWT, and answers when the token's row is committed in MariaDB; it introspects from memory. It
+// token or signs an ES256 JWT, and answers when the token's row is committed in MariaDB; it introspects from memory, or by one GET of Redis. It
 // validates, logs, counts and revokes nothing.
 package main
 
@@ -24,6 +24,7 @@ const (
 	databaseVariable = "LIMIT_DATABASE" // of the driver's form: user:password@tcp(host:port)/schema
 	clientVariable   = "LIMIT_CLIENT"
 	secretVariable   = "LIMIT_SECRET"
+	redisVariable    = "LIMIT_REDIS" // redis://host:port/n: introspection asks it, and nothing is remembered here; "": memory
 )
 
 func main() {
@@ -43,7 +44,13 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer w.db.Close()
-	i, err := newIssuer(os.Getenv(clientVariable), os.Getenv(secretVariable), w)
+	var known tokens = newMemory()
+	if address := os.Getenv(redisVariable); address != "" {
+		if known, err = openRedis(address); err != nil {
+			return err
+		}
+	}
+	i, err := newIssuer(os.Getenv(clientVariable), os.Getenv(secretVariable), w, known)
 	if err != nil {
 		return err
 	}
