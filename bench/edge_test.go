@@ -38,7 +38,7 @@ func BenchmarkEdge(b *testing.B) {
 	gateway := w.gateway("gateway", false)
 	ours := append(w.balanced(""), w.side(ourGateway, gateway.at["Plain"], processes(gateway)))
 	var rows []report.Row
-	complete := b.Run("requests", func(b *testing.B) {
+	b.Run("requests", func(b *testing.B) {
 		rounds := Rounds{Count: 15, Each: time.Second, WarmUp: time.Second}
 		sides := append([]Side{w.side(nothing, w.upstream.address, nil)}, ours...)
 		silent, fresh := w.gateway("gateway-silent", true), w.gateway("gateway-fresh", false)
@@ -58,7 +58,7 @@ func BenchmarkEdge(b *testing.B) {
 		rows = append(rows, row)
 		tell(b, row)
 	})
-	complete = b.Run("idle", func(b *testing.B) {
+	b.Run("idle", func(b *testing.B) {
 		// New processes: what garbage an earlier load has left would be used again.
 		gateway := w.gateway("gateway-idle", false)
 		row := report.Row{Work: report.Number(idleConnections) + " idle connections"}
@@ -71,8 +71,8 @@ func BenchmarkEdge(b *testing.B) {
 		}
 		rows = append(rows, row)
 		tell(b, row)
-	}) && complete
-	complete = b.Run("slow", func(b *testing.B) {
+	})
+	b.Run("slow", func(b *testing.B) {
 		for _, side := range ours[1:] {
 			row, err := w.disturbed(b, side)
 			if err != nil {
@@ -81,9 +81,9 @@ func BenchmarkEdge(b *testing.B) {
 			rows = append(rows, row)
 			tell(b, row)
 		}
-	}) && complete
-	if !complete || len(rows) < 4 {
-		return // some were not asked for, or failed
+	})
+	if len(rows) < 4 {
+		return // some were not asked for, or could not be measured; that a floor is missed is told
 	}
 	w.publish(&report.Report{
 		Name: "edge", Title: "Gateway and load balancer", Versions: w.versions, Rows: rows,
@@ -141,7 +141,7 @@ func (w *edgeWorld) others() []Side {
 func (w *edgeWorld) disturbed(b *testing.B, side Side) (report.Row, error) {
 	b.Helper()
 	side.Load.Connections = slowConnection
-	rounds := Rounds{Count: 5, Each: 2 * time.Second, WarmUp: time.Second}
+	rounds := Rounds{Count: 5, Each: 2 * time.Second, WarmUp: 2 * time.Second}
 	row, err := disturb(b.Context(), side, idlers(side.Load.Address, w.token), rounds, slowPatience)
 	if err != nil {
 		return row, err
