@@ -36,6 +36,6 @@ func TestForeignClientFindsTheIssuer(t *testing.T) {
 	world := w.describe(issuer)
 	world["resource"] = resource
 	script := exec.CommandContext(t.Context(), "node", "resource.mjs")
-	script.Dir = npmInstall(t, "foreign")
+	script.Dir = testbed.NPMInstall(t, "foreign")
 	runScript(t, script, world)
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/sdk"
 	"github.com/countersign/countersign/sdk/proof"
 	"github.com/countersign/countersign/server/auth"
@@ -120,7 +121,7 @@ func keySet(t *testing.T, pem []byte, certificates ...string) json.RawMessage {
 // Code that knows nothing of Countersign authenticates by keys and binds tokens by DPoP.
 func TestForeignClientsWithKeys(t *testing.T) {
 	w := newKeyedWorld(t)
-	folder := npmInstall(t, "foreign")
+	folder := testbed.NPMInstall(t, "foreign")
 	for _, nonces := range []bool{false, true} {
 		t.Run(fmt.Sprintf("nonces %t", nonces), func(t *testing.T) {
 			issuer := startServer(t, w.Settings(fmt.Sprintf("dpop-nonce-required=%t", nonces))...).Issuer

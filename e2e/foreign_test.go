@@ -317,7 +317,7 @@ func startForeignInstance(t *testing.T, s *seeded, path string, now func() time.
 
 func testNode(t *testing.T, w *foreignWorld, issuer string) {
 	t.Helper()
-	folder := npmInstall(t, "foreign")
+	folder := testbed.NPMInstall(t, "foreign")
 	for _, library := range []string{"oauth4webapi", "openid-client", "jose"} {
 		t.Run(library, func(t *testing.T) {
 			script := exec.CommandContext(t.Context(), "node", library+".mjs")
@@ -325,21 +325,6 @@ func testNode(t *testing.T, w *foreignWorld, issuer string) {
 			runScript(t, script, w.describe(issuer))
 		})
 	}
-}
-
-// npmInstall copies a folder with a package.json, installs what its lock file pins, and returns the copy.
-func npmInstall(t *testing.T, source string) (folder string) {
-	t.Helper()
-	folder = t.TempDir()
-	if err := os.CopyFS(folder, os.DirFS(source)); err != nil {
-		t.Fatal(err)
-	}
-	install := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-	install.Dir = folder
-	if printed, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, printed)
-	}
-	return folder
 }
 
 func testPython(t *testing.T, w *foreignWorld, issuer string) {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/countersign/countersign/internal/testbed"
 )
 
 // lintersNode is the oldest release of Node on which the linter runs.
@@ -26,7 +28,7 @@ func TestOpenAPIDocumentPassesLinter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder := npmInstall(t, "openapi")
+	folder := testbed.NPMInstall(t, "openapi")
 	if err := os.WriteFile(filepath.Join(folder, "openapi.json"), document.Body, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	foreign "github.com/go-oauth2/oauth2/v4/server"
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/countersign/countersign/internal/testbed"
 	"github.com/countersign/countersign/sdk"
 )
 
@@ -210,7 +211,7 @@ func (s *goOAuth2) introspect(w http.ResponseWriter, r *http.Request) {
 func startOIDCProvider(t *testing.T) string {
 	t.Helper()
 	server := exec.CommandContext(t.Context(), "node", "server.mjs")
-	server.Dir = npmInstall(t, "oidcprovider")
+	server.Dir = testbed.NPMInstall(t, "oidcprovider")
 	world, err := json.Marshal(map[string]any{
 		"clients":   []map[string]string{{"id": foreignCaller().ID, "secret": foreignCaller().Secret}, {"id": foreignServer().ID, "secret": foreignServer().Secret}},
 		"resources": map[string]string{jwtAPI: "jwt", opaqueAPI: "opaque"}, "lifetime": foreignLifetime.Seconds(),

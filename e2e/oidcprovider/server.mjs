@@ -8,11 +8,11 @@ import Provider, { errors } from 'oidc-provider';
 
 const lines = createInterface({ input: process.stdin });
 const [line] = await once(lines, 'line');
-const world = JSON.parse(line); // {clients: [{id, secret}], resources: {identifier: 'jwt' | 'opaque'}, lifetime}
+const world = JSON.parse(line); // {clients: [{id, secret}], resources: {identifier: 'jwt' | 'opaque'}, lifetime, port: any unless it is there}
 lines.on('close', () => process.exit(0));
 
 const server = createServer();
-server.listen(0, '127.0.0.1');
+server.listen(world.port ?? 0, '127.0.0.1');
 await once(server, 'listening');
 const issuer = `http://127.0.0.1:${server.address().port}`;
 
