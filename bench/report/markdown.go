@@ -151,8 +151,11 @@ func verdictTable(b *strings.Builder, rows []Row) {
 
 // bound prints a floor or goal.
 func (v *Verdict) bound(value float64) string {
-	if v.AtMost {
+	switch {
+	case v.AtMost:
 		return "≤ " + v.say(value)
+	case value == 0: // which is none
+		return "–"
 	}
 	return v.say(value)
 }

@@ -39,6 +39,9 @@ func TestReport(t *testing.T) {
 	if err := written.Rows[0].Judge(report.Verdict{Figure: report.Rate, Of: "ours", Beside: "limit", Floor: 0.3, Goal: 0.8}); err != nil {
 		t.Error(err)
 	}
+	if err := written.Rows[0].Judge(report.Verdict{Figure: report.Rate, Of: "limit", Beside: "ours"}); err != nil {
+		t.Error(err)
+	}
 	folder := filepath.Join(t.TempDir(), "results")
 	if err := written.Write(folder); err != nil {
 		t.Fatal(err)
@@ -64,6 +67,7 @@ Here.
 | work | judged | is | floor | goal |
 |---|---|---|---|---|
 | issue | requests of ours beside limit | **50 %** | 30 % | 80 % |
+| issue | requests of limit beside ours | **2 ×** | – | – |
 
 One does less.
 
@@ -93,6 +97,7 @@ func TestJudge(t *testing.T) {
 	}{
 		{"a share above", report.Verdict{Figure: report.Rate, Of: "ours", Beside: "limit", Floor: 0.5}, ""},
 		{"a share below", report.Verdict{Figure: report.Rate, Of: "ours", Beside: "limit", Floor: 0.6}, "requests of ours beside limit is 50 %, the floor is 60 %"},
+		{"a multiple below", report.Verdict{Figure: report.Rate, Of: "limit", Beside: "ours", Floor: 40}, "requests of limit beside ours is 2 ×, the floor is 40 ×"},
 		{"a ratio below", report.Verdict{Figure: report.Rate, Of: "ours", Beside: "limit", AtMost: true, Floor: 0.6}, ""},
 		{"a ratio above", report.Verdict{Figure: report.Rate, Of: "ours", Beside: "limit", AtMost: true, Floor: 0.4}, "is 0.50 ×, the floor is 0.40 ×"},
 		{"a figure below", report.Verdict{Figure: report.P99, Of: "ours", AtMost: true, Floor: 2}, ""},

@@ -91,6 +91,8 @@ func (v *Verdict) say(value float64) string {
 		return quantity(value, v.Unit)
 	case v.AtMost:
 		return fmt.Sprintf("%.2f ×", value)
+	case value >= 2:
+		return Number(value) + " ×"
 	}
 	return fmt.Sprintf("%.0f %%", value*100)
 }
