@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"net"
 	"os"
@@ -13,11 +14,12 @@ import (
 	"github.com/countersign/countersign/internal/testbed"
 )
 
-// proxy is a way to run a proxy, ours or other people's: one process group with an address for each way in which it is set up.
+// proxy is a way to run a proxy, or another server that reads a file: one process group with an address for each way in which it is set up.
 type proxy struct {
 	name   string            // of this process
 	binary string            // path of the executable
-	config string            // template in proxies/
+	folder string            // of the template; "" is proxies/
+	config string            // the template, whose name the configuration has
 	args   []string          // before the path of the configuration
 	ways   []string          // names of its addresses in the template; a request to the first tells when it is there
 	more   map[string]string // what else the template names
@@ -44,7 +46,7 @@ func (s *scene) run(p proxy) proxyProgram {
 		s.check(err)
 		at[way], values[way], values[way+"Port"] = address, address, port
 	}
-	tmpl, err := template.ParseFiles(filepath.Join("proxies", p.config))
+	tmpl, err := template.ParseFiles(filepath.Join(cmp.Or(p.folder, "proxies"), p.config))
 	s.check(err)
 	var text bytes.Buffer
 	s.check(tmpl.Option("missingkey=error").Execute(&text, values))
@@ -102,7 +104,13 @@ func (w *edgeWorld) caddy(authorizer string) proxyProgram {
 // versionOf remembers the first version number that a program tells.
 func (w *edgeWorld) versionOf(binary string, args ...string) {
 	w.Helper()
-	text, err := exec.CommandContext(w.Context(), binary, args...).CombinedOutput()
-	w.check(err)
-	w.versions[filepath.Base(binary)] = string(regexp.MustCompile(`\d+\.\d+\.\d+\S*`).Find(text))
+	w.versions[filepath.Base(binary)] = w.scene.versionOf(binary, args...)
+}
+
+// versionOf returns the first version number that a program tells.
+func (s *scene) versionOf(binary string, args ...string) string {
+	s.Helper()
+	text, err := exec.CommandContext(s.Context(), binary, args...).CombinedOutput()
+	s.check(err)
+	return string(regexp.MustCompile(`\d+\.\d+\.\d+\S*`).Find(text))
 }

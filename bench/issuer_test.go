@@ -4,16 +4,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/countersign/countersign/bench/generator"
 	"github.com/countersign/countersign/internal/seal"
@@ -86,39 +82,7 @@ func (i *issuer) post(p program, path string, form url.Values) []byte {
 // tokens asks for n tokens, on as many connections as a load has.
 func (i *issuer) tokens(p program, path string, form url.Values, n int) []string {
 	i.Helper()
-	all := make([]string, n)
-	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: generator.Connections}}
-	defer client.CloseIdleConnections()
-	var asking errgroup.Group
-	asking.SetLimit(generator.Connections)
-	for k := range all {
-		asking.Go(func() (err error) {
-			all[k], err = i.token(client, "http://"+p.address+path, form)
-			return err
-		})
-	}
-	i.check(asking.Wait())
-	return all
-}
-
-// token asks for one.
-func (i *issuer) token(client *http.Client, endpoint string, form url.Values) (string, error) {
-	r, err := http.NewRequestWithContext(i.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", err
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(i.caller.ID.String(), i.caller.Secret.Reveal())
-	response, err := client.Do(r)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	var answer tokenAnswer
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.AccessToken == "" {
-		return "", fmt.Errorf("%s without a token: %w", response.Status, err)
-	}
-	return answer.AccessToken, nil
+	return authority{program: p, id: i.caller.ID.String(), secret: i.caller.Secret.Reveal(), token: path, form: form}.tokens(i.scene, n)
 }
 
 // tokenAnswer is what RFC 6749 §5.1 promises.

@@ -87,8 +87,13 @@ func statOf(pid int) (spent time.Duration, group int, err error) {
 }
 
 // resident returns the memory of a process that is in use, in bytes.
-func resident(pid int) (int64, error) {
-	text := report.FieldOf(fmt.Sprintf("/proc/%d/status", pid), "VmRSS")
+func resident(pid int) (int64, error) { return memory(pid, "VmRSS") }
+
+// peak returns the most memory that a process ever had in use, in bytes.
+func peak(pid int) (int64, error) { return memory(pid, "VmHWM") }
+
+func memory(pid int, field string) (int64, error) {
+	text := report.FieldOf(fmt.Sprintf("/proc/%d/status", pid), field)
 	kilobytes, err := strconv.ParseInt(strings.TrimSuffix(text, " kB"), 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("read memory of %d: %w", pid, err)

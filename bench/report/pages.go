@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -128,27 +129,30 @@ func (r *Row) said(side, name string) string {
 // Peers is a table with a line for each program and a column for the rate of each kind of work.
 func Peers(r *Report) string {
 	var b strings.Builder
-	heads, names := []string{"program"}, []string{}
-	lacks := map[string]string{}
+	var works, names []string
+	lacks, cells := map[string]string{}, map[[2]string]string{}
 	for _, row := range r.Rows {
-		heads = append(heads, row.Work)
 		for _, side := range row.Sides {
+			if side.Figure(Rate) == nil {
+				continue
+			}
+			if !slices.Contains(works, row.Work) {
+				works = append(works, row.Work)
+			}
 			if !slices.Contains(names, side.Name) {
 				names = append(names, side.Name)
 			}
-			if side.Lacks != "" {
-				lacks[side.Name] = side.Lacks
-			}
+			cells[[2]string{side.Name, row.Work}] = row.said(side.Name, Rate)
+			lacks[side.Name] = cmp.Or(lacks[side.Name], side.Lacks)
 		}
 	}
-	heads = append(heads, "does not")
-	fmt.Fprintf(&b, "| %s |\n%s|\n", strings.Join(heads, " | "), strings.Repeat("|---", len(heads)))
+	fmt.Fprintf(&b, "| program | %s | without |\n|%s\n", strings.Join(works, " | "), strings.Repeat("---|", len(works)+2))
 	for _, name := range names {
-		cells := []string{name}
-		for _, row := range r.Rows {
-			cells = append(cells, row.said(name, Rate))
+		fmt.Fprintf(&b, "| %s |", name)
+		for _, work := range works {
+			fmt.Fprintf(&b, " %s |", cmp.Or(cells[[2]string{name, work}], "–"))
 		}
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(append(cells, lacks[name]), " | "))
+		fmt.Fprintf(&b, " %s |\n", lacks[name])
 	}
 	fmt.Fprintf(&b, "\nMeasured on %s.%s\n", r.when(), r.versions())
 	return b.String()
