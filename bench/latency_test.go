@@ -5,28 +5,25 @@ import (
 	"testing"
 	"time"
 
-	"github.com/countersign/countersign/bench/generator"
 	"github.com/countersign/countersign/bench/report"
 )
 
 const (
-	latencyRounds = 5
-	latencyRound  = 3 * time.Second
+	// callers is how many connections an open loop has: as many as may wait for an answer before one that is due is sent late.
+	callers       = 256
 	halfOfMaximum = 50 // in %, where the bounds hold
 
-	sentOfDue = "sent of what was due" // in %
+	sentLate = "sent late" // in % of the requests
 )
 
 // BenchmarkLatency is how long answers take when requests come at a fixed rate, whether or not those before were answered: at a quarter, half and three
-// quarters of the rate that a closed loop of the same generator reaches.
+// quarters of the rate that a closed loop reaches.
 func BenchmarkLatency(b *testing.B) {
 	w := newWorld(b)
-	vegeta, err := generator.Vegeta(b.Context(), "tools")
-	w.check(err)
 	var rows []report.Row
 	for _, work := range w.works() {
 		b.Run(work.name, func(b *testing.B) {
-			all, err := work.arrivals(b.Context(), vegeta)
+			all, err := work.arrivals(b.Context())
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -42,8 +39,8 @@ func BenchmarkLatency(b *testing.B) {
 	}
 	w.publish(&report.Report{
 		Name: "latency", Title: "Latency at fixed rates", Versions: w.versions(), Rows: rows,
-		Setting: "An open loop: requests are sent when they are due, whether or not those before were answered. Server, database and the generator, " +
-			"which takes as much as the server, share the processors; so the maximum is what a closed loop of the same generator reaches just before, on 32 connections.",
+		Setting: "An open loop: requests are sent when they are due, whether or not those before were answered. The maximum is the rate that a closed loop of 32 " +
+			"connections reaches on Countersign just before; the limit gets the same rates. Server, database and load share the processors.",
 		Plots: []report.Plot{{
 			Name: "latency", Title: "Latency at fixed rates, open loop", Figures: []string{report.P50, report.P99}, X: "% of the maximum rate", Y: "ms", Log: true,
 		}},
@@ -53,36 +50,47 @@ func BenchmarkLatency(b *testing.B) {
 // shares of the maximum at which latencies are measured, in %.
 func shares() []float64 { return []float64{25, halfOfMaximum, 75} }
 
-// arrivals measures our side as fast as it goes, and then at shares of that, in turn.
-func (w *work) arrivals(ctx context.Context, vegeta string) ([]report.Row, error) {
-	side := w.sides()[0]
-	load := generator.Open{
-		Vegeta: vegeta, Address: side.Load.Address, Connections: generator.Connections, Duration: latencyRound, Requests: side.Load.Requests, Body: side.Load.Body,
+// arrivals measures our side as fast as it goes, and then both sides at shares of that, in turn.
+func (w *work) arrivals(ctx context.Context) ([]report.Row, error) {
+	sides := w.sides()
+	closed, err := compare(ctx, w.what, Rounds{Count: 3, Each: 2 * time.Second, WarmUp: time.Second}, sides[0])
+	if err != nil {
+		return nil, err
 	}
-	paces := []*pace{{side: side, load: load}}
-	for range 3 {
-		if err := paces[0].round(ctx); err != nil {
-			return nil, err
-		}
-	}
-	closed := paces[0].result()
-	most := closed.Figure(report.Rate).Value
+	maximum := closed.Sides[0].Figure(report.Rate).Value
+	var paced []Side
 	for _, percent := range shares() {
-		load.Rate = int(most * percent / 100)
-		paces = append(paces, &pace{side: side, load: load})
-	}
-	for n := range latencyRounds {
-		for k := range shares() {
-			if err := paces[1+(n+k)%len(shares())].round(ctx); err != nil {
-				return nil, err
-			}
+		for _, side := range sides {
+			side.Load.Rate, side.Load.Connections = int(maximum*percent/100), callers
+			paced = append(paced, side)
 		}
 	}
-	rows := make([]report.Row, 0, len(paces)-1)
-	for n, p := range paces[1:] {
-		rows = append(rows, report.Row{Work: w.what, At: shares()[n], AtUnit: "% of the maximum", Sides: []report.Side{p.result()}})
+	courses, err := takeTurns(ctx, Rounds{Count: 7, Each: 2 * time.Second, WarmUp: time.Second}, paced)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]report.Row, 0, len(shares()))
+	for n, percent := range shares() {
+		row := report.Row{Work: w.what, At: percent, AtUnit: "% of the maximum"}
+		for _, c := range courses[n*len(sides) : (n+1)*len(sides)] {
+			side := c.result()
+			side.Figures = append(side.Figures, c.tail()...)
+			row.Sides = append(row.Sides, side)
+		}
+		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// tail is what only an open loop can tell.
+func (c *course) tail() []report.Figure {
+	var p999, most, late []float64
+	for _, s := range c.samples {
+		p999, most, late = append(p999, millis(s.P999)), append(most, millis(s.Max)), append(late, 100*float64(s.Late)/float64(s.Answers))
+	}
+	return []report.Figure{
+		report.NewFigure(report.P999, report.Millis, p999...), report.NewFigure("max", report.Millis, most...), report.NewFigure(sentLate, "%", late...),
+	}
 }
 
 // judge looks at the row of half of the maximum.
@@ -93,7 +101,7 @@ func (w *work) judge(rows []report.Row) (missed []error) {
 		}
 		for _, v := range []report.Verdict{
 			{Figure: report.P99, Of: countersign, AtMost: true, Floor: w.p99, Summary: w.what + ": p99 at half of the maximum rate"},
-			{Figure: sentOfDue, Of: countersign, Floor: 95}, // or the generator was the limit
+			{Figure: sentLate, Of: countersign, AtMost: true, Floor: 1}, // or it was not an open loop
 		} {
 			if err := rows[n].Judge(v); err != nil {
 				missed = append(missed, err)
@@ -101,49 +109,4 @@ func (w *work) judge(rows []report.Row) (missed []error) {
 		}
 	}
 	return missed
-}
-
-// pace is an open loop at one rate, and its rounds.
-type pace struct {
-	side    Side
-	load    generator.Open
-	samples []generator.Arrivals
-	spent   []map[string]time.Duration
-}
-
-func (p *pace) round(ctx context.Context) error {
-	var arrivals generator.Arrivals
-	spent, err := spentDuring(p.side.PIDs, func() (err error) {
-		arrivals, err = p.load.Run(ctx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	spent[loadProcess] = arrivals.CPU
-	p.samples, p.spent = append(p.samples, arrivals), append(p.spent, spent)
-	return nil
-}
-
-func (p *pace) result() report.Side {
-	side := report.Side{Name: p.side.Name}
-	figure := func(name, unit string, of func(generator.Arrivals) float64) {
-		var rounds []float64
-		for _, s := range p.samples {
-			rounds = append(rounds, of(s))
-		}
-		side.Figures = append(side.Figures, report.NewFigure(name, unit, rounds...))
-	}
-	figure(report.Rate, report.PerSecond, generator.Arrivals.Rate)
-	figure(report.P50, report.Millis, func(s generator.Arrivals) float64 { return millis(s.P50) })
-	figure(report.P99, report.Millis, func(s generator.Arrivals) float64 { return millis(s.P99) })
-	figure(report.P999, report.Millis, func(s generator.Arrivals) float64 { return millis(s.P999) })
-	figure("max", report.Millis, func(s generator.Arrivals) float64 { return millis(s.Max) })
-	figure("sent late, p99", report.Millis, func(s generator.Arrivals) float64 { return millis(s.Late) })
-	figure(sentOfDue, "%", func(s generator.Arrivals) float64 { return s.Sent })
-	for _, s := range p.samples {
-		side.Requests += s.Answers
-	}
-	side.CPU = perThousand(p.spent, side.Requests)
-	return side
 }

@@ -1,5 +1,5 @@
-// Package generator puts load on HTTP servers by programs that others keep well: [Load] is a closed loop by wrk. Both look at every status and
-// at a sample of the bodies, and one answer that is not as it must be makes the whole run fail.
+// Package generator puts load on HTTP servers by wrk, as a closed loop or at a fixed rate. Every status is looked at and a sample of the bodies, and
+// one answer that is not as it must be makes the whole run fail.
 package generator
 
 import (
@@ -25,11 +25,14 @@ const patience = 10 * time.Second
 //go:embed wrk.lua
 var script []byte
 
-// Load is a closed loop: each connection sends a request, waits for its answer, and sends the next.
+// Load is a closed loop, in which each connection sends a request, waits for its answer, and sends the next; or, with a Rate, an open one.
 type Load struct {
 	Address     string // host:port
 	Connections int
 	Duration    time.Duration // whole seconds, as wrk has it
+	// Rate, unless it is 0, is how many requests are sent per second, whether or not those before were answered, as clients do that know nothing
+	// of each other. A server that stalls lets them queue up, and that shows in the latencies, as long as there are Connections enough.
+	Rate int
 	// Requests are sent as they are, again and again. See Post and Get.
 	Requests [][]byte
 	// Once, unless it is nil, says that no request is sent twice.
@@ -50,6 +53,10 @@ type Sample struct {
 	Took                     time.Duration
 	P50, P90, P99, P999, Max time.Duration
 	CPU                      time.Duration // processor time of the generator itself
+	// Late is how many requests of an open loop no connection was free for when they were due, Latest how late the last of them was sent. That is
+	// in no latency.
+	Late   int
+	Latest time.Duration
 }
 
 // Rate returns answers per second.
@@ -117,7 +124,7 @@ func (l Load) prepare(folder string) ([]string, error) {
 	}
 	return []string{
 		"-t", strconv.Itoa(threads), "-c", strconv.Itoa(l.Connections), "-d", strconv.Itoa(int((l.Duration + time.Second - 1) / time.Second)),
-		"--timeout", strconv.Itoa(int(patience / time.Second)), "-s", lua, "http://" + l.Address + "/", "--", strconv.Itoa(threads), file, filepath.Join(folder, "bodies-"), once,
+		"--timeout", strconv.Itoa(int(patience / time.Second)), "-s", lua, "http://" + l.Address + "/", "--", strconv.Itoa(threads), file, filepath.Join(folder, "bodies-"), strconv.Itoa(l.Rate), once,
 	}, nil
 }
 
@@ -131,6 +138,8 @@ func readResult(text []byte) (Sample, error) {
 		P99                           int64 `json:"p99_us"`
 		P999                          int64 `json:"p999_us"`
 		Max                           int64 `json:"max_us"`
+		Late                          int
+		Latest                        int64 `json:"latest_us"`
 		Connect, Read, Write, Timeout int
 		Wrong                         int
 		First                         string // answer that is not 200
@@ -140,6 +149,7 @@ func readResult(text []byte) (Sample, error) {
 	}
 	s := Sample{
 		Answers: r.Answers, Took: micros(r.Took), P50: micros(r.P50), P90: micros(r.P90), P99: micros(r.P99), P999: micros(r.P999), Max: micros(r.Max),
+		Late: r.Late, Latest: micros(r.Latest),
 	}
 	switch {
 	case r.Wrong > 0:

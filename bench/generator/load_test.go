@@ -80,6 +80,58 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// At a fixed rate no connection sends as soon as it could.
+func TestLoadAtARate(t *testing.T) {
+	t.Parallel()
+	var served atomic.Int64
+	address := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		served.Add(1)
+		_, _ = io.WriteString(w, "good")
+	})
+	load := generator.Load{
+		Address: address, Connections: 16, Rate: 200, Duration: time.Second, Requests: [][]byte{generator.Get("/", address, "t")}, Body: good,
+	}
+	got, err := load.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	due := int(float64(load.Rate) * got.Took.Seconds())
+	if got.Answers < due/2 || int(served.Load()) > due+2*load.Connections {
+		t.Errorf("%d answers, %d requests served in %v, though %d were due", got.Answers, served.Load(), got.Took, due)
+	}
+}
+
+// A server that stalls for a moment lets the requests queue up that come meanwhile, and each of them is seen to have waited; when every connection
+// waits, the next are late.
+func TestLoadShowsQueueing(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		connections int
+		late        bool
+	}{{128, false}, {8, true}} {
+		stalled := make(chan struct{})
+		stall := sync.OnceFunc(func() { time.AfterFunc(300*time.Millisecond, func() { close(stalled) }) })
+		address := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			stall()
+			<-stalled
+			_, _ = io.WriteString(w, "good")
+		})
+		load := generator.Load{
+			Address: address, Connections: tt.connections, Rate: 200, Duration: 2 * time.Second, Requests: [][]byte{generator.Get("/", address, "t")}, Body: good,
+		}
+		got, err := load.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Max < 290*time.Millisecond {
+			t.Errorf("%+v", got)
+		}
+		if tt.late && (got.Late == 0 || got.Latest < 200*time.Millisecond) {
+			t.Errorf("all %d connections waited, and %d requests were late, by %v at most", tt.connections, got.Late, got.Latest)
+		}
+	}
+}
+
 // A request that is to be sent once is not sent again, by no connection and in no later run; and all are sent.
 func TestLoadSendsOnce(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,8 @@
--- What generator.Load has wrk run: wrk -s wrk.lua URL -- THREADS REQUESTS BODIES [once]
+-- What generator.Load has wrk run: wrk -s wrk.lua URL -- THREADS REQUESTS BODIES RATE [once]
 --
 -- REQUESTS is a file of requests as they are sent, each behind a line with its length. Every thread sends all of them again and again, from
 -- a place of its own on; with "once" it takes every so-manieth, sends each once, and ends when there is none left.
+-- With a RATE above 0, per second, a request is sent when it is due, by a connection that has had its answer.
 -- The body of one answer in 64 of each thread goes to BODIES and the number of the thread, in the same form.
 -- done writes one line of JSON to stderr.
 
@@ -22,12 +23,27 @@ local count, requests, place, once, bodies = 0, {}, 1, false, nil
 
 answers, wrong, first = 0, 0, ""
 began, ended = 0, 0 -- in µs
+late, latest = 0, 0 -- requests that no connection was free for when they were due, and by how many µs at most
 
 -- microseconds of a clock that only goes on.
 local function now()
   local moment = ffi.new("moment")
   ffi.C.clock_gettime(1, moment)
   return tonumber(moment.seconds) * 1000000 + math.floor(tonumber(moment.nanoseconds) / 1000)
+end
+
+local due, interval = 0, 0 -- in µs
+
+-- untildue returns how many milliseconds a connection waits before it sends the next request. wrk keeps timers by the millisecond: what is due
+-- within one is sent at its beginning.
+function untildue()
+  local moment = now()
+  due = (due == 0 and moment or due) + interval
+  if due >= moment then
+    return math.floor((due - moment) / 1000)
+  end
+  late, latest = late + 1, math.max(latest, moment - due)
+  return 0
 end
 
 function init(args)
@@ -42,7 +58,10 @@ function init(args)
   end
   file:close()
   bodies = assert(io.open(args[3] .. number, "wb"))
-  once = args[4] == "once"
+  once = args[5] == "once"
+  if tonumber(args[4]) > 0 then
+    interval, delay = 1000000 * count / tonumber(args[4]), untildue
+  end
 end
 
 -- Before anything is sent wrk asks the first thread for a request, to see whether it is one.
@@ -101,9 +120,10 @@ local function quoted(text)
 end
 
 function done(summary, latency)
-  local wrong, first, answers, span = 0, "", 0, 0
+  local wrong, first, answers, span, late, latest = 0, "", 0, 0, 0, 0
   for _, thread in ipairs(threads) do
     wrong, answers = wrong + thread:get("wrong"), answers + thread:get("answers")
+    late, latest = late + thread:get("late"), math.max(latest, thread:get("latest"))
     if first == "" then
       first = thread:get("first")
     end
@@ -115,8 +135,8 @@ function done(summary, latency)
     span = summary.duration
   end
   local errors = summary.errors
-  io.stderr:write(string.format('{"answers":%d,"took_us":%d,"p50_us":%d,"p90_us":%d,"p99_us":%d,"p999_us":%d,"max_us":%d,' ..
+  io.stderr:write(string.format('{"answers":%d,"took_us":%d,"p50_us":%d,"p90_us":%d,"p99_us":%d,"p999_us":%d,"max_us":%d,"late":%d,"latest_us":%d,' ..
     '"connect":%d,"read":%d,"write":%d,"timeout":%d,"wrong":%d,"first":%s}\n', answers, span,
-    latency:percentile(50), latency:percentile(90), latency:percentile(99), latency:percentile(99.9), latency.max,
+    latency:percentile(50), latency:percentile(90), latency:percentile(99), latency:percentile(99.9), latency.max, late, latest,
     errors.connect, errors.read, errors.write, errors.timeout, wrong, quoted(first)))
 end
