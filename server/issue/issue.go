@@ -104,8 +104,8 @@ func New(c Config) *Writer {
 		c.MaxBatch = defaultMaxBatch
 	}
 	m := newMetrics(c.Registerer)
-	w.tokens = newQueue[*auth.Token](c.Queue, c.MaxBatch, m.of("token"))
-	w.revocations = newQueue[auth.Revocation](c.Queue, c.MaxBatch, m.of("revocation"))
+	w.tokens = newQueue[*auth.Token](c.Queue, c.MaxBatch, common, m.of("token"))
+	w.revocations = newQueue[auth.Revocation](c.Queue, c.MaxBatch, whole, m.of("revocation"))
 	m.depth("token", func() int { return len(w.tokens.jobs) })
 	m.depth("revocation", func() int { return len(w.revocations.jobs) })
 	return w

@@ -2,6 +2,7 @@ package issue
 
 import (
 	"context"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -27,14 +28,15 @@ type written struct {
 type queue[T any] struct {
 	jobs     chan *job[T]
 	maxBatch int
-	stopped  chan struct{} // closed when the writer has ended
+	size     func(queued int) int // of the batch to be made of what is queued: at least 1, at most that
+	stopped  chan struct{}        // closed when the writer has ended
 	pool     sync.Pool
 	metrics  queueMetrics
 }
 
-func newQueue[T any](length, maxBatch int, m queueMetrics) *queue[T] {
+func newQueue[T any](length, maxBatch int, size func(int) int, m queueMetrics) *queue[T] {
 	return &queue[T]{
-		jobs: make(chan *job[T], length), maxBatch: maxBatch, stopped: make(chan struct{}), metrics: m,
+		jobs: make(chan *job[T], length), maxBatch: maxBatch, size: size, stopped: make(chan struct{}), metrics: m,
 		pool: sync.Pool{New: func() any { return &job[T]{done: make(chan error, 1)} }},
 	}
 }
@@ -102,9 +104,10 @@ func (q *queue[T]) run(ctx context.Context, drain time.Duration, commit func(con
 	}
 }
 
-// fill adds to batch what is queued, as far as there is room.
+// fill adds to batch what is queued, as far as there is room and the size of the batch is one to be had.
 func (q *queue[T]) fill(batch []*job[T]) []*job[T] {
-	for len(batch) < q.maxBatch {
+	size := q.size(min(len(batch)+len(q.jobs), q.maxBatch))
+	for len(batch) < size {
 		select {
 		case j := <-q.jobs:
 			batch = append(batch, j)
@@ -113,6 +116,17 @@ func (q *queue[T]) fill(batch []*job[T]) []*job[T] {
 		}
 	}
 	return batch
+}
+
+// whole makes a batch of all that is queued.
+func whole(queued int) int { return queued }
+
+// common leaves less than a sixteenth for the next batch, so that between a size and its double there are only sixteen: the database keeps a
+// statement for each.
+func common(queued int) int {
+	const digits = 5
+	dropped := max(0, bits.Len(uint(queued))-digits)
+	return queued >> dropped << dropped
 }
 
 // failQueued answers everything that is queued now: to let each batch run into the same hung database would add up.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,17 +39,32 @@ func TestAnswerComesAfterTheCommit(t *testing.T) {
 	})
 }
 
-// A batch is what queued while the one before was committed.
+// A batch is what queued while the one before was committed, but for a few that would make it one of too many sizes.
 func TestBatches(t *testing.T) {
+	for _, tt := range []struct {
+		max, tokens int
+		want        []int
+	}{
+		{30, 51, []int{1, 30, 20}},
+		{500, 1 + 31, []int{1, 31}},
+		{500, 1 + 101, []int{1, 100, 1}},
+		{500, 1 + 700, []int{1, 496, 200, 4}},
+	} {
+		t.Run(strconv.Itoa(tt.tokens), func(t *testing.T) { batches(t, tt.max, tt.tokens, tt.want) })
+	}
+}
+
+func batches(t *testing.T, most, tokens int, want []int) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		store := &ledger{insert: func(context.Context, []*auth.Token, bool) error {
 			time.Sleep(time.Second)
 			return nil
 		}}
-		w := issue.New(issue.Config{Ledger: store, Directory: &directory{}, MaxBatch: 30})
+		w := issue.New(issue.Config{Ledger: store, Directory: &directory{}, MaxBatch: most})
 		start(t, w)
 		var all sync.WaitGroup
-		for i := range 51 {
+		for i := range tokens {
 			all.Go(func() {
 				if i > 0 {
 					time.Sleep(500 * time.Millisecond) // while the first row is being committed
@@ -59,8 +75,8 @@ func TestBatches(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if rows, batches := store.committed(); rows != 51 || !slices.Equal(batches, []int{1, 30, 20}) {
-			t.Errorf("%d rows in batches %v", rows, batches)
+		if rows, batches := store.committed(); rows != tokens || !slices.Equal(batches, want) {
+			t.Errorf("%d rows in batches %v, want %v", rows, batches, want)
 		}
 	})
 }
