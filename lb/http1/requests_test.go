@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -289,52 +290,56 @@ func TestCancellation(t *testing.T) {
 	}
 }
 
+// Deadlines of earlier requests mean nothing to later ones, whether these have longer limits, shorter ones or none.
 func TestLimit(t *testing.T) {
 	t.Parallel()
-	var slow atomic.Bool
-	release := make(chan struct{})
-	server := startScript(t, func(conn net.Conn, requests *bufio.Reader) {
-		for {
-			req, err := http.ReadRequest(requests)
+	synctest.Test(t, func(t *testing.T) {
+		const body = time.Minute // that an answer takes after its header
+		var header time.Duration // that it takes before
+		dials := 0
+		dial := func(context.Context, string, string) (net.Conn, error) {
+			dials++
+			here, there := net.Pipe()
+			go func() {
+				defer func() { _ = there.Close() }()
+				for requests := bufio.NewReader(there); ; {
+					req, err := http.ReadRequest(requests)
+					if err != nil {
+						return
+					}
+					_, _ = io.Copy(io.Discard, req.Body)
+					time.Sleep(header)
+					_, _ = io.WriteString(there, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel")
+					time.Sleep(body)
+					_, _ = io.WriteString(there, "lo")
+				}
+			}()
+			return here, nil
+		}
+		transport := http1.New(http1.Config{Dial: dial, DialTLS: dial, IdleTimeout: time.Hour, MaxIdlePerHost: 1, MaxHeaderBytes: maxHeader})
+		defer transport.CloseIdleConnections()
+		send := func(limit time.Duration) outcome {
+			resp, err := transport.Send(newRequest(t.Context(), t, http.MethodPost, "a", strings.NewReader("x")), limit)
 			if err != nil {
-				return
+				return outcome{Failed: true, Err: err}
 			}
-			_, _ = io.Copy(io.Discard, req.Body)
-			if slow.Load() {
-				<-release
+			return read(resp)
+		}
+		for _, limit := range []time.Duration{time.Second, time.Hour, 0, 90 * time.Second, time.Second, 0, time.Hour} {
+			if got := send(limit); got.Body != "hello" || got.Err != nil || dials != 1 {
+				t.Errorf("limit %v: %+v over %d connections", limit, got, dials)
 			}
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel")
-			time.Sleep(30 * time.Millisecond) // the limit does not hold for the body
-			_, _ = io.WriteString(conn, "lo")
+		}
+		header = 80 * time.Second
+		if got := send(90 * time.Second); got.Body != "hello" || dials != 1 {
+			t.Errorf("within the limit: %+v over %d connections", got, dials)
+		}
+		late, ok := errors.AsType[*http1.TimeoutError](send(70 * time.Second).Err)
+		if !ok || late.Limit != 70*time.Second || !late.Timeout() {
+			t.Errorf("beyond the limit: %v", late)
+		}
+		if got := send(0); got.Body != "hello" || dials != 2 {
+			t.Errorf("after that: %+v over %d connections", got, dials)
 		}
 	})
-	transport := newTransport(t)
-	send := func(limit time.Duration) outcome {
-		resp, err := transport.Send(newRequest(t.Context(), t, http.MethodPost, server.address, strings.NewReader("x")), limit)
-		if err != nil {
-			return outcome{Failed: true, Err: err}
-		}
-		return read(resp)
-	}
-	// Deadlines of earlier requests mean nothing to later ones, whether these have longer limits, shorter ones or none.
-	for _, limit := range []time.Duration{20 * time.Millisecond, 10 * time.Second, 0, 20 * time.Millisecond, 0, 10 * time.Second} {
-		if got := send(limit); got.Body != "hello" || got.Err != nil {
-			t.Errorf("limit %v: %+v", limit, got)
-		}
-	}
-	if n := server.conns.Load(); n != 1 {
-		t.Errorf("%d connections", n)
-	}
-	slow.Store(true)
-	late, ok := errors.AsType[*http1.TimeoutError](send(20 * time.Millisecond).Err)
-	if !ok || late.Limit != 20*time.Millisecond || !late.Timeout() {
-		t.Errorf("%v", late)
-	}
-	close(release)
-	if got := send(0); got.Body != "hello" {
-		t.Errorf("after that: %+v", got)
-	}
-	if n := server.conns.Load(); n != 2 {
-		t.Errorf("%d connections", n)
-	}
 }
