@@ -35,11 +35,7 @@ func (r *Ring) SignAnswer(alg auth.Algorithm, a Answer) (string, error) {
 	claims = strconv.AppendInt(claims, a.Issued.Unix(), 10)
 	claims = append(claims, `,"token_introspection":`...)
 	claims = append(claims, a.Text...)
-	text, err := key.jws(key.answer, append(claims, '}'))
-	if err != nil {
-		return "", err
-	}
-	return string(text), nil
+	return key.jws(key.answer, append(claims, '}'))
 }
 
 // signing returns the key of the algorithm that signs now.
@@ -52,14 +48,15 @@ func (r *Ring) signing(alg auth.Algorithm) (*ringKey, error) {
 }
 
 // jws returns the compact JWS (RFC 7515 §7.1) under a header that is encoded.
-func (k *ringKey) jws(header string, payload []byte) ([]byte, error) {
+func (k *ringKey) jws(header string, payload []byte) (string, error) {
 	encoding := base64.RawURLEncoding
-	text := make([]byte, 0, len(header)+encoding.EncodedLen(len(payload))+encoding.EncodedLen(rsaBits/8)+2)
-	text = append(append(text, header...), '.')
+	var buffer [typicalToken]byte // stays on the stack, so that the text is the only memory that is taken
+	text := append(append(buffer[:0], header...), '.')
 	text = encoding.AppendEncode(text, payload)
-	signature, err := k.sign(text)
+	var raw [rsaBits / 8]byte
+	signature, err := k.appendSignature(raw[:0], text)
 	if err != nil {
-		return nil, fmt.Errorf("sign by key %s: %w", k.id, err)
+		return "", fmt.Errorf("sign by key %s: %w", k.id, err)
 	}
-	return encoding.AppendEncode(append(text, '.'), signature), nil
+	return string(encoding.AppendEncode(append(text, '.'), signature)), nil
 }
