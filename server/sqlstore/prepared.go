@@ -57,6 +57,15 @@ func keeping(conn driver.Conn, unprepared func(error) bool) (*preparing, error) 
 	return &preparing{session: s, unprepared: unprepared, kept: map[string]statement{}}, nil
 }
 
+// Close implements driver.Conn. SQLite leaves a connection open, and its files behind, while one of its statements is.
+func (p *preparing) Close() error {
+	for _, s := range p.kept {
+		_ = s.Close() // on a connection that is broken there is nothing to close
+	}
+	clear(p.kept)
+	return p.session.Close()
+}
+
 // CheckNamedValue implements driver.NamedValueChecker, as the driver does.
 func (p *preparing) CheckNamedValue(value *driver.NamedValue) error {
 	if checker, ok := p.session.(driver.NamedValueChecker); ok {
