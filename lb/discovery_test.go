@@ -63,7 +63,7 @@ func TestDiscoveryFollowsTheName(t *testing.T) {
 		})
 		var run sync.WaitGroup
 		ctx, cancel := context.WithCancel(t.Context())
-		run.Go(func() { pool.Run(ctx) })
+		start := sync.OnceFunc(func() { run.Go(func() { pool.Run(ctx) }) })
 		defer run.Wait()
 		defer cancel()
 		for _, tt := range []struct {
@@ -85,6 +85,7 @@ func TestDiscoveryFollowsTheName(t *testing.T) {
 			{name: "not before it is time", after: 9 * time.Second, found: []string{"10.0.0.9"}, want: "7", asked: 0},
 		} {
 			dns.set(tt.err, tt.found...)
+			start()
 			time.Sleep(tt.after)
 			synctest.Wait()
 			if got := members(pool); got != tt.want || dns.asked != tt.asked {
