@@ -46,7 +46,7 @@ func (b *body) Read(p []byte) (int, error) {
 	switch {
 	case err != nil:
 		b.err = err
-		b.finish(errors.Is(err, io.EOF))
+		b.finish(errors.Is(err, io.EOF) && !b.closed) // Close has interrupted the connection
 	case b.closed:
 		b.finish(false)
 	}

@@ -118,7 +118,19 @@ func (c *conn) alive(now time.Time) bool {
 		c.armed = time.Time{}
 	}
 	c.silent = false
-	return c.raw.Read(c.probe) == nil && c.silent
+	return c.raw.Read(c.probe) == nil && c.silent && (c.tls == nil || c.nothingDecrypted())
+}
+
+// nothingDecrypted reports whether TLS, too, holds nothing that came behind the last answer: it takes more from the socket than the record it
+// is asked for. Only what it has is read, because the deadline has passed.
+func (c *conn) nothingDecrypted() bool {
+	if c.SetReadDeadline(time.Unix(1, 0)) != nil {
+		return false
+	}
+	var one [1]byte
+	n, err := c.Read(one[:])
+	c.armed = time.Time{}
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.SetDeadline(c.armed) == nil
 }
 
 func (c *conn) peek(fd uintptr) bool {
@@ -217,15 +229,18 @@ func (r reader) Read(p []byte) (int, error) {
 	}
 }
 
-// write writes all of p, past deadlines of earlier exchanges.
+// write writes all of p, past deadlines of earlier exchanges. TLS has none of these, and cannot go on after one.
 func (c *conn) write(p []byte) (n int, err error) {
 	for {
 		more, err := c.Write(p[n:])
 		n += more
-		if err == nil || c.tls != nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		if err := c.goOn(); err != nil {
+		if why := c.goOn(); why != nil {
+			return n, why
+		}
+		if c.tls != nil {
 			return n, err
 		}
 	}
