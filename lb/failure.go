@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/countersign/countersign/lb/http1"
 )
 
 // statusClientGone is what access logs show for a client that left before the answer. It is nobody's
@@ -57,6 +59,8 @@ func Classify(err error) (status int, detail string, retryAfter time.Duration, c
 		return http.StatusRequestEntityTooLarge, "the request body is too large", 0, false
 	case isHeadersTooLarge(err):
 		return http.StatusRequestHeaderFieldsTooLarge, "the request has larger headers than the upstream takes", 0, false
+	case errors.Is(err, http1.ErrRequest): // by HTTP/2, whose paths may hold blanks
+		return http.StatusBadRequest, "the request cannot be passed on as HTTP/1.1", 0, false
 	case unread:
 		return http.StatusBadRequest, "the request body could not be read to its end", 0, false
 	case errors.Is(err, ErrOpen):

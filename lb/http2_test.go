@@ -132,6 +132,37 @@ func TestGRPCRefusalPasses(t *testing.T) {
 	}
 }
 
+// HTTP/2 carries what HTTP/1.1 has no way to say. That is the client's doing, and no upstream is given up for it.
+func TestHTTP2RequestsThatHTTP1CannotExpress(t *testing.T) {
+	up := startUpstream(t, nil)
+	pool := newPool(t, lb.PoolConfig{Breaker: &lb.Breaker{FailurePercent: 1, Requests: 1, Delay: time.Hour}}, up.addr)
+	handler, err := lb.New(lb.Config{Transport: newTransport(t, lb.TransportConfig{Pool: pool})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := startHTTP2(t, handler.ServeHTTP)
+	transport := &http.Transport{Protocols: plainHTTP2()}
+	t.Cleanup(transport.CloseIdleConnections)
+	for _, tt := range []struct {
+		query  string
+		status int
+	}{{"a b", http.StatusBadRequest}, {"a HTTP/1.1", http.StatusBadRequest}, {"a%20b", http.StatusOK}} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+front.addr+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.URL.RawQuery = tt.query
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != tt.status {
+			t.Errorf("%q: %d, want %d", tt.query, resp.StatusCode, tt.status)
+		}
+	}
+}
+
 // On a shared connection, one call that takes too long or is given up is ended alone.
 func TestHTTP2CallsEndAlone(t *testing.T) {
 	arrived, left := make(chan struct{}, 2), make(chan struct{}, 2)

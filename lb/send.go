@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/countersign/countersign/internal/httpx"
+	"github.com/countersign/countersign/lb/http1"
 )
 
 // RoundTrip implements http.RoundTripper. Its error wraps ErrUnreachable if no upstream could be
@@ -140,7 +141,7 @@ func (t *Transport) judge(u *Upstream, c *call, err error) bool {
 		u.abandoned()
 		return false
 	}
-	if isHeadersTooLarge(err) { // for the upstream, which has seen nothing of it
+	if isHeadersTooLarge(err) || errors.Is(err, http1.ErrRequest) { // the upstream has seen nothing of it
 		c.broken = err
 		u.metrics.broke(true)
 		u.abandoned()

@@ -57,7 +57,10 @@ func (t *Transport) free(m *message) {
 	}
 }
 
-var errField = errors.New("invalid header")
+// ErrRequest is what the error for a request wraps that cannot be sent as HTTP/1.1. Nobody was asked for a connection.
+var ErrRequest = errors.New("request that HTTP/1.1 cannot express")
+
+var errField = fmt.Errorf("%w: invalid header", ErrRequest)
 
 // appendHead appends request line and header to b. req suits.
 func appendHead(b []byte, req *http.Request) ([]byte, error) {
@@ -66,14 +69,14 @@ func appendHead(b []byte, req *http.Request) ([]byte, error) {
 		method = http.MethodGet
 	}
 	if !isName(method) {
-		return b, fmt.Errorf("invalid method %q", method)
+		return b, fmt.Errorf("%w: invalid method %q", ErrRequest, method)
 	}
 	b = append(append(b, method...), ' ')
 	start := len(b)
 	b = appendTarget(b, req.URL)
 	for _, c := range b[start:] {
 		if c <= ' ' || c == 0x7f {
-			return b, errors.New("invalid character in the request's URL")
+			return b, fmt.Errorf("%w: invalid character in its URL", ErrRequest)
 		}
 	}
 	b = append(b, " HTTP/1.1\r\nHost: "...)
@@ -85,13 +88,8 @@ func appendHead(b []byte, req *http.Request) ([]byte, error) {
 	b = append(b, "\r\n"...)
 	b = appendLength(b, req, method)
 	for name, values := range req.Header {
-		switch name {
-		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+		if isFraming(name) || name == "User-Agent" && (len(values) == 0 || values[0] == "") {
 			continue
-		case "User-Agent":
-			if len(values) == 0 || values[0] == "" {
-				continue
-			}
 		}
 		if !isName(name) {
 			return b, fmt.Errorf("%w: name %q", errField, name)
@@ -105,6 +103,21 @@ func appendHead(b []byte, req *http.Request) ([]byte, error) {
 		}
 	}
 	return append(b, "\r\n"...), nil
+}
+
+// isFraming tells of the fields that say where the message goes and where it ends, which are written by this package alone. No spelling of theirs passes.
+func isFraming(name string) bool {
+	switch len(name) {
+	case len("host"):
+		return equalFold(name, "host")
+	case len("trailer"):
+		return equalFold(name, "trailer")
+	case len("content-length"):
+		return equalFold(name, "content-length")
+	case len("transfer-encoding"):
+		return equalFold(name, "transfer-encoding")
+	}
+	return false
 }
 
 // appendTarget appends u.RequestURI().

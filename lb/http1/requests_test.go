@@ -139,7 +139,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		body := &closing{Reader: strings.NewReader("x")}
 		req.Body, req.ContentLength = body, 1
 		spoil(req)
-		if got := do(transport, req); !got.Failed || body.closed.Load() != 1 {
+		if got := do(transport, req); !errors.Is(got.Err, http1.ErrRequest) || body.closed.Load() != 1 {
 			t.Errorf("%s: %+v; body closed %d times", name, got, body.closed.Load())
 		}
 	}
@@ -163,6 +163,30 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		if http1.Suits(req) {
 			t.Errorf("%s suits", name)
 		}
+	}
+}
+
+// What says where a message ends is written by the transport alone, however the caller spells it.
+func TestFramingIsNotTheCallers(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan received, 1)
+	server := startScript(t, func(conn net.Conn, requests *bufio.Reader) {
+		if req, err := http.ReadRequest(requests); err == nil {
+			body, _ := io.ReadAll(req.Body)
+			arrived <- received{Method: req.Method, Host: req.Host, Length: req.ContentLength, Transfer: req.TransferEncoding, Body: string(body)}
+			_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+		}
+	})
+	req := newRequest(t.Context(), t, http.MethodPost, server.address, strings.NewReader("payload"))
+	for _, name := range []string{"content-length", "CONTENT-LENGTH", "transfer-encoding", "Transfer-encoding", "host", "HOST", "trailer"} {
+		req.Header[name] = []string{"chunked"}
+	}
+	if got := do(newTransport(t), req); got.Code != http.StatusNoContent {
+		t.Fatalf("%+v", got)
+	}
+	want := received{Method: http.MethodPost, Host: server.address, Length: int64(len("payload")), Body: "payload"}
+	if diff := cmp.Diff(want, <-arrived); diff != "" {
+		t.Error(diff)
 	}
 }
 
