@@ -43,9 +43,12 @@ func (t *Transport) attempt(u *Upstream, c *call) (*http.Response, error) {
 	var err error
 	if t.bases.plain != nil && http1.Suits(&a.out) {
 		if c.held != nil {
-			a.out.Body, a.out.GetBody = c.held, nil
+			a.out.Body, a.out.GetBody = c.held.lend(), nil
 		}
 		resp, err = t.bases.plain.Send(&a.out, max(0, t.how.ResponseTimeout))
+		if err == nil && c.held != nil {
+			c.held.touch() // an answer may come before the body's goroutine runs
+		}
 	} else {
 		resp, err = t.roundTrip(c, a)
 	}
@@ -69,7 +72,7 @@ func (t *Transport) roundTrip(c *call, a *attempt) (*http.Response, error) {
 	}
 	out := a.out.WithContext(ctx)
 	if c.held != nil {
-		out.Body, out.GetBody = &lentBody{heldBody: c.held, turn: a.ctx.turn}, nil
+		out.Body, out.GetBody = &lentBody{heldBody: c.held.lend(), turn: a.ctx.turn}, nil
 	}
 	resp, err := t.bases.rest.RoundTrip(out)
 	if late := t.patiences.end(a.ctx.turn); late != nil {

@@ -29,9 +29,7 @@ type heldBody struct {
 }
 
 func (b *heldBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	b.touched = true
-	b.mu.Unlock()
+	b.touch()
 	n, err := b.src.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = &bodyError{err}
@@ -70,6 +68,21 @@ func (b *lentBody) Close() error {
 		b.turn.release()
 	}
 	return b.heldBody.Close()
+}
+
+// lend begins another attempt, which the Close of an earlier one says nothing of.
+func (b *heldBody) lend() *heldBody {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = false
+	return b
+}
+
+// touch says that an attempt has begun to send the body, or is about to.
+func (b *heldBody) touch() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.touched = true
 }
 
 // settle says that no further attempt follows.

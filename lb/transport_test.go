@@ -310,27 +310,31 @@ func TestBodyOutlivesAnEarlyAnswer(t *testing.T) {
 		all, _ := io.ReadAll(r.Body)
 		got <- string(all)
 	})
-	tr := newTransport(t, lb.TransportConfig{Pool: newPool(t, lb.PoolConfig{}, u.addr)})
-	r, w := io.Pipe()
-	body := &closeRecorder{Reader: r}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://any/", body)
-	if err != nil {
-		t.Fatal(err)
+	for name, addrs := range map[string][]string{"one": {u.addr}, "dead and alive": {deadAddr(t), u.addr}} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTransport(t, lb.TransportConfig{Pool: newPool(t, lb.PoolConfig{}, addrs...)})
+			r, w := io.Pipe()
+			body := &closeRecorder{Reader: r}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://any/", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := tr.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if n := body.closed.Load(); n != 0 {
+				t.Errorf("body closed %d times before its end", n)
+			}
+			io.WriteString(w, "late")
+			w.Close()
+			if s := <-got; s != "late" {
+				t.Errorf("upstream got %q", s)
+			}
+			await(t, "close of the body", func() bool { return body.closed.Load() == 1 })
+		})
 	}
-	resp, err := tr.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if n := body.closed.Load(); n != 0 {
-		t.Errorf("body closed %d times before its end", n)
-	}
-	io.WriteString(w, "late")
-	w.Close()
-	if s := <-got; s != "late" {
-		t.Errorf("upstream got %q", s)
-	}
-	await(t, "close of the body", func() bool { return body.closed.Load() == 1 })
 }
 
 // byKey sends every request to the upstream whose address is its key.

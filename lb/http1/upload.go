@@ -79,13 +79,13 @@ func (x *exchange) begin() {
 
 func (u *upload) run() {
 	defer close(u.done)
-	defer func() { _ = u.body.Close() }() // who made it knows what that means
 	u.mu.Lock()
 	u.begun = !u.stopped
 	u.mu.Unlock()
 	if !u.begun {
 		return
 	}
+	defer func() { _ = u.body.Close() }()                     // who made it knows what that means
 	piece := u.conn.transport.pieces.Get().(*[pieceSize]byte) //nolint:errcheck // nothing else is put into it
 	defer u.conn.transport.pieces.Put(piece)
 	if u.length < 0 {
@@ -185,11 +185,13 @@ func (x *exchange) abandon() {
 	u.stopped = true
 	begun := u.begun
 	u.mu.Unlock()
-	if begun {
-		select {
-		case <-u.done:
-		case <-x.ctx.Done(): // then it is sent nowhere
-		}
+	if !begun {
+		_ = u.body.Close() // who made it knows what that means
+		return
+	}
+	select {
+	case <-u.done:
+	case <-x.ctx.Done(): // then it is sent nowhere
 	}
 }
 
