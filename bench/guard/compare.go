@@ -1,0 +1,43 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Compare writes to w what of found, which goes with t's rows, is beyond the tolerance, and reports an error if something is worse.
+// What became better is said, but no error: the figures are taken anew with the change that brought it.
+func (t *Table) Compare(w io.Writer, found []Figures) error {
+	worse, better := 0, 0
+	for i, r := range t.Rows {
+		for _, f := range []struct {
+			name        string
+			want, found int64
+		}{
+			{"allocations", r.Want.Allocations, found[i].Allocations},
+			{"bytes", r.Want.Bytes, found[i].Bytes},
+			{"instructions", r.Want.Instructions, found[i].Instructions},
+		} {
+			margin := f.want * r.Tolerance / 100
+			switch {
+			case f.name == "instructions" && f.found == 0: // not counted
+			case f.found > f.want+margin:
+				worse++
+				fmt.Fprintf(w, "WORSE   %s %s: %d %s per operation instead of %d (at most %d)\n", r.Package, r.Benchmark, f.found, f.name, f.want, f.want+margin)
+			case f.found < f.want-margin:
+				better++
+				fmt.Fprintf(w, "better  %s %s: %d %s per operation instead of %d\n", r.Package, r.Benchmark, f.found, f.name, f.want)
+			}
+		}
+	}
+	if worse+better > 0 {
+		fmt.Fprintf(w, "`make bench-check-update` writes what is found to %s. Commit that with the change that it comes from, which says why it is wanted.\n", file)
+	} else {
+		fmt.Fprintf(w, "%d hot paths cost what is expected.\n", len(t.Rows))
+	}
+	if worse > 0 {
+		return errors.New("hot paths cost more than before")
+	}
+	return nil
+}
