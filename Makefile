@@ -1,11 +1,11 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-long lint fmt bench chart image-check licenses clean
+.PHONY: help build test test-long lint fmt bench bench-check bench-check-update chart image-check licenses clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "                    $$(scripts/bench -list | paste -sd ' ')"
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "                          $$(scripts/bench -list | paste -sd ' ')"
 
 build: ## build the binary ./countersign
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o countersign .
@@ -27,6 +27,12 @@ fmt: ## format the code
 bench: ## run all benchmarks beside their limits (half an hour); results are in bench/results
 	scripts/prerequisites bench
 	scripts/bench
+
+bench-check: ## compare allocations and instructions of the hot paths with bench/guard/expected.txt (half a minute)
+	go run ./bench/guard
+
+bench-check-update: ## write them anew; after every change that is meant to change them
+	go run ./bench/guard -update
 
 bench-%: ## run one of them:
 	scripts/prerequisites bench

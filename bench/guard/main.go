@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 )
 
@@ -37,7 +38,7 @@ func run(ctx context.Context, update bool) error {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	here := thisPlatform()
-	why := here.uncounted(table.Platform, update)
+	why := here.uncounted(table.Platform, update, exec.LookPath)
 	if why != "" && update {
 		return fmt.Errorf("nothing was written: %s", why)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os/exec"
 	"runtime"
 	"strings"
 
@@ -32,9 +31,9 @@ func minor(version string) string {
 }
 
 // uncounted says why instructions cannot be compared here with those of want, or that they can be: then it is empty. To take them
-// anew valgrind is enough.
-func (p Platform) uncounted(want Platform, update bool) string {
-	if _, err := exec.LookPath("valgrind"); err != nil {
+// anew valgrind is enough. look finds a program, as exec.LookPath does.
+func (p Platform) uncounted(want Platform, update bool, look func(string) (string, error)) string {
+	if _, err := look("valgrind"); err != nil {
 		return "there is no valgrind (Debian: apt-get install valgrind)"
 	}
 	if p != want && !update {

@@ -16,7 +16,7 @@ const averaged = 10
 
 // build makes the test binary. Without debug information it is linked and read sooner.
 func (g *group) build(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-ldflags=-w", "-o", g.binary, ".")
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-ldflags=-w", "-o", g.binary, ".") //nolint:gosec // our own package
 	cmd.Dir = g.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
