@@ -85,7 +85,7 @@ func (w *edgeWorld) haproxy() proxyProgram {
 	binary := testbed.FindProgram(w, "haproxy")
 	w.versionOf(binary, "-v")
 	return w.run(proxy{
-		name: "haproxy", binary: binary, config: "haproxy.cfg", args: []string{"-db", "-f"}, ways: []string{"Plain", "Verifying"},
+		name: "haproxy", binary: binary, config: "haproxy.cfg", args: []string{"-db", "-f"}, ways: []string{"Plain", "Connections", "Verifying"},
 		more: map[string]string{"Upstream": w.upstream.address, "Key": w.keyFile(), "Issuer": "http://" + w.server.address, "Audience": jwtAPI},
 	})
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -16,6 +17,9 @@ const (
 	ourGateway    = "gateway"
 	ourSilent     = "gateway, no access log"
 	ourFirstSight = "gateway, every token at first sight"
+	layer4Limit   = "bare io.Copy, layer 4"
+	ourLayer4     = "lb, layer 4"
+	haproxyLayer4 = "HAProxy, layer 4"
 	haproxyPlain  = "HAProxy, lets everybody in"
 	haproxyJWT    = "HAProxy, jwt_verify"
 	nginxPlain    = "nginx, lets everybody in"
@@ -46,7 +50,7 @@ func BenchmarkEdge(b *testing.B) {
 			w.side(ourSilent, silent.at["Plain"], processes(silent)),
 			w.fresh(w.side(ourFirstSight, fresh.at["Plain"], processes(fresh)), rounds.Count+1),
 		)
-		row, err := race(b.Context(), rounds, append(sides, w.others()...))
+		row, err := race(b.Context(), rounds, slices.Concat(sides, w.connected(), w.others()))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -98,6 +102,7 @@ func edgeBounds() []report.Verdict {
 		{Of: ourBalancer, Beside: bareProxy, Floor: 1.1, Goal: 0.7, Summary: "load balancer, CPU per request"},
 		{Of: ourGateway, Beside: bareProxy, Floor: 1.6, Goal: 0.8, Summary: "gateway, verified token, everything on, CPU per request"},
 		{Of: ourSilent, Beside: bareProxy, Floor: 1.35, Goal: 0.8, Summary: "gateway, verified token, no access log, CPU per request"},
+		{Of: ourLayer4, Beside: haproxyLayer4, Floor: 1.5, Goal: 1.1, Summary: "load balancer at layer 4, CPU per request"},
 		{Of: ourGateway, Beside: caddyAsking, Floor: 1},
 		{Of: ourGateway, Beside: haproxyJWT, Floor: 1},
 		{Of: ourGateway, Beside: nginxAsking, Floor: 1},
@@ -112,13 +117,27 @@ func edgeBounds() []report.Verdict {
 func (w *edgeWorld) balanced(suffix string) []Side {
 	w.Helper()
 	bare := w.startLimit("proxy", w.upstream.address)
-	balancer := w.run(proxy{
-		name: "lb" + suffix, binary: w.countersign(), config: "lb.yaml", args: []string{"lb", "--config"}, ways: []string{"Plain"},
-		more: map[string]string{"Upstream": w.upstream.address},
-	})
+	balancer := w.balancer("lb" + suffix)
 	return []Side{
 		w.side(bareProxy, bare.address, map[string]int{"proxy": bare.PID()}), w.side(ourBalancer, balancer.at["Plain"], processes(balancer)),
 	}
+}
+
+// connected starts what passes whole connections on.
+func (w *edgeWorld) connected() []Side {
+	w.Helper()
+	bare, balancer := w.startLimit("connections", w.upstream.address), w.balancer("lb-connections")
+	return []Side{
+		w.side(layer4Limit, bare.address, map[string]int{"connections": bare.PID()}), w.side(ourLayer4, balancer.at["Connections"], processes(balancer)),
+	}
+}
+
+func (w *edgeWorld) balancer(name string) proxyProgram {
+	w.Helper()
+	return w.run(proxy{
+		name: name, binary: w.countersign(), config: "lb.yaml", args: []string{"lb", "--config"}, ways: []string{"Plain", "Connections"},
+		more: map[string]string{"Upstream": w.upstream.address},
+	})
 }
 
 // others starts other people's proxies.
@@ -127,6 +146,7 @@ func (w *edgeWorld) others() []Side {
 	authorizer := w.gateway("authorizer", false)
 	nginx, haproxy, caddy := w.nginx(authorizer.at["Deciding"]), w.haproxy(), w.caddy(authorizer.at["Deciding"])
 	return []Side{
+		w.side(haproxyLayer4, haproxy.at["Connections"], processes(haproxy)),
 		w.side(haproxyPlain, haproxy.at["Plain"], processes(haproxy)),
 		w.side(haproxyJWT, haproxy.at["Verifying"], processes(haproxy)),
 		w.side(nginxPlain, nginx.at["Plain"], processes(nginx)),

@@ -1,6 +1,6 @@
 // Command proxylimit is what the gateway and the load balancer are measured beside, on net/http alone and with nothing of
-// Countersign in it: `proxylimit upstream ADDRESS` answers, `proxylimit proxy ADDRESS UPSTREAM` passes requests on. The proxy
-// authenticates, logs and counts nothing.
+// Countersign in it: `proxylimit upstream ADDRESS` answers, `proxylimit proxy ADDRESS UPSTREAM` passes requests on, `proxylimit connections ADDRESS UPSTREAM`
+// whole connections. The proxies authenticate, log and count nothing.
 package main
 
 import (
@@ -33,8 +33,10 @@ func run(ctx context.Context, args []string) error {
 		return serve(ctx, args[1], newUpstream())
 	case len(args) == 3 && args[0] == "proxy":
 		return serve(ctx, args[1], newProxy(args[2]))
+	case len(args) == 3 && args[0] == "connections":
+		return join(ctx, args[1], args[2])
 	}
-	return errors.New("use: proxylimit upstream ADDRESS, or proxylimit proxy ADDRESS UPSTREAM")
+	return errors.New("use: proxylimit upstream ADDRESS, or proxylimit proxy|connections ADDRESS UPSTREAM")
 }
 
 func serve(ctx context.Context, address string, handler http.Handler) error {
