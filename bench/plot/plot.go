@@ -1,5 +1,4 @@
-// Package plot draws lines over a few places as SVG, by the standard library alone: panels side by side with one legend, readable on light and dark
-// pages.
+// Package plot draws lines over a few places as SVG, by the standard library alone: panels with one legend, readable on light and dark pages.
 package plot
 
 import (
@@ -11,7 +10,7 @@ import (
 	"strings"
 )
 
-// Chart is a row of panels. Lines of the same name look alike in all of them.
+// Chart is panels, up to three in a row. Lines of the same name look alike in all of them.
 type Chart struct {
 	Title  string
 	Panels []Panel
@@ -47,7 +46,8 @@ const (
 	panelHeight = 210.0
 	left        = 62.0 // of a panel, for the labels of its Y
 	right       = 52.0 // for the values of the last points
-	top         = 84.0 // for title, legend and the panels' titles
+	head        = 62.0 // of the chart, for title and legend
+	top         = 22.0 // for a panel's title
 	bottom      = 50.0
 )
 
@@ -68,8 +68,10 @@ text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:#1f2328}
 
 // SVG draws the chart.
 func (c *Chart) SVG() []byte {
-	width := float64(len(c.Panels)) * (left + panelWidth + right)
-	height := top + panelHeight + bottom
+	columns := c.columns()
+	width := float64(columns) * (left + panelWidth + right)
+	rows := (len(c.Panels) + columns - 1) / columns
+	height := head + float64(rows)*(top+panelHeight+bottom)
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %s %s" width="%s" role="img" aria-label="%s">`+"\n", num(width), num(height), num(width), html.EscapeString(c.Title))
 	b.WriteString(style)
@@ -77,12 +79,20 @@ func (c *Chart) SVG() []byte {
 	text(&b, spot{16, 24}, "title", "start", c.Title)
 	c.legend(&b)
 	for n, panel := range c.Panels {
-		s := newScales(&panel, float64(n)*(left+panelWidth+right)+left)
+		s := newScales(&panel, spot{float64(n%columns)*(left+panelWidth+right) + left, head + float64(n/columns)*(top+panelHeight+bottom) + top + panelHeight})
 		panel.frame(&b, s)
 		panel.draw(&b, s)
 	}
 	b.WriteString("</svg>\n")
 	return []byte(b.String())
+}
+
+// columns is how many panels stand in a row, so that a page need not make them small; and none stands alone below three others.
+func (c *Chart) columns() int {
+	if len(c.Panels) == 4 {
+		return 2
+	}
+	return min(max(len(c.Panels), 1), 3)
 }
 
 // legend names each line once.
@@ -111,19 +121,18 @@ func (l *Line) class() string {
 
 // frame draws axes, their labels and the grid.
 func (p *Panel) frame(b *strings.Builder, s scales) {
-	text(b, spot{s.left, top - 14}, "head", "start", p.Title)
-	base := top + panelHeight
+	text(b, spot{s.left, s.base - panelHeight - 14}, "head", "start", p.Title)
 	for _, tick := range s.ticks {
 		y := s.y(tick)
 		fmt.Fprintf(b, `<path class="grid" d="M%s %sh%s"/>`+"\n", num(s.left), num(y), num(panelWidth))
 		text(b, spot{s.left - 6, y + 4}, "quiet", "end", Short(tick))
 	}
 	for _, place := range s.places {
-		text(b, spot{s.x(place), base + 16}, "quiet", "middle", Short(place))
+		text(b, spot{s.x(place), s.base + 16}, "quiet", "middle", Short(place))
 	}
-	fmt.Fprintf(b, `<path class="axis" d="M%s %sh%s"/>`+"\n", num(s.left), num(base), num(panelWidth))
-	text(b, spot{s.left + panelWidth/2, base + 36}, "quiet", "middle", p.X.Label)
-	fmt.Fprintf(b, `<text class="quiet" text-anchor="middle" transform="translate(%s %s) rotate(-90)">%s</text>`+"\n", num(s.left-48), num(top+panelHeight/2),
+	fmt.Fprintf(b, `<path class="axis" d="M%s %sh%s"/>`+"\n", num(s.left), num(s.base), num(panelWidth))
+	text(b, spot{s.left + panelWidth/2, s.base + 36}, "quiet", "middle", p.X.Label)
+	fmt.Fprintf(b, `<text class="quiet" text-anchor="middle" transform="translate(%s %s) rotate(-90)">%s</text>`+"\n", num(s.left-48), num(s.base-panelHeight/2),
 		html.EscapeString(p.Y.Label))
 }
 
@@ -183,15 +192,20 @@ func text(b *strings.Builder, at spot, class, anchor, content string) {
 // num prints a coordinate.
 func num(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
 
-// Short prints a value in a few letters.
+// Short prints a value in a few letters: three digits.
 func Short(v float64) string {
 	switch size := math.Abs(v); {
-	case size >= 1e6:
-		return strconv.FormatFloat(v/1e6, 'g', 3, 64) + "M"
-	case size >= 1e4:
-		return strconv.FormatFloat(math.Round(v/100)/10, 'f', -1, 64) + "k"
-	case size >= 100:
-		return strconv.FormatFloat(math.Round(v), 'f', -1, 64)
+	case size >= 999.5e3:
+		return digits(v/1e6) + "M"
+	case size >= 999.5:
+		return digits(v/1e3) + "k"
+	}
+	return digits(v)
+}
+
+func digits(v float64) string {
+	if math.Abs(v) >= 99.95 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }

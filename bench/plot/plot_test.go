@@ -3,6 +3,7 @@ package plot_test
 import (
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -52,7 +53,7 @@ func TestSVG(t *testing.T) {
 			t.Errorf("%d points", circles)
 		}
 		all := "\n" + strings.Join(words, "\n") + "\n"
-		for _, want := range []string{"A < B", "ours", "limit", "one", "two", "connections", "requests/s", "1", "2", "128", "12.3k", "ours, 1: 1000 (900–1200)"} {
+		for _, want := range []string{"A < B", "ours", "limit", "one", "two", "connections", "requests/s", "1", "2", "128", "12.3k", "ours, 1: 1k (900–1.2k)"} {
 			if !strings.Contains(all, "\n"+want+"\n") {
 				t.Errorf("no %q in\n%s", want, text)
 			}
@@ -63,9 +64,37 @@ func TestSVG(t *testing.T) {
 	}
 }
 
+// Four panels stand two by two, and no more than three in a row, so that pages need not make them small.
+func TestRows(t *testing.T) {
+	t.Parallel()
+	one := (&plot.Chart{Panels: make([]plot.Panel, 1)}).SVG()
+	width, height := size(t, one)
+	for panels, want := range map[int][2]float64{0: {1, 1}, 2: {2, 1}, 3: {3, 1}, 4: {2, 2}, 5: {3, 2}, 7: {3, 3}} {
+		w, h := size(t, (&plot.Chart{Panels: make([]plot.Panel, panels)}).SVG())
+		if w != want[0]*width || (h > height) != (want[1] > 1) || h > want[1]*height {
+			t.Errorf("%d panels are %v × %v, one is %v × %v", panels, w, h, width, height)
+		}
+	}
+}
+
+// size is that of the drawing.
+func size(t *testing.T, svg []byte) (width, height float64) {
+	t.Helper()
+	var root struct {
+		ViewBox string `xml:"viewBox,attr"`
+	}
+	if err := xml.Unmarshal(svg, &root); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscanf(root.ViewBox, "0 0 %g %g", &width, &height); err != nil {
+		t.Fatal(err)
+	}
+	return width, height
+}
+
 func TestShort(t *testing.T) {
 	t.Parallel()
-	for want, v := range map[string]float64{"0": 0, "0.125": 0.125, "12.3": 12.345, "128": 128, "1000": 1000, "9999": 9999, "12.3k": 12345, "20k": 20000, "1.23M": 1234567} {
+	for want, v := range map[string]float64{"0": 0, "0.125": 0.125, "12.3": 12.345, "128": 128, "999": 999.4, "1k": 999.5, "5.09k": 5094, "10k": 9999, "12.3k": 12345, "147k": 146789, "1M": 999500, "20k": 20000, "1.23M": 1234567} {
 		if got := plot.Short(v); got != want {
 			t.Errorf("%v is printed as %s, want %s", v, got, want)
 		}

@@ -7,14 +7,14 @@ import (
 
 // scales map values of a panel to the drawing.
 type scales struct {
-	left          float64 // where the axes meet
+	left, base    float64 // where the axes meet
 	places, ticks []float64
 	least, most   float64 // of Y, as logarithms if log
 	log           bool
 }
 
-func newScales(p *Panel, at float64) scales {
-	s := scales{left: at, log: p.Y.Log}
+func newScales(p *Panel, at spot) scales {
+	s := scales{left: at.x, base: at.y, log: p.Y.Log}
 	low, high := math.Inf(1), 0.0
 	for _, line := range p.Lines {
 		for _, point := range line.Points {
@@ -45,7 +45,7 @@ func (s *scales) along(value float64) float64 {
 }
 
 func (s *scales) y(value float64) float64 {
-	return top + panelHeight*(1-(s.along(value)-s.least)/(s.most-s.least))
+	return s.base - panelHeight*(s.along(value)-s.least)/(s.most-s.least)
 }
 
 func (s *scales) x(value float64) float64 {
