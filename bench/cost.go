@@ -29,12 +29,17 @@ const (
 	allocations = "allocations"
 )
 
+// by says by how many goroutines, unless it is by one.
+func by(goroutines int) string {
+	if goroutines <= 1 {
+		return ""
+	}
+	return fmt.Sprintf(", by %d goroutines", goroutines)
+}
+
 // measure has both calls made in turn by so many goroutines.
 func (c *Cost) measure() (report.Row, error) {
-	row := report.Row{Work: c.Work}
-	if c.Goroutines > 1 {
-		row.Work = fmt.Sprintf("%s, by %d goroutines", c.Work, c.Goroutines)
-	}
+	row := report.Row{Work: c.Work + by(c.Goroutines)}
 	times, err := c.times(c.Ours)
 	if err != nil {
 		return row, err

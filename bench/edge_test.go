@@ -43,7 +43,7 @@ func BenchmarkEdge(b *testing.B) {
 	ours := append(w.balanced(""), w.side(ourGateway, gateway.at["Plain"], processes(gateway)))
 	var rows []report.Row
 	b.Run("requests", func(b *testing.B) {
-		rounds := Rounds{Count: 15, Each: time.Second, WarmUp: time.Second}
+		rounds := Rounds{Count: 11, Each: time.Second, WarmUp: time.Second}
 		sides := append([]Side{w.side(nothing, w.upstream.address, nil)}, ours...)
 		silent, fresh := w.gateway("gateway-silent", true), w.gateway("gateway-fresh", false)
 		sides = append(sides,

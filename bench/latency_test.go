@@ -65,7 +65,7 @@ func (w *work) arrivals(ctx context.Context) ([]report.Row, error) {
 			paced = append(paced, side)
 		}
 	}
-	courses, err := takeTurns(ctx, Rounds{Count: 7, Each: 2 * time.Second, WarmUp: time.Second}, paced)
+	courses, err := takeTurns(ctx, Rounds{Count: 5, Each: 2 * time.Second, WarmUp: time.Second}, paced)
 	if err != nil {
 		return nil, err
 	}

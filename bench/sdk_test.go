@@ -66,12 +66,12 @@ func BenchmarkSDK(b *testing.B) {
 	source := client.TokenSource(sdkAudience, "inventory:read")
 	for _, goroutines := range []int{1, many} {
 		c := &Cost{Work: "a token from the cache", Goroutines: goroutines, Ours: func() error { _, err := source.Token(b.Context()); return err }}
-		add(c, report.Verdict{Floor: 100, Goal: 30, Summary: fmt.Sprintf("SDK: token from its cache, %d goroutines", goroutines)})
+		add(c, report.Verdict{Floor: 100, Goal: 30, Summary: "SDK: token from its cache" + by(goroutines)})
 		for _, kind := range []struct {
 			name, token string
 			most        report.Verdict
 		}{
-			{"JWT", jwt, report.Verdict{Floor: 1.4, Goal: 1.15, Summary: fmt.Sprintf("SDK: JWT seen before, %d goroutines", goroutines)}},
+			{"JWT", jwt, report.Verdict{Floor: 1.4, Goal: 1.15, Summary: "SDK: JWT seen before" + by(goroutines)}},
 			{"opaque token", opaque, report.Verdict{Floor: 2}},
 		} {
 			text := []byte(kind.token)

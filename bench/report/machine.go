@@ -1,8 +1,10 @@
 package report
 
 import (
+	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -23,8 +25,17 @@ func ThisMachine() Machine {
 	kernel, _, _ := strings.Cut(strings.TrimSpace(string(release)), "-") // behind it stands who built it
 	return Machine{
 		Processor: FieldOf("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(),
-		Memory: FieldOf("/proc/meminfo", "MemTotal"), Kernel: runtime.GOOS + " " + kernel,
+		Memory: memory(FieldOf("/proc/meminfo", "MemTotal")), Kernel: runtime.GOOS + " " + kernel,
 	}
+}
+
+// memory rounds what /proc says in kB, as what a machine has differs by what its kernel keeps.
+func memory(text string) string {
+	kilobytes, err := strconv.ParseFloat(strings.TrimSuffix(text, " kB"), 64)
+	if err != nil {
+		return text
+	}
+	return fmt.Sprintf("%.0f GiB", kilobytes/(1<<20))
 }
 
 // FieldOf returns what stands behind the first "name:" of a file of /proc, and nothing if there is no such line.

@@ -53,7 +53,7 @@ func UpdatePages(root string) error {
 	return nil
 }
 
-// readAll returns the reports of a folder: the server's first, then by name.
+// readAll returns the reports of a folder: in the order of what people ask first, and others by name.
 func readAll(folder string) (reports []*Report, err error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
 	if err != nil {
@@ -69,7 +69,7 @@ func readAll(folder string) (reports []*Report, err error) {
 		}
 		reports = append(reports, r)
 	}
-	order := []string{"server", "latency"}
+	order := []string{"server", "latency", "peers", "sdk", "edge"}
 	slices.SortStableFunc(reports, func(a, b *Report) int { return rank(order, a.Name) - rank(order, b.Name) })
 	return reports, nil
 }
