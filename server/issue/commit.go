@@ -17,18 +17,14 @@ const (
 // attempt runs one transaction, and runs it again while its outcome is unknown, with retry set, for a bounded time. What is then
 // still unknown is fault.Unavailable: nobody is told that it was written.
 func (w *Writer) attempt(ctx context.Context, m *queueMetrics, transaction func(ctx context.Context, retry bool) error) error {
-	ctx, cancel := context.WithTimeout(ctx, w.timeout*3/2)
+	end := time.Now().Add(w.timeout * 3 / 2)
+	err := w.once(ctx, m, transaction, false)
+	if !errors.Is(err, auth.ErrOutcomeUnknown) {
+		return err // nearly always: the time for all attempts needs no context of its own
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
-	pause := firstPause
-	for retry := false; ; retry = true {
-		began := w.now()
-		once, done := context.WithTimeout(ctx, w.timeout)
-		err := transaction(once, retry)
-		done()
-		m.latency.Observe(w.now().Sub(began).Seconds())
-		if !errors.Is(err, auth.ErrOutcomeUnknown) {
-			return err
-		}
+	for pause := firstPause; errors.Is(err, auth.ErrOutcomeUnknown); pause = min(2*pause, lastPause) {
 		m.unknown.Inc()
 		w.logger.WarnContext(ctx, "outcome of a commit is unknown", "error", err)
 		select {
@@ -36,8 +32,18 @@ func (w *Writer) attempt(ctx context.Context, m *queueMetrics, transaction func(
 			return fault.Wrap(fault.Unavailable, "the database did not confirm in time", err)
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, lastPause)
+		err = w.once(ctx, m, transaction, true)
 	}
+	return err
+}
+
+func (w *Writer) once(ctx context.Context, m *queueMetrics, transaction func(ctx context.Context, retry bool) error, retry bool) error {
+	began := w.now()
+	ctx, done := context.WithTimeout(ctx, w.timeout)
+	defer done()
+	err := transaction(ctx, retry)
+	m.latency.Observe(w.now().Sub(began).Seconds())
+	return err
 }
 
 // unavailable tells failures of the storage from failures of what was to be written.
