@@ -72,7 +72,7 @@ func BenchmarkRows(b *testing.B) {
 			"The buffer pool is %s, so that most of the rows are on the disk alone.",
 			report.Number(float64(count)), report.Number(crowdOfClients), generator.Connections, rowsPool),
 		Notes: []string{
-			"The expired tokens are removed in four steps of three hours each, between which the rate is measured without. Every partition that is dropped is one statement. " +
+			"The expired tokens are removed in four steps of three hours each, between which the rate is measured without. Every partition that is dropped is one statement. Of the three seconds in which the rate is measured, a step takes what the table says. " +
 				"Afterwards number and checksum of the live ones are what they were when they were made.",
 			"The dump is `mariadb-dump --single-transaction` of the whole schema, over and over while the rate is measured. A quarter of an hour of the tokens, and all else, is restored to another schema, " +
 				"and a server on that introspects them.",
