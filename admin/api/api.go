@@ -51,7 +51,7 @@ type service struct {
 }
 
 // New returns the handler of everything under wire.Base. It expects to be within an httpx.Edge. It does no I/O and starts nothing.
-func New(c Config) (http.Handler, error) {
+func New(c Config) http.Handler {
 	setHuma()
 	if c.Docs == "" {
 		c.Docs = httpx.DefaultDocs
@@ -73,10 +73,8 @@ func New(c Config) (http.Handler, error) {
 	} {
 		add()
 	}
-	if err := s.publish(front); err != nil {
-		return nil, err
-	}
-	return front, nil
+	s.publish(front)
+	return front
 }
 
 // setHuma sets what huma keeps for the whole program. Nothing else here uses huma, and each is what JSON and JSON Schema say anyway:

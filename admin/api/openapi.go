@@ -8,11 +8,13 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
 	"github.com/countersign/countersign/admin/wire"
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/httpx"
 	"github.com/countersign/countersign/server/auth"
 	"github.com/countersign/countersign/server/registry"
@@ -96,32 +98,39 @@ func (s *service) describe() huma.Config {
 	}
 }
 
-// publish completes the document and serves it. It needs no token: it tells nothing of this deployment.
-func (s *service) publish(front *router) error {
+// publish completes the document and serves it. It needs no token: it tells nothing of this deployment. What is served is written when
+// somebody asks for it first: it would be most of the time that a server takes to start, and of what it holds in memory.
+func (s *service) publish(front *router) {
 	document := s.huma.OpenAPI()
 	complete(document)
-	text, err := json.MarshalIndent(document, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode OpenAPI document: %w", err)
-	}
-	older, err := document.Downgrade()
-	if err != nil {
-		return fmt.Errorf("write OpenAPI document of version 3.0: %w", err)
-	}
-	page, policy, err := reference(document)
-	if err != nil {
-		return fmt.Errorf("write reference page: %w", err)
-	}
-	const openapi = "application/vnd.oai.openapi+json"
-	for path, made := range map[string]fixed{
-		"/openapi.json":     {openapi + ";version=3.1", "default-src 'none'", text},
-		"/openapi-3.0.json": {openapi + ";version=3.0", "default-src 'none'", older},
-		"/docs":             {"text/html; charset=utf-8", policy, page},
-		schemaPath:          {"application/schema+json", "default-src 'none'", []byte(wire.Schema())},
+	const openapi, nothing = "application/vnd.oai.openapi+json", "default-src 'none'"
+	for path, write := range map[string]func() (fixed, error){
+		"/openapi.json": func() (fixed, error) {
+			text, err := json.MarshalIndent(document, "", "  ")
+			return fixed{openapi + ";version=3.1", nothing, text}, err
+		},
+		"/openapi-3.0.json": func() (fixed, error) {
+			text, err := document.Downgrade()
+			return fixed{openapi + ";version=3.0", nothing, text}, err
+		},
+		"/docs": func() (fixed, error) {
+			page, policy, err := reference(document)
+			return fixed{"text/html; charset=utf-8", policy, page}, err
+		},
+		schemaPath: func() (fixed, error) {
+			return fixed{"application/schema+json", nothing, []byte(wire.Schema())}, nil
+		},
 	} {
-		front.add(http.MethodGet, path, made.serve)
+		written := sync.OnceValues(write)
+		front.add(http.MethodGet, path, func(c *gin.Context) {
+			answer, err := written()
+			if err != nil {
+				s.write(c.Writer, c.Request, fault.From(fmt.Errorf("write %s: %w", path, err)))
+				return
+			}
+			answer.serve(c)
+		})
 	}
-	return nil
 }
 
 // fixed is a fixed answer.

@@ -13,7 +13,7 @@ import (
 )
 
 // adminAPI is the admin API of the instance.
-func (p *parts) adminAPI(i *Instance) (http.Handler, error) {
+func (p *parts) adminAPI(i *Instance) http.Handler {
 	r := i.registry
 	r.Store = announced{i.store, p}
 	r.Ledger, r.Denied, r.Refusals, r.Peppers, r.Imported = i.store, p.directory.Denied, p.directory.Refusals, p.peppers.Load, p.imported

@@ -287,10 +287,7 @@ func (p *parts) newServer(i *Instance) (*server.Server, error) {
 		return nil, fmt.Errorf("setting trusted_proxies: %w", err)
 	}
 	p.feed = feed.New(feed.Config{Source: p.directory, Registerer: i.metrics})
-	administration, err := p.adminAPI(i)
-	if err != nil {
-		return nil, err
-	}
+	administration := p.adminAPI(i)
 	c := server.Config{
 		Issuer: i.config.Settings.Issuer, Directory: p.directory, Tokens: p.tokens, Writer: p.writer, Keys: p.ring, Store: p,
 		StoreKeys: p.publicStoreKeys,
