@@ -168,10 +168,11 @@ func processState(pid int) string {
 	return fields[0]
 }
 
-// alive reports whether the process exists and is no zombie.
+// alive reports whether the process exists and is no zombie. One whose first thread has ended holds its ports while others have not.
 func alive(pid int) bool {
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // none of a process that is gone
 	state := processState(pid)
-	return state != "" && state != "Z"
+	return state != "" && (state != "Z" || len(threads) > 1)
 }
 
 // processFields returns the fields of /proc/PID/stat that follow the program's name, the state first.

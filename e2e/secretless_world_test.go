@@ -173,6 +173,10 @@ func (w *strongWorld) client(t *testing.T, c credential, by sdk.ClientAuth, opti
 func (w *strongWorld) visit(t *testing.T, client *sdk.Client, base http.RoundTripper, id string) {
 	t.Helper()
 	for _, audience := range []string{jwtAPI, opaqueAPI} {
+		testbed.Wait(t, promptly, func() error { // servers may have read of the client and not yet of its grants
+			_, err := client.TokenSource(audience, "read").Token(t.Context())
+			return err //nolint:wrapcheck // told as it is
+		})
 		calls := &http.Client{Transport: client.Transport(base, audience, "read")}
 		for _, door := range w.doorsOf(audience) {
 			response, err := calls.Get(door)
