@@ -52,10 +52,12 @@ func Decide(d Directory, r TokenRequest, revision uint64) (*Decision, error) {
 	if err != nil {
 		return nil, err
 	}
+	asked, ok := allowed.pick(asked)
+	if !ok {
+		return nil, fault.New(fault.InvalidScope, "the client's grant for this resource does not hold every requested scope").At("scope")
+	}
 	if len(asked) == 0 {
 		asked = allowed
-	} else if !allowed.Contains(asked) {
-		return nil, fault.New(fault.InvalidScope, "the client's grant for this resource does not hold every requested scope").At("scope")
 	}
 	bound, err := r.bind(&record.Client.Proofs, api)
 	if err != nil {

@@ -2,8 +2,10 @@ package auth_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/server/auth"
@@ -70,6 +72,27 @@ func TestDecide(t *testing.T) {
 				t.Errorf("decision is %+v", d)
 			}
 		})
+	}
+}
+
+// A token is remembered for as long as it lives; its request, of up to 64 KiB, is not to be kept with it.
+func TestDecisionsKeepNothingOfTheRequest(t *testing.T) {
+	w, exchange := exchangeable()
+	body := strings.Repeat("read ", 1000)
+	exchange.Scope = body[:len("read")]
+	exchanged, err := auth.DecideExchange(w, *exchange, 41, w.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange.TokenRequest.Resource = nil
+	decided, err := auth.Decide(w, exchange.TokenRequest, w.Sequence())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []*auth.Decision{decided, exchanged} {
+		if d.Scope != "read" || unsafe.StringData(d.Scope) == unsafe.StringData(body) {
+			t.Errorf("scope %q is a part of the request: %v", d.Scope, d)
+		}
 	}
 }
 

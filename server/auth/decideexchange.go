@@ -127,10 +127,11 @@ func (r *ExchangeRequest) exchangeScope(grant *ExchangeGrant) (Scopes, error) {
 		return nil, err
 	}
 	allowed := grant.Allowed(held)
+	asked, ok := allowed.pick(asked)
 	if len(asked) == 0 {
 		asked = allowed
 	}
-	if len(asked) == 0 || !allowed.Contains(asked) {
+	if len(asked) == 0 || !ok {
 		return nil, fault.New(fault.InvalidScope, "the scopes of the token do not allow every requested scope of this resource").At("scope")
 	}
 	return asked, nil

@@ -70,3 +70,16 @@ func (s Scopes) Contains(other Scopes) bool {
 	}
 	return true
 }
+
+// pick returns the tokens of asked as s has them, and whether it has all. They replace those of asked, which are a part of the request: a
+// token that is remembered would keep all of its body.
+func (s Scopes) pick(asked Scopes) (Scopes, bool) {
+	for i, token := range asked {
+		at, found := slices.BinarySearch(s, token)
+		if !found {
+			return nil, false
+		}
+		asked[i] = s[at]
+	}
+	return asked, true
+}
