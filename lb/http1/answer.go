@@ -28,7 +28,8 @@ type answer struct {
 	ends bool // the connection does, with it
 }
 
-// readAnswer reads the header of the answer; of those that are interim it tells whoever wants to know.
+// readAnswer reads the header of the answer; of those that are interim it tells whoever wants to know. All of them together are bounded as one is:
+// http.Transport leaves it to who is told to count them, and httputil.ReverseProxy passes them on without end.
 func (x *exchange) readAnswer() (*answer, error) {
 	limit := x.transport.cfg.MaxHeaderBytes
 	for {
@@ -52,7 +53,6 @@ func (x *exchange) readAnswer() (*answer, error) {
 			if err := trace.Got1xxResponse(h.code, textproto.MIMEHeader(h.header)); err != nil {
 				return nil, err
 			}
-			limit = x.transport.cfg.MaxHeaderBytes // who is told has to mind how many there are
 		}
 	}
 }

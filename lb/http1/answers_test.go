@@ -3,14 +3,20 @@ package http1_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/countersign/countersign/lb/http1"
 )
 
 const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -129,6 +135,33 @@ func TestAnswersAreThoseOfHTTPTransport(t *testing.T) {
 				t.Errorf("%d connections for two requests", n)
 			}
 		})
+	}
+}
+
+// A server that says that it is at work, and never comes to an end, keeps nobody busy for good, whoever is told of it.
+func TestInterimAnswersWithoutEnd(t *testing.T) {
+	t.Parallel()
+	const interim = "HTTP/1.1 102 Processing\r\n\r\n"
+	server := startScript(t, func(conn net.Conn, requests *bufio.Reader) {
+		if _, err := http.ReadRequest(requests); err != nil {
+			return
+		}
+		for piece := strings.Repeat(interim, 100); ; {
+			if _, err := io.WriteString(conn, piece); err != nil {
+				return
+			}
+		}
+	})
+	told := 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error {
+		if told++; told > 2*maxHeader/len(interim) {
+			return errors.New("told more often than there was to be told")
+		}
+		return nil
+	}})
+	got := do(newTransport(t), newRequest(ctx, t, http.MethodGet, server.address, nil))
+	if !errors.Is(got.Err, http1.ErrAnswer) || told == 0 {
+		t.Errorf("told of %d: %v", told, got.Err)
 	}
 }
 

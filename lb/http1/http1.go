@@ -24,8 +24,7 @@ type Config struct {
 	IdleTimeout time.Duration
 	// MaxIdlePerHost is how many connections to one server are kept that no request uses.
 	MaxIdlePerHost int
-	// MaxHeaderBytes bounds the header of an answer, together with that of interim answers (1xx) before it if nobody is told of
-	// these. Chunked bodies end in a trailer of as much.
+	// MaxHeaderBytes bounds the header of an answer, together with those of interim answers (1xx) before it. Chunked bodies end in a trailer of as much.
 	MaxHeaderBytes int
 }
 
