@@ -70,6 +70,7 @@ func (x *exchange) attempt(m *message) (*http.Response, error) {
 		x.abandon()
 		return nil, x.fault(err)
 	}
+	x.closeContent() // which is still there if the server had enough of the header
 	if a.Body == http.NoBody {
 		x.finish(!a.ends)
 		return &a.Response, nil

@@ -253,6 +253,31 @@ func TestBodiesOfRequests(t *testing.T) {
 	}
 }
 
+// deaf is a connection whose other end has said all it says, and takes no more than a part of what is sent.
+type deaf struct{ fakeConn }
+
+func (deaf) Write([]byte) (int, error) { return 1, errBroken }
+
+// A server may answer before it has read the header.
+func TestAnswerAmidTheHeader(t *testing.T) {
+	t.Parallel()
+	dial := func(context.Context, string, string) (net.Conn, error) {
+		return deaf{fakeConn{said: bytes.NewReader([]byte("HTTP/1.1 431 Too Large\r\nContent-Length: 2\r\n\r\nno"))}}, nil
+	}
+	transport := http1.New(http1.Config{Dial: dial, DialTLS: dial, IdleTimeout: time.Minute, MaxIdlePerHost: 1, MaxHeaderBytes: maxHeader})
+	for name, length := range map[string]int64{"short body": 1, "long body": 1 << 20, "chunked body": -1} {
+		body := &closing{Reader: bytes.NewReader(make([]byte, max(0, length)))}
+		req := newRequest(t.Context(), t, http.MethodPost, "a", nil)
+		req.Body, req.ContentLength = body, length
+		if got := do(transport, req); got.Code != http.StatusRequestHeaderFieldsTooLarge || got.Body != "no" {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if n := body.closed.Load(); n != 1 {
+			t.Errorf("%s was closed %d times", name, n)
+		}
+	}
+}
+
 // await waits until something is so.
 func await(t *testing.T, what string, is func() bool) {
 	t.Helper()
