@@ -72,7 +72,7 @@ func (k *ringKey) appendSignature(dst, message []byte) ([]byte, error) {
 }
 
 // appendFixed appends r and s of an ES256 signature in 32 bytes each (RFC 7518 §3.4), as they are in the DER of a SEQUENCE of both (RFC 3279
-// §2.2.3). To read them as big.Int by way of ecdsa.Sign takes seven allocations.
+// §2.2.3). To read them as big.Int by way of ecdsa.Sign would take memory for each.
 func appendFixed(dst, der []byte) ([]byte, error) {
 	const sequence, short = 0x30, 0x80 // a length below 128 is one byte
 	if len(der) < 2 || der[0] != sequence || der[1] >= short || int(der[1]) != len(der)-2 {
