@@ -23,10 +23,16 @@ const (
 func runServing(env environment, run func(log io.Writer) error) error {
 	lines := telemetry.NewLines(env.stderr)
 	defer lines.Close()
-	// What only the start needed would stay until the first collection, which comes after megabytes of garbage, or two minutes.
-	tidying := time.AfterFunc(settled, debug.FreeOSMemory)
+	tidying := time.AfterFunc(settled, tidy)
 	defer tidying.Stop()
 	return withSpareHeap(env.environ, func() error { return run(lines) })
+}
+
+// tidy gives back what only the start needed. Garbage would stay until the first collection, which comes after megabytes of it, or two minutes, and
+// the binary's pages for as long as the machine has memory to spare.
+func tidy() {
+	debug.FreeOSMemory()
+	forgetProgram()
 }
 
 // withSpareHeap runs a server or a proxy. What it keeps alive is little, so Go would look for garbage some fifty times a second under load,

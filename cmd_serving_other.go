@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// forgetProgram is nothing that this system can be asked for.
+func forgetProgram() {}
