@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"strconv"
 	"strings"
+	"testing"
 
 	"github.com/countersign/countersign/bench/report"
 )
@@ -119,4 +120,15 @@ func (t tally) per(n float64) tally {
 		each[report.PerCommit] = 1 / each[inserts]
 	}
 	return each
+}
+
+func TestTally(t *testing.T) {
+	t.Parallel()
+	before := tally{report.Statements: 100, report.RedisCommands: 7}
+	after := tally{report.Statements: 342, report.RedisCommands: 17, inserts: 25}
+	counted := after.since(before).less(tally{report.Statements: 16, report.RedisCommands: 6}, 2.5).per(100)
+	// Of 242 statements two are those of the second reading, and 40 would have been there without a request.
+	if counted[report.Statements] != 2 || counted[report.RedisCommands] != 0 || counted[report.PerCommit] != 4 {
+		t.Error(counted)
+	}
 }

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// pages include tables of results, between <!-- bench:NAME --> and <!-- /bench -->. NAME is summary, peers, or that of a report.
-func pages() []string { return []string{"README.md", "docs/performance.md"} }
+// pages include tables of results, between <!-- bench:NAME --> and <!-- /bench -->. NAME is summary, peers, sizing, or that of a report.
+func pages() []string { return []string{"README.md", "docs/performance.md", "docs/sizing.md"} }
 
 var block = regexp.MustCompile(`(?s)(<!-- bench:([a-z]+) -->\n).*?(<!-- /bench -->)`)
 
@@ -86,12 +86,18 @@ func include(reports []*Report, name, results string) string {
 	if name == "summary" {
 		return Summary(reports)
 	}
-	n := slices.IndexFunc(reports, func(r *Report) bool { return r.Name == name })
+	of := name
+	if name == "sizing" {
+		of = "instances"
+	}
+	n := slices.IndexFunc(reports, func(r *Report) bool { return r.Name == of })
 	switch {
 	case n < 0:
 		return ""
 	case name == "peers":
 		return Peers(reports[n])
+	case name == "sizing":
+		return Sizing(reports[n])
 	}
 	return strings.ReplaceAll(reports[n].Markdown(), "](", "]("+results)
 }

@@ -92,6 +92,7 @@ func TestPagesInclude(t *testing.T) {
 	}
 	write("README.md", "a\n<!-- bench:summary -->\nold\n<!-- /bench -->\nb\n<!-- bench:peers -->\n<!-- /bench -->\n<!-- bench:nothing -->\nold<!-- /bench -->\n")
 	write("docs/performance.md", "<!-- bench:x -->\n<!-- /bench -->\n")
+	write("docs/sizing.md", "<!-- bench:sizing -->\n<!-- /bench -->\n")
 	r := example()
 	r.Plots = []report.Plot{{Name: "x-rate", Title: "Rate", Figures: []string{report.Rate}}}
 	if err := r.Rows[0].Judge(report.Verdict{Figure: report.Rate, Of: "ours", Beside: "limit", Floor: 0.6, Goal: 0.8, Summary: "issuing"}); err == nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// What a deployment is sized by beside what was measured. docs/sizing.md says why each is what it is.
+// What a deployment is sized by beside what was measured.
 const (
 	instancesEach = 5.0        // of a service
 	callsEach     = 5.0        // APIs that an instance calls, with a token for each
@@ -148,7 +148,28 @@ func (p *price) load(d demand, token mixed, servers float64) load {
 	}
 }
 
-// Sizing is a table of what some numbers of services take, computed from results/instances.json. What stands behind a slash is while all start.
+// assumptions is a table of what is assumed, and why.
+func assumptions() string {
+	return fmt.Sprintf(`| assumed | | |
+|---|---|---|
+| instances of a service | %s | |
+| APIs that an instance calls | %s | it holds a token for each; instances do not share (`+"`WithSharedTokens`"+`) |
+| lifetime of a token | %s s | the default of an API |
+| renewed at | %s of it | the SDK: between 70 and 80 %%, at random |
+| opaque tokens | %s of all | the others are JWTs, about which nobody asks the server |
+| introspections of an opaque token | %s | one by each instance of the service that it is for; then the verifier remembers it |
+| polls of a verifier | %s /s | a bound of 1 s; every instance of every service verifies |
+| all start within | %s s | a synchronous redeploy of everything: each instance asks for all of its tokens |
+| commits of a server | %s /s | at most: it commits one batch after the other, and a disk that takes 2 ms for one allows so many |
+| a server has | %s cores | of which %s are busy while all start |
+| a row outlives its token by | %s s | until its partition is dropped, at most |
+
+`, Number(instancesEach), Number(callsEach), Number(lifetime), Number(renewedAt), Number(opaqueShare), Number(instancesEach), Number(pollsEach), Number(redeployTime),
+		Number(batchesEach), Number(coresEach), Number(mostBusy), Number(keptAfter))
+}
+
+// Sizing is a table of what some numbers of services take, computed from results/instances.json, below one of what is assumed. What stands behind a
+// slash is while all start.
 func Sizing(r *Report) string {
 	p, complete := prices(r)
 	if !complete {
@@ -156,6 +177,7 @@ func Sizing(r *Report) string {
 	}
 	all := []deployment{p.of(100), p.of(1000), p.of(10_000)}
 	var b strings.Builder
+	b.WriteString(assumptions())
 	b.WriteString("| | how it is computed |")
 	for _, d := range all {
 		fmt.Fprintf(&b, " %s services |", Number(d.services))
