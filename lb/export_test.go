@@ -45,6 +45,9 @@ func (p *Pool) Abandon(i int) (sent bool) {
 
 // Pass passes on what both send.
 func Pass(ctx context.Context, a, b net.Conn, idle time.Duration) {
-	p := &pipe{ends: [2]net.Conn{a, b}, idle: idle}
+	p := &pipe{ends: [2]net.Conn{a, b}, idle: idle, chunks: new(chunks)}
 	p.run(ctx)
 }
+
+// Relay passes on what source sends to sink.
+func Relay(sink, source net.Conn) (n int64, err error) { return new(chunks).relay(sink, source) }

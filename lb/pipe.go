@@ -3,19 +3,18 @@ package lb
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
 	"time"
 )
 
-// pipe passes on what two connections send each other. io.Copy, if both are TCP, has the kernel do that without copying to here, so that
-// nobody sees single bytes go by: each direction works in rounds that end by a deadline for its reads, and learns then whether there
-// was anything.
+// pipe passes on what two connections send each other. Nobody looks at the clock for each message, and at times the kernel passes them on without
+// showing them: each direction works in rounds that end by a deadline for its reads, and learns then whether there was anything.
 type pipe struct {
-	ends [2]net.Conn
-	idle time.Duration
+	ends   [2]net.Conn
+	idle   time.Duration
+	chunks *chunks
 
 	mu    sync.Mutex
 	last  time.Time // when a round with any bytes ended
@@ -47,7 +46,7 @@ func (p *pipe) pass(from int) {
 	source, sink := p.ends[from], p.ends[1-from]
 	for {
 		began := p.begin(from)
-		n, err := io.Copy(sink, source)
+		n, err := p.chunks.relay(sink, source)
 		if err == nil {
 			p.finish(from)
 			return

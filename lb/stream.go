@@ -27,7 +27,10 @@ type StreamConfig struct {
 
 // Stream passes TCP connections on to the upstreams of a pool, whatever they carry, such as TLS that only the upstreams can read. It
 // is safe for concurrent use.
-type Stream struct{ cfg StreamConfig }
+type Stream struct {
+	cfg    StreamConfig
+	chunks chunks
+}
 
 // NewStream returns a Stream. It does no I/O.
 func NewStream(cfg StreamConfig) (*Stream, error) {
@@ -49,7 +52,7 @@ func NewStream(cfg StreamConfig) (*Stream, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Stream{cfg}, nil
+	return &Stream{cfg: cfg}, nil
 }
 
 // Serve connects client to an upstream, or to the next one where that fails, and passes on what both send until both have ended: when one ends its
@@ -63,7 +66,7 @@ func (s *Stream) Serve(ctx context.Context, client net.Conn) {
 		return
 	}
 	defer upstream.inFlight.Add(-1)
-	p := &pipe{ends: [2]net.Conn{client, conn}, idle: s.cfg.IdleTimeout}
+	p := &pipe{ends: [2]net.Conn{client, conn}, idle: s.cfg.IdleTimeout, chunks: &s.chunks}
 	p.run(ctx)
 }
 
