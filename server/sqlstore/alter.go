@@ -41,7 +41,9 @@ func (s *Store) alter(ctx context.Context, late time.Duration, change string) er
 		if !errors.Is(err, errInUse) || try == alterTries {
 			return err
 		}
-		pause(ctx, 4*took)
+		if pause(ctx, 4*took); ctx.Err() != nil {
+			return err // the table is in use, all the same
+		}
 	}
 }
 
