@@ -101,7 +101,7 @@ func (w *instancesWorld) issued(api, what, each string) ([]report.Row, error) {
 		records = 0
 	}
 	return []report.Row{rate, cost}, judge(&cost,
-		report.Verdict{Figure: report.LockWaits, Of: report.FourInstances, Summary: what + " by 4 instances on one database, waits for a row"},
+		report.Verdict{Figure: report.LockWaits, Of: report.FourInstances},
 		report.Verdict{Figure: report.Statements, Of: report.Alone, Floor: 2.2, Goal: 2},
 		report.Verdict{Figure: report.Rows, Of: report.FourInstances, Floor: 1 + unanswered},
 		report.Verdict{Figure: report.RedisCommands, Of: report.FourInstances, Floor: records + unanswered},

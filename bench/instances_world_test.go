@@ -208,9 +208,9 @@ func (w *instancesWorld) idling(d time.Duration) (report.Row, error) {
 func (w *instancesWorld) memory() (each []float64) {
 	w.Helper()
 	for _, p := range w.servers {
-		bytes, err := resident(p.PID())
+		used, err := resident(p.PID())
 		w.check(err)
-		each = append(each, mebibytes(bytes))
+		each = append(each, mebibytes(used))
 	}
 	return each
 }

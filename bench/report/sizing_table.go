@@ -161,7 +161,7 @@ func assumptions() string {
 | polls of a verifier | %s /s | a bound of 1 s; every instance of every service verifies |
 | all start within | %s s | a synchronous redeploy of everything: each instance asks for all of its tokens |
 | commits of a server | %s /s | at most: it commits one batch after the other, and a disk that takes 2 ms for one allows so many |
-| a server has | %s cores | of which %s are busy while all start |
+| a server has | %s cores | a share of %s of them is busy while all start |
 | a row outlives its token by | %s s | until its partition is dropped, at most |
 
 `, Number(instancesEach), Number(callsEach), Number(lifetime), Number(renewedAt), Number(opaqueShare), Number(instancesEach), Number(pollsEach), Number(redeployTime),
@@ -218,10 +218,10 @@ func Sizing(r *Report) string {
 	line("commits/s, *C*", text("*T*, at most *S* × %s", batchesEach), both(func(_ demand, l load) float64 { return l.commits }))
 	line("statements/s", text("*S* × %s + *C* × %s", p.idle, p.statements), both(func(_ demand, l load) float64 { return l.statements }))
 	line("fsyncs/s", text("*C* × %s", p.flushes), both(func(_ demand, l load) float64 { return l.flushes }))
-	line("written by MariaDB, MB/s", text("*T* × %s bytes", p.written), both(func(_ demand, l load) float64 { return l.written / 1e6 }))
+	line("written by MariaDB, kB/s", text("*T* × %s bytes", p.written), both(func(_ demand, l load) float64 { return l.written / 1e3 }))
 	line("cores of MariaDB", text("*T* × %s µs / %s µs", p.alone.database, p.batched.database), both(func(_ demand, l load) float64 { return l.database }))
 	line("rows", text("*T* × (%s s + %s s) + *I* × %s", lifetime, keptAfter, callsEach), one(func(d deployment) float64 { return d.rows }))
-	line("on the disk, GB", text("rows × %s bytes", p.rowBytes), one(func(d deployment) float64 { return d.disk / 1e9 }))
+	line("on the disk, MB", text("rows × %s bytes", p.rowBytes), one(func(d deployment) float64 { return d.disk / 1e6 }))
 	line("operations of Redis, /s", text("*S* × %s + *T* × %s + *Q* × %s", p.idleOps, p.records, p.sightOps), both(func(_ demand, l load) float64 { return l.redis }))
 	line("memory of Redis, MB", text("(*T* × %s s + *I* × %s) × %s × %s bytes", lifetime, callsEach, opaqueShare, p.recordBytes), one(func(d deployment) float64 { return d.memory / 1e6 }))
 	line("network of the servers, MB/s", text("*T* × %s + *Q* × %s + *V* × %s bytes", p.tokenBytes, p.sightBytes, p.pollBytes), both(func(_ demand, l load) float64 { return l.network / 1e6 }))

@@ -62,10 +62,10 @@ func TestSizing(t *testing.T) {
 		"commits/s, *C*":               "92.6 / 4,167", // fewer than 10 × 500
 		"statements/s":                 "345 / 8,493",  // 10 × 16 + 2 × 92.6; + 2 × 4,167
 		"fsyncs/s":                     "185 / 8,333",
-		"written by MariaDB, MB/s":     "0.14 / 6.25", // 1,500 bytes
+		"written by MariaDB, kB/s":     "139 / 6,250", // 1,500 bytes
 		"cores of MariaDB":             "0.05 / 0.42", // 500 µs; 100 µs
 		"rows":                         "1,000,000",   // 92.6 × 8,100 + 250,000
-		"on the disk, GB":              "0.40",        // 400 bytes
+		"on the disk, MB":              "400",         // 400 bytes
 		"operations of Redis, /s":      "121 / 5,010", // 10 + 0.2 × 92.6 + 92.6
 		"memory of Redis, MB":          "35",          // (333,333 + 250,000) × 0.2 × 300
 		"network of the servers, MB/s": "150 / 158",   // 1,000 bytes each
