@@ -84,7 +84,7 @@ func TestDecisionsKeepNothingOfTheRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exchange.TokenRequest.Resource = nil
+	exchange.Resource = nil
 	decided, err := auth.Decide(w, exchange.TokenRequest, w.Sequence())
 	if err != nil {
 		t.Fatal(err)
