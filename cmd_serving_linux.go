@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"strings"
@@ -16,14 +15,13 @@ func forgetProgram() {
 	if err != nil {
 		return
 	}
-	mappings, err := os.Open("/proc/self/smaps")
+	mappings, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		return
 	}
-	defer mappings.Close()
 	var from, to uintptr // of the mapping whose fields follow; to is 0 if it is another file's, or may be written to
-	for lines := bufio.NewScanner(mappings); lines.Scan(); {
-		switch line := lines.Text(); {
+	for line := range strings.SplitSeq(string(mappings), "\n") {
+		switch {
 		case strings.HasSuffix(line, " "+program):
 			var access string
 			if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &access); err != nil || strings.Contains(access, "w") {
