@@ -2,19 +2,19 @@ package main
 
 import (
 	"io"
-	"runtime"
+	"os"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"github.com/countersign/countersign/internal/doctor"
+	"github.com/countersign/countersign/internal/garbage"
 	"github.com/countersign/countersign/internal/telemetry"
 )
 
 const (
-	// spareHeap is how much garbage a process may leave besides what Go allows anyway.
-	spareHeap = 32 << 20
-	// sparePiece is a part of it that is allocated at once.
-	sparePiece = 256 << 10
+	// spareHeap is how much garbage a process may leave, in bytes, if it has memory enough.
+	spareHeap = 128 << 20
 	// settled is when a process is taken to have started.
 	settled = 5 * time.Second
 )
@@ -25,7 +25,11 @@ func runServing(env environment, run func(log io.Writer) error) error {
 	defer lines.Close()
 	tidying := time.AfterFunc(settled, tidy)
 	defer tidying.Stop()
-	return withSpareHeap(env.environ, func() error { return run(lines) })
+	limit, _ := doctor.MemoryLimit(os.DirFS("/"))
+	if spare := spareOf(env.environ, limit, debug.SetMemoryLimit(-1)); spare > 0 {
+		defer garbage.Leave(spare).Stop()
+	}
+	return run(lines)
 }
 
 // tidy gives back what only the start needed. Garbage would stay until the first collection, which comes after megabytes of it, or two minutes, and
@@ -35,19 +39,20 @@ func tidy() {
 	forgetProgram()
 }
 
-// withSpareHeap runs a server or a proxy. What it keeps alive is little, so Go would look for garbage some fifty times a second under load,
-// through the stacks of all connections each time: an eighth of a proxy's processor time. Memory that is never touched counts as alive and costs nothing
-// but addresses. It is allocated in pieces because Go clears a whole allocation, and so touches it, if its beginning was in use before. Whoever sets GOGC or GOMEMLIMIT has decided otherwise.
-func withSpareHeap(environ []string, run func() error) error {
+// spareOf is how much garbage a server or a proxy leaves, in bytes. What it keeps alive is little, so Go would look for garbage some fifty times a second
+// under load, through the stacks of all connections each time: an eighth of a proxy's processor time, and a pause of all that is being answered.
+// A small container gets a quarter of its limits, which are zero if there is none. Whoever sets GOGC has decided otherwise.
+func spareOf(environ []string, limits ...int64) int64 {
 	for _, variable := range environ {
-		if strings.HasPrefix(variable, "GOGC=") || strings.HasPrefix(variable, "GOMEMLIMIT=") {
-			return run()
+		if strings.HasPrefix(variable, "GOGC=") {
+			return 0
 		}
 	}
-	var spare [spareHeap / sparePiece][]byte
-	for i := range spare {
-		spare[i] = make([]byte, sparePiece)
+	spare := int64(spareHeap)
+	for _, limit := range limits {
+		if limit > 0 {
+			spare = min(spare, limit/4)
+		}
 	}
-	defer runtime.KeepAlive(&spare)
-	return run()
+	return spare
 }

@@ -1,31 +1,25 @@
 package main
 
-import (
-	"runtime"
-	"runtime/metrics"
-	"testing"
-)
+import "testing"
 
-// Garbage is collected later, unless the environment says when.
-func TestSpareHeap(t *testing.T) {
-	goal := func(environ ...string) (bytes uint64) {
-		err := withSpareHeap(environ, func() error {
-			runtime.GC()
-			sample := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
-			metrics.Read(sample)
-			bytes = sample[0].Value.Uint64()
-			return nil
+func TestSpare(t *testing.T) {
+	const large = 1 << 62
+	for _, tt := range []struct {
+		name    string
+		environ []string
+		limits  []int64
+		want    int64
+	}{
+		{"memory enough", []string{"HOME=/"}, []int64{8 << 30, large}, spareHeap},
+		{"no limit is known", nil, []int64{0, large}, spareHeap},
+		{"a small container", nil, []int64{256 << 20, large}, 64 << 20},
+		{"Go is told of a limit", []string{"GOMEMLIMIT=100MiB"}, []int64{8 << 30, 100 << 20}, 25 << 20},
+		{"somebody has decided otherwise", []string{"GOGC=50"}, []int64{8 << 30, large}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := spareOf(tt.environ, tt.limits...); got != tt.want {
+				t.Errorf("%d bytes, want %d", got, tt.want)
+			}
 		})
-		if err != nil {
-			t.Error(err)
-		}
-		return bytes
-	}
-	plain := goal("GOGC=100")
-	if got := goal("HOME=/"); got < plain+spareHeap {
-		t.Errorf("the collector waits for %d bytes, and for %d without spare heap", got, plain)
-	}
-	if got := goal("GOMEMLIMIT=1GiB"); got > plain+spareHeap/2 {
-		t.Errorf("the collector waits for %d bytes although there is a limit, and for %d by default", got, plain)
 	}
 }

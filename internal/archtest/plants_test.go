@@ -21,6 +21,7 @@ func plants() []plant {
 		{rule: "domain", dir: "server/auth", imported: module + "server/keys"},
 		{rule: "domain", dir: "server/auth", imported: "golang.org/x/crypto/argon2"},
 		{rule: "migrations", dir: "migrations", imported: module + "server/auth"},
+		{rule: "garbage", dir: "internal/garbage", imported: module + "internal/telemetry"},
 		{rule: "notice", dir: "internal/notice", imported: module + "server/auth"},
 		{rule: "shared", dir: "internal/httpx", imported: "github.com/spf13/cobra"},
 		{rule: "plumbing", dir: "internal/config", imported: module + "server"},

@@ -51,7 +51,7 @@ func judgeFiles(s step, limit uint64) Finding {
 
 // memory compares what the container or the machine has with what the Go runtime was told.
 func (c Config) memory(s step, told int64) Finding {
-	limit, where := c.memoryLimit()
+	limit, where := MemoryLimit(c.Root)
 	switch {
 	case limit == 0:
 		return s.ok("the limit cannot be seen here")
@@ -64,15 +64,16 @@ func (c Config) memory(s step, told int64) Finding {
 	return s.ok(fmt.Sprintf("%d MiB in this %s", limit>>20, where))
 }
 
-func (c Config) memoryLimit() (limit int64, where string) {
+// MemoryLimit is how much memory the control group of this process, or else the machine, has, in bytes; 0 if files below root, which is / of the process, do not tell.
+func MemoryLimit(root fs.FS) (limit int64, where string) {
 	for _, file := range []string{"sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		text, err := fs.ReadFile(c.Root, file)
+		text, err := fs.ReadFile(root, file)
 		number, notNumber := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 		if err == nil && notNumber == nil && number < 1<<50 { // without a limit there is "max", or a number near 2⁶³
 			return number, "control group"
 		}
 	}
-	text, err := fs.ReadFile(c.Root, "proc/meminfo")
+	text, err := fs.ReadFile(root, "proc/meminfo")
 	if err != nil {
 		return 0, ""
 	}
