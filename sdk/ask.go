@@ -9,7 +9,7 @@ import (
 
 	"github.com/countersign/countersign/sdk/internal/flight"
 	"github.com/countersign/countersign/sdk/internal/issuer"
-	"github.com/countersign/countersign/sdk/internal/tokencache"
+	"github.com/countersign/countersign/sdk/tokencache"
 )
 
 var (

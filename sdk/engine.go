@@ -12,8 +12,8 @@ import (
 
 	"github.com/countersign/countersign/sdk/internal/flight"
 	"github.com/countersign/countersign/sdk/internal/revocation"
-	"github.com/countersign/countersign/sdk/internal/tokencache"
 	"github.com/countersign/countersign/sdk/jwks"
+	"github.com/countersign/countersign/sdk/tokencache"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/sdk/internal/flight"
-	"github.com/countersign/countersign/sdk/internal/tokencache"
+	"github.com/countersign/countersign/sdk/tokencache"
 )
 
 const (
@@ -185,7 +185,7 @@ func (t *trade) ask(ctx context.Context, key *tokencache.Key, subject string) (*
 	}
 	e := tokencache.NewEntry[exchanged](key, until)
 	e.Value = kept
-	x.cache.Put(e)
+	x.cache.Put(e, time.Now())
 	return e, nil
 }
 

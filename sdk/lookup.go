@@ -94,7 +94,7 @@ func (e *engine) admit(ctx context.Context, p *presented) (*entry, error) {
 	f.subject.KeyID = key.ID() // not the header's, which may name none: a revoked key is revoked by whatever name it was found
 	k := newEntry(&p.hash, f, f.identity.expires.Add(e.config.leeway))
 	k.Value.key = key
-	e.cache.Put(k)
+	e.cache.Put(k, time.Now())
 	return k, nil
 }
 
@@ -115,7 +115,7 @@ func (e *engine) lookUp(s *storeReader, p presented) flight.Call[*entry] {
 // remember puts an opaque token into the cache if it is good for this audience now. It is not remembered beyond its expiry by the clock
 // here: in the time by which clocks may differ the server is asked each time.
 func (e *engine) remember(k *entry, audience string) {
-	if e.admissible(k.Value.found, audience) == nil && time.Now().Before(k.Expires()) {
-		e.cache.Put(k)
+	if now := time.Now(); e.admissible(k.Value.found, audience) == nil && now.Before(k.Expires()) {
+		e.cache.Put(k, now)
 	}
 }

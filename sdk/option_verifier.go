@@ -111,7 +111,7 @@ func WithStateFile(path string) VerifierOption {
 	})
 }
 
-// WithCacheSize sets how many tokens are remembered: 8 to 16,777,216, 16,384 by default. It is rounded up to a power of two. One takes
+// WithCacheSize sets how many tokens are remembered: 8 to 16,777,216, 16,384 by default. It is rounded up to a multiple of 8. One takes
 // some 2 KiB.
 func WithCacheSize(tokens int) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {

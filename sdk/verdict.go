@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/countersign/countersign/sdk/internal/tokencache"
 	"github.com/countersign/countersign/sdk/jwks"
+	"github.com/countersign/countersign/sdk/tokencache"
 )
 
 // known is what is remembered of a token that was good.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/countersign/countersign/sdk/internal/tokencache"
+	"github.com/countersign/countersign/sdk/tokencache"
 )
 
 // maxToken is how long a token may be, in bytes, before anything else of it is looked at.

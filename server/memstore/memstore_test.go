@@ -1,9 +1,12 @@
 package memstore_test
 
 import (
+	"encoding/binary"
+	"math/rand/v2"
 	"runtime"
-	"strings"
+	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,27 +54,48 @@ func TestBound(t *testing.T) {
 		s.Remember(key, token)
 		keys = append(keys, key)
 	}
-	found := func() (n int) {
-		for _, key := range keys {
-			if s.Lookup(t.Context(), key, nil) != nil {
-				n++
-			}
+	var found int
+	for _, key := range keys {
+		if s.Lookup(t.Context(), key, nil) != nil {
+			found++
 		}
-		return n
 	}
-	for deadline := time.Now().Add(5 * time.Second); found() > entries; {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d tokens are kept, want at most %d", found(), entries)
-		}
-		runtime.Gosched()
+	if counted := kept(t, registry); found != entries || counted != entries {
+		t.Fatalf("%d tokens are found and %d counted, want %d", found, counted, entries)
 	}
-	if found() < entries/2 {
-		t.Fatalf("%d tokens are kept, want about %d", found(), entries)
-	}
+}
+
+// kept is what the metric says.
+func kept(t *testing.T, registry *prometheus.Registry) int {
+	t.Helper()
 	families, err := registry.Gather()
-	if err != nil || len(families) != 1 || !strings.Contains(families[0].GetName(), "entries") {
+	if err != nil || len(families) != 1 || families[0].GetName() != "countersign_token_memory_entries" {
 		t.Fatalf("metrics: %v, %v", families, err)
 	}
+	return int(families[0].GetMetric()[0].GetGauge().GetValue())
+}
+
+// TestSweep says that expired tokens leave memory although nobody wants their places, and no others do.
+func TestSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		s := open(t, memstore.Config{Registerer: registry})
+		for _, age := range []time.Duration{0, 10 * time.Minute} {
+			for range 100 {
+				s.Remember(storetest.SampleToken(storetest.SampleAPI(), time.Now().Add(-age)))
+			}
+		}
+		for _, step := range []struct {
+			after time.Duration
+			want  int
+		}{{49 * time.Minute, 200}, {3 * time.Minute, 100}, {10 * time.Minute, 0}} {
+			time.Sleep(step.after)
+			synctest.Wait()
+			if got := kept(t, registry); got != step.want {
+				t.Errorf("%d tokens are kept, want %d", got, step.want)
+			}
+		}
+	})
 }
 
 func TestNewRefuses(t *testing.T) {
@@ -80,21 +104,58 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-func BenchmarkLookup(b *testing.B) {
-	s := open(b, memstore.Config{})
-	keys := make([]auth.TokenKey, 1<<10)
-	for i := range keys {
+// filled returns a store at its bound and keys of which about a thousand are in it.
+func filled(b *testing.B, entries int) (*memstore.Store, []auth.TokenKey) {
+	b.Helper()
+	s := open(b, memstore.Config{Entries: entries})
+	var keys []auth.TokenKey
+	for n := range 2 * entries {
 		key, token := storetest.SampleToken(storetest.SampleAPI(), time.Now())
 		s.Remember(key, token)
-		keys[i] = key
-	}
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		if s.Lookup(b.Context(), keys[i&(1<<10-1)], nil) == nil {
-			b.Fatal("a token is gone")
+		if n >= 2*entries-1<<10 {
+			keys = append(keys, key)
 		}
-		i++
+	}
+	return s, keys
+}
+
+func BenchmarkLookup(b *testing.B) {
+	s, keys := filled(b, memstore.DefaultEntries)
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(p *testing.PB) {
+		for i := 0; p.Next(); i++ {
+			s.Lookup(b.Context(), keys[i&(1<<10-1)], nil)
+		}
+	})
+}
+
+// BenchmarkRemember puts tokens into a store that is full, so that each pushes out another.
+func BenchmarkRemember(b *testing.B) {
+	s, _ := filled(b, memstore.DefaultEntries)
+	_, token := storetest.SampleToken(storetest.SampleAPI(), time.Now())
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(p *testing.PB) {
+		var key auth.TokenKey
+		for p.Next() {
+			binary.LittleEndian.PutUint64(key[:], rand.Uint64())
+			binary.LittleEndian.PutUint64(key[24:], rand.Uint64())
+			s.Remember(key, token)
+		}
+	})
+}
+
+// BenchmarkCollection is what looking for garbage takes with so many tokens in memory.
+func BenchmarkCollection(b *testing.B) {
+	for _, entries := range []int{memstore.DefaultEntries, 1_000_000} {
+		b.Run(strconv.Itoa(entries), func(b *testing.B) {
+			s, _ := filled(b, entries)
+			for b.Loop() {
+				runtime.GC()
+			}
+			runtime.KeepAlive(s)
+		})
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/countersign/countersign/sdk/internal/tokencache"
+	"github.com/countersign/countersign/sdk/tokencache"
 )
 
 // key returns a key in the first set of any small cache, told from others by n. All have the same home.
@@ -23,7 +23,7 @@ func key(n int) *tokencache.Key {
 func put(c *tokencache.Cache[int], n int, life time.Duration) *tokencache.Entry[int] {
 	e := tokencache.NewEntry[int](key(n), time.Now().Add(life))
 	e.Value = n
-	c.Put(e)
+	c.Put(e, time.Now())
 	return e
 }
 
@@ -39,7 +39,7 @@ func held(c *tokencache.Cache[int], n int) string {
 }
 
 func TestSlots(t *testing.T) {
-	for asked, want := range map[int]int{0: 8, 1: 8, 8: 8, 9: 16, 16: 16, 17: 32, 1000: 1024, 16384: 16384} {
+	for asked, want := range map[int]int{0: 8, 1: 8, 8: 8, 9: 16, 16: 16, 17: 24, 1000: 1000, 16384: 16384} {
 		if got := tokencache.New[int](asked).Slots(); got != want {
 			t.Errorf("%d slots asked for: %d, want %d", asked, got, want)
 		}
@@ -148,20 +148,37 @@ func TestWholeKeyCounts(t *testing.T) {
 	}
 }
 
-// Memory is bounded whatever comes, and what comes last is there.
+// Memory is bounded whatever comes, what comes last is there, and keys are spread over all sets, whatever number of them there is.
 func TestBounded(t *testing.T) {
-	c := tokencache.New[int](64)
-	for n := range 10_000 {
-		k := sha256.Sum256(fmt.Append(nil, n))
-		e := tokencache.NewEntry[int](&k, time.Now().Add(time.Hour))
-		c.Put(e)
-		if c.Entry(&k) != e {
-			t.Fatalf("%d is not there right after it was put", n)
+	for _, slots := range []int{8, 24, 64, 1000} {
+		c := tokencache.New[int](slots)
+		for n := range 20 * slots {
+			k := sha256.Sum256(fmt.Append(nil, n))
+			e := tokencache.NewEntry[int](&k, time.Now().Add(time.Hour))
+			c.Put(e, time.Now())
+			if c.Entry(&k) != e {
+				t.Fatalf("%d is not there right after it was put", n)
+			}
+		}
+		if got := c.Len(); got != slots {
+			t.Errorf("%d entries, want all %d slots in use", got, slots)
 		}
 	}
-	if got := c.Len(); got != c.Slots() {
-		t.Errorf("%d entries, want all %d slots in use", got, c.Slots())
-	}
+}
+
+// What has expired goes when the table is swept, and nothing else.
+func TestSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := tokencache.New[int](64)
+		for n := range 8 {
+			put(c, n, time.Duration(n)*time.Second)
+		}
+		time.Sleep(3 * time.Second)
+		c.Sweep(time.Now())
+		if got := held(c, 8); got != "4567" || c.Len() != 4 || c.Evicted() != 0 {
+			t.Errorf("holds %s, %d entries, %d pushed out; want 4567, 4, 0", got, c.Len(), c.Evicted())
+		}
+	})
 }
 
 // Readers and writers at once: an entry that is found is always that of the key, whole.
@@ -179,11 +196,13 @@ func TestConcurrent(t *testing.T) {
 				case e == nil:
 					e = tokencache.NewEntry[[2]int](&k, time.Now().Add(time.Duration(random.IntN(1000))*time.Microsecond))
 					e.Value = [2]int{n, n}
-					c.Put(e)
+					c.Put(e, time.Now())
 				case e.Value != [2]int{n, n}:
 					t.Errorf("found %v under %d", e.Value, n)
 				case random.IntN(4) == 0:
 					c.Drop(e)
+				case random.IntN(100) == 0:
+					c.Sweep(time.Now())
 				}
 			}
 		})
@@ -205,7 +224,7 @@ func BenchmarkEntry(b *testing.B) {
 	keys := make([]tokencache.Key, 8192)
 	for i := range keys {
 		keys[i] = sha256.Sum256(fmt.Append(nil, i))
-		c.Put(tokencache.NewEntry[int](&keys[i], time.Now().Add(time.Hour)))
+		c.Put(tokencache.NewEntry[int](&keys[i], time.Now().Add(time.Hour)), time.Now())
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

@@ -1,8 +1,11 @@
 // Package tokencache is a table of fixed size that is read without locks. It keeps what was found out about tokens, under the hash of
-// the whole token, until it is dropped, replaced, or pushed out by others.
+// the whole token, until it is dropped, replaced, swept, or pushed out by others.
 //
 // A set-associative table, as in a processor's cache: the key names a set of eight slots, and is in one of them or nowhere. Reading
 // takes at most eight pointer loads, and writes nothing that other readers of the same entry do not find already written.
+//
+// Nobody who brings tokens of his choice gets more out of it than their number: SHA-256 spreads them, so that to fill one set takes as
+// many as to fill them all, and as the whole key is compared, what is found is what was put.
 package tokencache
 
 import (
@@ -22,7 +25,6 @@ const ways = 8
 // Cache is safe for concurrent use.
 type Cache[V any] struct {
 	sets []set[V]
-	mask uint64
 	// write guards changes of slots. Reads do not take it.
 	write   sync.Mutex
 	evicted atomic.Uint64
@@ -49,13 +51,10 @@ func NewEntry[V any](key *Key, expires time.Time) *Entry[V] {
 // Expires returns the time from which the entry may be pushed out before any other. The cache itself goes on answering with it.
 func (e *Entry[V]) Expires() time.Time { return e.expires }
 
-// New returns a cache of at least this many slots, rounded up to a power of two of at least 8.
+// New returns a cache of this many slots, rounded up to a multiple of 8. All of them are in use only when many more entries were put: a
+// set can be full while others are not.
 func New[V any](slots int) *Cache[V] {
-	sets := 1
-	if slots > ways {
-		sets = 1 << bits.Len(uint((slots-1)/ways))
-	}
-	return &Cache[V]{sets: make([]set[V], sets), mask: uint64(sets - 1)}
+	return &Cache[V]{sets: make([]set[V], max(1, (slots+ways-1)/ways))}
 }
 
 // Entry returns the entry under key, nil if there is none. It takes no lock and allocates nothing.
@@ -74,13 +73,13 @@ func (c *Cache[V]) Entry(key *Key) *Entry[V] {
 	return nil
 }
 
-// Put adds e, in the place of what is there under its key. If the set is full, an entry that has expired goes; else, of those that
+// Put adds e, in the place of what is there under its key. If the set is full, an entry that has expired by now goes; else, of those that
 // were not read since entries were last weighed, the one that expires first.
-func (c *Cache[V]) Put(e *Entry[V]) {
+func (c *Cache[V]) Put(e *Entry[V], now time.Time) {
 	c.write.Lock()
 	defer c.write.Unlock()
 	s := c.set(&e.key)
-	place, evicts := s.place(&e.key, time.Now())
+	place, evicts := s.place(&e.key, now)
 	if evicts {
 		c.evicted.Add(1)
 	}
@@ -107,6 +106,24 @@ func (c *Cache[V]) Clear() {
 	}
 }
 
+// Sweep removes what has expired by now. Without it that stays until its slot is wanted. It may take milliseconds, during which Put and
+// Drop wait for one set at most.
+func (c *Cache[V]) Sweep(now time.Time) {
+	for i := range c.sets {
+		c.sweep(&c.sets[i], now)
+	}
+}
+
+func (c *Cache[V]) sweep(s *set[V], now time.Time) {
+	c.write.Lock()
+	defer c.write.Unlock()
+	for i := range s {
+		if e := s[i].Load(); e != nil && !now.Before(e.expires) {
+			s[i].Store(nil)
+		}
+	}
+}
+
 // Len counts the entries, dead ones included. It looks at every slot.
 func (c *Cache[V]) Len() int {
 	n := 0
@@ -126,9 +143,10 @@ func (c *Cache[V]) Slots() int { return len(c.sets) * ways }
 // Evicted returns how many entries had to make room for others before they expired.
 func (c *Cache[V]) Evicted() uint64 { return c.evicted.Load() }
 
-// set finds a key's set. Any bits of a hash are as good as any others.
+// set finds a key's set: 64 bits of the hash, any of which are as good as any others, as a fraction of 1, of all sets.
 func (c *Cache[V]) set(key *Key) *set[V] {
-	return &c.sets[binary.LittleEndian.Uint64(key[:])&c.mask]
+	i, _ := bits.Mul64(binary.LittleEndian.Uint64(key[:]), uint64(len(c.sets)))
+	return &c.sets[i]
 }
 
 // home is the slot of its set where a key is looked for at first, so that most are found without a look at their neighbours, each of
