@@ -24,7 +24,7 @@ lint: ## run the linters
 fmt: ## format the code
 	scripts/lint fmt
 
-bench: ## run all benchmarks beside their limits (three quarters of an hour); results are in bench/results
+bench: ## run all benchmarks beside their limits (an hour); results are in bench/results
 	scripts/prerequisites bench
 	scripts/bench
 
