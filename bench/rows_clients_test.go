@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -25,9 +26,9 @@ type credentials struct {
 	value  auth.SecretValue
 }
 
-func newCredentials() (all []credentials) {
+func newCredentials(count int) (all []credentials) {
 	now := time.Now()
-	for range crowdOfClients {
+	for range count {
 		all = append(all, credentials{auth.NewClientID(now), auth.NewSecretID(now), auth.NewSecretValue()})
 	}
 	return all
@@ -35,18 +36,18 @@ func newCredentials() (all []credentials) {
 
 // populate stores all clients with a grant for both APIs. The operations of administration, one by one, would take minutes; no server runs yet
 // that would have to be told.
-func (w *rowsWorld) populate(k *keeper) {
-	w.Helper()
-	ctx := w.Context()
+func (k *keeper) populate(clients []credentials) {
+	k.Helper()
+	ctx := k.Context()
 	store, err := sqlstore.Open(ctx, sqlstore.Config{URL: k.database, Logger: slog.New(slog.DiscardHandler)})
-	w.check(err)
+	k.check(err)
 	defer store.Close()
 	master, err := seal.ReadKeyFile(k.key)
-	w.check(err)
+	k.check(err)
 	r, err := seed.System(ctx, store, master, time.Now)
-	w.check(err)
+	k.check(err)
 	k.apis = map[string]auth.APIID{}
-	w.check(store.View(ctx, func(tx auth.Tx) error {
+	k.check(store.View(ctx, func(tx auth.Tx) error {
 		for _, identifier := range []string{jwtAPI, opaqueAPI} {
 			api, err := tx.APIs().APIByIdentifier(ctx, identifier)
 			if err != nil {
@@ -56,10 +57,10 @@ func (w *rowsWorld) populate(k *keeper) {
 		}
 		return nil
 	}))
-	for some := range slices.Chunk(w.clients, clientsAtOnce) {
-		w.check(store.Update(ctx, func(tx auth.Tx) error {
+	for some := range slices.Chunk(clients, clientsAtOnce) {
+		k.check(store.Update(ctx, func(tx auth.Tx) error {
 			for _, c := range some {
-				if err := c.put(w, tx, r, k.apis); err != nil {
+				if err := c.put(ctx, tx, r, k.apis); err != nil {
 					return err
 				}
 			}
@@ -69,8 +70,8 @@ func (w *rowsWorld) populate(k *keeper) {
 }
 
 // put stores the client with its secret and what it is granted.
-func (c credentials) put(w *rowsWorld, tx auth.Tx, r *registry.Registry, apis map[string]auth.APIID) error {
-	ctx, now := w.Context(), time.Now()
+func (c credentials) put(ctx context.Context, tx auth.Tx, r *registry.Registry, apis map[string]auth.APIID) error {
+	now := time.Now()
 	err := tx.Clients().PutClient(ctx, &auth.Client{
 		ID: c.id, Name: c.id.String(), Status: auth.Active, AuthMethod: auth.SecretBasic, Created: now, Updated: now,
 	})

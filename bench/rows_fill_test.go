@@ -36,6 +36,12 @@ type checksum struct {
 	sum   uint32
 }
 
+// add counts a row in.
+func (c *checksum) add(token, client []byte) {
+	c.count++
+	c.sum ^= crc32.Update(crc32.ChecksumIEEE(token), crc32.IEEETable, client)
+}
+
 // hour is a span of tokens to be made, and what was made.
 type hour struct {
 	from, to  time.Time
@@ -62,6 +68,12 @@ func (w *rowsWorld) fill() {
 		filling.Go(func() error { return w.load(h) })
 	}
 	w.check(filling.Wait())
+	w.filled(hours)
+	w.perRow = float64(w.tableBytes()-before) / float64(2*w.count)
+}
+
+// filled takes over what the hours know of the tokens that were made.
+func (w *rowsWorld) filled(hours []*hour) {
 	for _, h := range hours {
 		if h.live {
 			w.made.count, w.made.sum = w.made.count+h.made.count, w.made.sum^h.made.sum
@@ -69,7 +81,6 @@ func (w *rowsWorld) fill() {
 		w.kept, w.quarter = append(w.kept, h.kept...), append(w.quarter, h.quarter...)
 	}
 	rand.Shuffle(len(w.kept), func(i, j int) { w.kept[i], w.kept[j] = w.kept[j], w.kept[i] })
-	w.perRow = float64(w.tableBytes()-before) / float64(2*w.count)
 }
 
 // plan returns the spans: of the expired tokens whole hours, as partitions are.
@@ -137,20 +148,42 @@ func (w *rowsWorld) load(h *hour) error {
 	return nil
 }
 
-// write makes the tokens: half of them JWTs, for the clients in turn.
+// write sends the tokens as lines.
 func (h *hour) write(ctx context.Context, to io.Writer) error {
 	out := bufio.NewWriterSize(to, 1<<20)
+	var line []byte
+	err := h.each(ctx, func(t *auth.Token) error {
+		line = line[:0]
+		for _, field := range [][]byte{t.ID[:], t.Client[:], t.Credential[:], t.API[:]} {
+			line = append(hex.AppendEncode(line, field), '\t')
+		}
+		line = fmt.Appendf(line, "%s\t%d\t%d\t0\t", t.Scope, t.Issued.UnixMicro(), t.Expires.UnixMicro())
+		if t.Proof != [sha256.Size]byte{} {
+			line = hex.AppendEncode(line, t.Proof[:])
+		}
+		if _, err := out.Write(append(line, '\n')); err != nil {
+			return fmt.Errorf("write rows: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// each makes the tokens, in the order of the primary key: half of them JWTs, for clients at random.
+func (h *hour) each(ctx context.Context, do func(*auth.Token) error) error {
 	random := rand.NewChaCha8([32]byte{byte(h.from.Unix())})
 	span := h.to.Sub(h.from)
-	var line []byte
 	for n := range h.rows {
 		expires := h.from.Add(time.Duration(float64(span) * float64(n) / float64(h.rows))).Truncate(time.Second)
-		t := auth.Token{Issued: expires.Add(-rowsSpan), Expires: expires, ID: auth.FirstTokenID(auth.Bucket(expires))}
+		t := &auth.Token{Scope: "read write", Issued: expires.Add(-rowsSpan), Expires: expires, ID: auth.FirstTokenID(auth.Bucket(expires))}
 		binary.BigEndian.PutUint32(t.ID[4:], uint32(t.Issued.Unix()))
 		binary.BigEndian.PutUint32(t.ID[8:], uint32(n)) // rises within a second
 		binary.BigEndian.PutUint32(t.ID[12:], uint32(random.Uint64()))
 		client := h.clients[random.Uint64()%uint64(len(h.clients))]
-		api := h.apis[jwtAPI]
+		t.Client, t.Credential, t.API = client.id, client.secret, h.apis[jwtAPI]
 		switch {
 		case h.keepEvery > 0 && n%h.keepEvery == 0:
 			h.keep(t.Mint(), expires)
@@ -158,26 +191,17 @@ func (h *hour) write(ctx context.Context, to io.Writer) error {
 			_, _ = random.Read(t.Proof[:])
 		}
 		if t.Proof != [sha256.Size]byte{} {
-			api = h.apis[opaqueAPI]
+			t.API = h.apis[opaqueAPI]
 		}
-		line = line[:0]
-		for _, field := range [][]byte{t.ID[:], client.id[:], client.secret[:], api[:]} {
-			line = append(hex.AppendEncode(line, field), '\t')
+		if err := do(t); err != nil {
+			return err
 		}
-		line = fmt.Appendf(line, "read write\t%d\t%d\t0\t", t.Issued.UnixMicro(), expires.UnixMicro())
-		if t.Proof != [sha256.Size]byte{} {
-			line = hex.AppendEncode(line, t.Proof[:])
-		}
-		if _, err := out.Write(append(line, '\n')); err != nil {
-			return fmt.Errorf("write rows: %w", err)
-		}
-		h.made.count++
-		h.made.sum ^= crc32.ChecksumIEEE(append(append(line[:0], t.ID[:]...), client.id[:]...))
+		h.made.add(t.ID[:], t.Client[:])
 		if n%10_000 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
-	return out.Flush()
+	return nil
 }
 
 // keep remembers a token.

@@ -28,40 +28,21 @@ const (
 // BenchmarkRows is the authorization server on a database with millions of tokens, beside the same on an empty one. Its rows are those of
 // results/rows.md.
 func BenchmarkRows(b *testing.B) {
-	count := defaultRows
-	if text := os.Getenv(rowsVariable); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 10_000 {
-			b.Fatalf("%s is %q, not a number from 10000 on", rowsVariable, text)
-		}
-		count = n
-	}
+	count := rowsOr(b, defaultRows)
 	w := newRowsWorld(b, count)
-	var rows []report.Row
-	measure := func(name string, work func(*testing.B) (report.Row, []report.Verdict)) {
-		b.Run(name, func(b *testing.B) {
-			row, verdicts := work(b)
-			for _, v := range verdicts {
-				if err := row.Judge(v); err != nil {
-					b.Error(err)
-				}
-			}
-			rows = append(rows, row)
-			tell(b, row)
-		})
-	}
-	measure("token-jwt", func(b *testing.B) (report.Row, []report.Verdict) {
-		return w.issuing(b, jwtAPI, "an ES256 JWT issued")
+	rows, all := measured(b, []rowsWork{
+		{"token-jwt", func(b *testing.B) (report.Row, []report.Verdict) {
+			return w.issuing(b, jwtAPI, "an ES256 JWT issued")
+		}},
+		{"token-opaque", func(b *testing.B) (report.Row, []report.Verdict) {
+			return w.issuing(b, opaqueAPI, "an opaque token issued")
+		}},
+		{"introspect", w.introspecting},
+		{"dump", w.dumping},
+		{"purge", w.purging},
+		{"size", w.size},
 	})
-	measure("token-opaque", func(b *testing.B) (report.Row, []report.Verdict) {
-		return w.issuing(b, opaqueAPI, "an opaque token issued")
-	})
-	measure("introspect", w.introspecting)
-	measure("dump", w.dumping)
-	measure("purge", w.purging)
-	measure("size", w.size)
-	const all = 6
-	if len(rows) < all {
+	if !all {
 		return // some were not asked for, or could not be measured; that a floor is missed is told
 	}
 	w.publish(&report.Report{
@@ -78,6 +59,44 @@ func BenchmarkRows(b *testing.B) {
 				"and a server on that introspects them.",
 		},
 	})
+}
+
+// rowsOr is how many rows are asked for, or a number.
+func rowsOr(b *testing.B, count int) int {
+	b.Helper()
+	text := os.Getenv(rowsVariable)
+	if text == "" {
+		return count
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 10_000 {
+		b.Fatalf("%s is %q, not a number from 10000 on", rowsVariable, text)
+	}
+	return n
+}
+
+// rowsWork measures a row, and says what it is judged by.
+type rowsWork struct {
+	name string
+	work func(*testing.B) (report.Row, []report.Verdict)
+}
+
+// measured returns the rows, and whether none is missing.
+func measured(b *testing.B, works []rowsWork) (rows []report.Row, all bool) {
+	b.Helper()
+	for _, m := range works {
+		b.Run(m.name, func(b *testing.B) {
+			row, verdicts := m.work(b)
+			for _, v := range verdicts {
+				if err := row.Judge(v); err != nil {
+					b.Error(err)
+				}
+			}
+			rows = append(rows, row)
+			tell(b, row)
+		})
+	}
+	return rows, len(rows) == len(works)
 }
 
 func rowsRounds() Rounds { return Rounds{Count: 7, Each: 2 * time.Second, WarmUp: 3 * time.Second} }
@@ -99,7 +118,7 @@ func (w *rowsWorld) sides(api string) []Side {
 		load := generator.Load{
 			Address: k.server.address, Connections: generator.Connections, Requests: w.skewed(k, api), Body: issued(api == jwtAPI),
 		}
-		return Side{name, load, map[string]int{"server": k.server.PID(), "MariaDB": k.mariadb.PID()}}
+		return Side{name, load, k.pids()}
 	}
 	return []Side{side(fullTable, w.full), side(emptyTable, w.empty)}
 }
@@ -114,7 +133,7 @@ func (w *rowsWorld) introspecting(b *testing.B) (report.Row, []report.Verdict) {
 	for _, token := range w.kept {
 		load.Requests = append(load.Requests, w.asked(token))
 	}
-	side := Side{fullTable, load, map[string]int{"server": w.full.server.PID(), "MariaDB": w.full.mariadb.PID()}}
+	side := Side{fullTable, load, w.full.pids()}
 	row, err := compare(b.Context(), "introspection at first sight, the row in the database", rowsRounds(), side)
 	if err != nil {
 		b.Fatal(err)
@@ -135,5 +154,5 @@ func (w *rowsWorld) size(b *testing.B) (report.Row, []report.Verdict) {
 		report.NewFigure("and at the end", "MiB", float64(bytes)/(1<<20)),
 		report.NewFigure("its start", report.Millis, millis(w.full.started)),
 	}}
-	return report.Row{Work: fmt.Sprintf("%s rows, %s clients", report.Number(2*float64(w.count)), report.Number(crowdOfClients)), Sides: []report.Side{side}}, nil
+	return report.Row{Work: fmt.Sprintf("%s rows, %s clients", report.Number(2*float64(w.count)), report.Number(float64(len(w.clients)))), Sides: []report.Side{side}}, nil
 }

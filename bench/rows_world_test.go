@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"database/sql"
 	"encoding/base64"
 	"math/rand/v2"
@@ -18,7 +19,7 @@ import (
 // rowsPool is the buffer pool of each MariaDB.
 const rowsPool = "1G"
 
-// rowsWorld is our server on a full table of tokens and on an empty one, each on a MariaDB of its own: two schemas of one would share its memory.
+// rowsWorld is our server on a full table of tokens and on an empty one, each on a database of its own: two schemas of one MariaDB would share its memory.
 type rowsWorld struct {
 	*scene
 	full, empty keeper
@@ -35,7 +36,7 @@ type rowsWorld struct {
 // keeper is a server with its database.
 type keeper struct {
 	*issuer
-	mariadb *testbed.Server
+	mariadb *testbed.Server // nil where the database is SQLite's
 	db      *sql.DB
 	apis    map[string]auth.APIID
 	started time.Duration // the server's start took so long
@@ -44,19 +45,33 @@ type keeper struct {
 
 func newRowsWorld(b *testing.B, count int) *rowsWorld {
 	b.Helper()
-	w := &rowsWorld{scene: newScene(b), count: count, clients: newCredentials()}
+	w := &rowsWorld{scene: newScene(b), count: count, clients: newCredentials(crowdOfClients)}
 	w.began = time.Now()
 	w.empty, w.full = w.keeper(), w.keeper()
 	w.fill()
-	for _, k := range []*keeper{&w.empty, &w.full} {
-		began := time.Now()
-		k.server = k.another("server")
-		k.started = time.Since(began)
-		var err error
-		k.idle, err = resident(k.server.PID())
-		w.check(err)
-	}
+	w.empty.run()
+	w.full.run()
 	return w
+}
+
+// run starts the server.
+func (k *keeper) run() {
+	k.Helper()
+	began := time.Now()
+	k.server = k.another("server")
+	k.started = time.Since(began)
+	var err error
+	k.idle, err = resident(k.server.PID())
+	k.check(err)
+}
+
+// pids are the processes whose time is counted.
+func (k *keeper) pids() map[string]int {
+	all := map[string]int{"server": k.server.PID()}
+	if k.mariadb != nil {
+		all["MariaDB"] = k.mariadb.PID()
+	}
+	return all
 }
 
 // keeper makes a database with all clients. What expired stays until somebody gives up the lease.
@@ -67,8 +82,8 @@ func (w *rowsWorld) keeper() keeper {
 	own := &scene{B: w.B, folder: w.TempDir(), binary: w.countersign()}
 	k := keeper{issuer: &issuer{scene: own, database: mariadb.URL(), key: own.folder + "/master.key"}, mariadb: mariadb, db: testbed.OpenMySQL(w, mariadb.URL())}
 	k.seed()
-	w.populate(&k)
-	k.exec("UPDATE leases SET holder = REPEAT('x', 16), expires = ? WHERE name = 'maintenance'", time.Now().Add(24*time.Hour).UnixMicro())
+	k.populate(w.clients)
+	k.lease(time.Now().Add(24 * time.Hour))
 	return k
 }
 
@@ -76,6 +91,12 @@ func (k *keeper) exec(statement string, args ...any) {
 	k.Helper()
 	_, err := k.db.ExecContext(k.Context(), statement, args...)
 	k.check(err)
+}
+
+// lease gives that of maintenance to somebody who does nothing, until then.
+func (k *keeper) lease(until time.Time) {
+	k.Helper()
+	k.exec("UPDATE leases SET holder = ?, expires = ? WHERE name = 'maintenance'", bytes.Repeat([]byte("x"), 16), until.UnixMicro())
 }
 
 // skewed are requests of many clients for tokens, of which few make most.
