@@ -10,10 +10,6 @@ import (
 	"strings"
 )
 
-// attempts is how often a benchmark is tried. Where threads wait for each other, which they rarely do here, the Go runtime reads the processor's clock by an
-// instruction (RDTSCP) that older valgrinds, 3.19 among them, do not know.
-const attempts = 3
-
 // instructions runs the benchmarks under valgrind and returns how many instructions each takes per operation.
 //
 // The testing package reads runtime.MemStats where it starts and where it stops measuring. callgrind writes what it has counted each
@@ -24,14 +20,8 @@ func (g *group) instructions(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out string
-	for range attempts {
-		out, err = g.run(ctx, g.times, "valgrind", "-v", "--tool=callgrind", "--callgrind-out-file="+filepath.Join(dumps, "dump"),
-			"--dump-before=runtime.ReadMemStats")
-		if err == nil || !strings.Contains(err.Error(), "SIGILL") {
-			break
-		}
-	}
+	out, err := g.run(ctx, g.times, "valgrind", "-v", "--tool=callgrind", "--callgrind-out-file="+filepath.Join(dumps, "dump"),
+		"--dump-before=runtime.ReadMemStats")
 	if err != nil {
 		return nil, err
 	}
