@@ -263,11 +263,7 @@ func (w *strongWorld) stealsFromCertificate(t *testing.T, audience string) {
 		Proofs: auth.Proofs{JWKS: publicKeys(t, certificateIn(t, certificate)), CertificateBound: true},
 	})
 	by := sdk.ClientCertificate(certificate, key)
-	token, err := w.client(t, c, by).TokenSource(audience, "read").Token(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	stolen := token.AccessToken()
+	stolen := granted(t, w.client(t, c, by), audience)
 	writePair(t, w.path("thief.crt"), w.path("thief.key"), "owner")
 	forged := newDPoPKey(t)
 	withOwn := w.trusting(sdk.ClientCertificate(w.path("thief.crt"), w.path("thief.key")).GetClientCertificate)

@@ -169,14 +169,25 @@ func (w *strongWorld) client(t *testing.T, c credential, by sdk.ClientAuth, opti
 	return client
 }
 
+// granted returns a token of a client that was just made: servers may have read of the client and not yet of its grants.
+func granted(t *testing.T, client *sdk.Client, audience string) (accessToken string) {
+	t.Helper()
+	testbed.Wait(t, promptly, func() error {
+		token, err := client.TokenSource(audience, "read").Token(t.Context())
+		if err != nil {
+			return err //nolint:wrapcheck // told as it is
+		}
+		accessToken = token.AccessToken()
+		return nil
+	})
+	return accessToken
+}
+
 // visit calls every door with a client's tokens, and expects to be let in as that client.
 func (w *strongWorld) visit(t *testing.T, client *sdk.Client, base http.RoundTripper, id string) {
 	t.Helper()
 	for _, audience := range []string{jwtAPI, opaqueAPI} {
-		testbed.Wait(t, promptly, func() error { // servers may have read of the client and not yet of its grants
-			_, err := client.TokenSource(audience, "read").Token(t.Context())
-			return err //nolint:wrapcheck // told as it is
-		})
+		granted(t, client, audience)
 		calls := &http.Client{Transport: client.Transport(base, audience, "read")}
 		for _, door := range w.doorsOf(audience) {
 			response, err := calls.Get(door)
