@@ -161,7 +161,7 @@ func (w *edgeWorld) others() []Side {
 func (w *edgeWorld) disturbed(b *testing.B, side Side) (report.Row, error) {
 	b.Helper()
 	side.Load.Connections = slowConnection
-	rounds := Rounds{Count: 5, Each: 2 * time.Second, WarmUp: 2 * time.Second}
+	rounds := Rounds{Count: 5, Each: 2 * time.Second, WarmUp: 5 * time.Second}
 	row, err := disturb(b.Context(), side, idlers(side.Load.Address, w.token), rounds, slowPatience)
 	if err != nil {
 		return row, err
