@@ -11,21 +11,20 @@ import (
 	"github.com/countersign/countersign/bench/report"
 )
 
-// leftAlone is the side without slow clients.
-const leftAlone = "the same, left alone"
+// leftAlone is what is added to the name of a side without slow clients.
+const leftAlone = ", left alone"
 
 // disturb runs a load beside clients that take their time, and without them, in turn. Then it looks on until the last of them was hung
-// up on, each of which must happen within the patience, and not at once.
-func disturb(ctx context.Context, side Side, kinds []idler, rounds Rounds, patience time.Duration) (report.Row, error) {
-	row := report.Row{Work: fmt.Sprintf("%d connections beside slow clients", side.Load.Connections)}
+// up on, each of which must happen within the patience, and not at once. It returns the side beside them, and the side left alone.
+func disturb(ctx context.Context, side Side, kinds []idler, rounds Rounds, patience time.Duration) ([]report.Side, error) {
 	calm := &course{side: side}
 	if err := calm.warmUp(ctx, rounds.WarmUp); err != nil {
-		return row, err
+		return nil, err
 	}
 	var with, without []float64
 	for range rounds.Count {
 		if err := calm.round(ctx, rounds.Each); err != nil {
-			return row, err
+			return nil, err
 		}
 		c, err := gather(ctx, side.Load.Address, kinds, true)
 		if err == nil {
@@ -36,7 +35,7 @@ func disturb(ctx context.Context, side Side, kinds []idler, rounds Rounds, patie
 		}
 		c.leave()
 		if err = errors.Join(err, c.err); err != nil {
-			return row, err
+			return nil, err
 		}
 		last := len(calm.samples) - 1
 		without, with = append(without, millis(calm.samples[last-1].P99)), append(with, millis(calm.samples[last].P99))
@@ -46,10 +45,10 @@ func disturb(ctx context.Context, side Side, kinds []idler, rounds Rounds, patie
 	for _, kind := range slices.Sorted(maps.Keys(ended)) {
 		figures = append(figures, report.NewFigure("last slow "+kind+" hung up on after", "s", ended[kind]))
 	}
-	row.Sides = []report.Side{
-		{Name: side.Name, Figures: figures}, {Name: leftAlone, Figures: []report.Figure{report.NewFigure(report.P99, report.Millis, without...)}},
-	}
-	return row, err
+	return []report.Side{
+		{Name: side.Name, Figures: figures},
+		{Name: side.Name + leftAlone, Figures: []report.Figure{report.NewFigure(report.P99, report.Millis, without...)}},
+	}, err
 }
 
 // outlast waits until every one of them was hung up on, and tells after how many seconds the last of each kind was. Whoever is sent away
