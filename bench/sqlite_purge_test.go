@@ -14,6 +14,9 @@ import (
 const (
 	sqlitePurgeRounds = 3 // of which each removes some hundred thousand rows
 	longestCommit     = "longest commit"
+
+	// leastBeside is what the removal leaves of the rate, by design four fifths of the one writer: it pauses for four times what each step took.
+	leastBeside = 0.7
 )
 
 // purging measures what the removal of expired tokens does to others who write.
@@ -27,7 +30,7 @@ func (w *sqliteWorld) purging(b *testing.B) (report.Row, []report.Verdict) {
 	w.proveLive(b)
 	return row, []report.Verdict{
 		{
-			Figure: report.Rate, Of: during, Beside: without, Floor: leastShare, Goal: leastShare,
+			Figure: report.Rate, Of: during, Beside: without, Floor: leastBeside, Goal: 0.8,
 			Summary: "an opaque token issued on SQLite while " + w.said() + " expired rows go",
 		},
 		{Figure: longestCommit, Of: beside, AtMost: true, Floor: longestStatement, Summary: "longest commit on SQLite while expired rows go"},
