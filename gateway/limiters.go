@@ -79,9 +79,6 @@ func (h *heldLimiter) discard() {
 }
 
 func (h *heldLimiter) end() error {
-	if h.Limiter != nil {
-		h.Close()
-	}
 	if h.conn == nil {
 		return nil
 	}

@@ -66,7 +66,6 @@ func assemble(t testing.TB, text string, change func(*gateway.Config)) (*gateway
 	if err != nil {
 		return nil, err
 	}
-	t.Cleanup(limiter.Close)
 	config := gateway.Config{Document: d, Source: source, Transports: transports.Transports, Verifiers: prepared.Verifiers, Clients: prepared.Clients, Limiter: limiter}
 	if change != nil {
 		change(&config)

@@ -208,7 +208,6 @@ func newWorldAt(t testing.TB, issuer string, guard *abuse.Config) *world {
 		limited.Counters.Now, limited.Logger, limited.Registerer = now, logger, w.metrics
 		limits, err = abuse.New(limited)
 		w.check(err)
-		t.Cleanup(limits.Close)
 	}
 	w.server, err = server.New(server.Config{
 		Guard: limits, Issuer: issuer, Directory: w.directory, Writer: writer, Keys: w.ring, Store: remembering{seen},

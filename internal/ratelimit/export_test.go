@@ -43,14 +43,8 @@ func (g *Ledger) Take(ctx context.Context, key string, l Limit, now time.Time) (
 // Interval is the time between two requests that come evenly.
 func (l Limit) Interval() time.Duration { return l.interval() }
 
-// Accounts is how many accounts are in memory.
+// Accounts is how many accounts are in memory that are not as good as new ones.
 func (l *Limiter) Accounts() int {
-	l.local.accounts.CleanUp()
-	return l.local.accounts.EstimatedSize()
-}
-
-// Accounts is how many accounts are in memory, exactly.
-func (t *Tally) Accounts() int {
-	t.local.accounts.CleanUp()
-	return t.local.accounts.EstimatedSize()
+	l.local.accounts.Sweep(l.config.Now())
+	return l.local.accounts.Len()
 }

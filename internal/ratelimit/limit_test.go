@@ -57,6 +57,5 @@ func open(t testing.TB, cfg ratelimit.Config) *ratelimit.Limiter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.Close)
 	return l
 }

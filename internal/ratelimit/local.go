@@ -1,18 +1,20 @@
 package ratelimit
 
 import (
+	"encoding/binary"
+	"hash/maphash"
 	"sync"
 	"time"
 
-	"github.com/maypok86/otter/v2"
+	"github.com/countersign/countersign/internal/bounded"
 )
 
-// late is by how much the cache may be early to forget an account that is used; it says so of up to a second.
+// late is for how long an account is kept beyond its use, so that nobody takes from one that was forgotten meanwhile.
 const late = 2 * time.Second
 
 // local are the accounts of this process.
 type local struct {
-	accounts *otter.Cache[name, *account]
+	accounts *bounded.Map[name, *account]
 	now      func() time.Time
 }
 
@@ -27,21 +29,20 @@ type account struct {
 	queued bool  // a Tally is about to
 }
 
-func newLocal(keys int, now func() time.Time) (*local, error) {
-	accounts, err := otter.New(&otter.Options[name, *account]{
-		MaximumSize: keys,
-		ExpiryCalculator: otter.ExpiryAccessingFunc(func(e otter.Entry[name, *account]) time.Duration {
-			return e.Value.limit.full() + late
-		}),
-		Clock: clock{now, now()},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &local{accounts, now}, nil
+// Until implements bounded.Value: from then on the account is as good as a new one.
+func (a *account) Until() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.UnixMicro(a.full).Add(late)
 }
 
-func (l *local) close() { l.accounts.StopAllGoroutines() }
+func newLocal(keys int, now func() time.Time) *local {
+	// A name is a hash already, but one that the owner of a key can compute.
+	spread := func(seed maphash.Seed, n name) uint64 {
+		return maphash.Comparable(seed, binary.NativeEndian.Uint64(n[:]))
+	}
+	return &local{bounded.New[name, *account](keys, spread), now}
+}
 
 func (l *local) take(n name, limit Limit) Verdict {
 	a := l.open(n, limit)
@@ -51,9 +52,10 @@ func (l *local) take(n name, limit Limit) Verdict {
 }
 
 func (l *local) open(n name, limit Limit) *account {
-	a, ok := l.accounts.GetIfPresent(n)
+	a, ok := l.accounts.Get(n)
 	if !ok {
-		a, _ = l.accounts.ComputeIfAbsent(n, func() (*account, bool) { return &account{name: n, limit: limit}, false })
+		now := l.now()
+		a = l.accounts.Add(n, &account{name: n, limit: limit, full: now.UnixMicro()}, now)
 	}
 	return a
 }
@@ -83,15 +85,3 @@ func (a *account) look(now time.Time) Verdict {
 }
 
 func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
-
-// clock is the time as the cache asks for it, which does not go back when the machine's clock is set.
-type clock struct {
-	now   func() time.Time
-	began time.Time
-}
-
-// NowNano implements otter.Clock.
-func (c clock) NowNano() int64 { return c.now().Sub(c.began).Nanoseconds() }
-
-// Tick implements otter.Clock.
-func (c clock) Tick(d time.Duration) <-chan time.Time { return time.Tick(d) }

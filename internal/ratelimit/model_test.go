@@ -103,7 +103,6 @@ func TestProcessAgreesWithModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer limiter.Close()
 		m := newModel(limit, now)
 		for i, step := range steps(t, limit) {
 			now = now.Add(step)

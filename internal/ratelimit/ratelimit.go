@@ -36,8 +36,8 @@ type Config struct {
 	// Prefix is what the keys of accounts in Redis begin with: accounts of equal keys and limits under one prefix are one.
 	// Empty is "csr:".
 	Prefix string
-	// Keys bounds the accounts in the process, each of about 400 bytes however long its key is. Beyond it those that are
-	// used least are forgotten, and begin full when they come again: with many more keys in use than this, rare ones
+	// Keys bounds the accounts in the process, each of about 160 bytes however long its key is. Beyond it those that have
+	// the most room are forgotten, and begin full when they come again: with many more keys in use than this, rare ones
 	// are not limited. 0 is DefaultKeys.
 	Keys int
 	Now  func() time.Time // clock of the accounts in the process; nil: time.Now
@@ -71,20 +71,13 @@ type Limiter struct {
 	local  *local
 }
 
-// New returns a Limiter. Close ends it. It does no I/O.
+// New returns a Limiter. It does no I/O.
 func New(cfg Config) (*Limiter, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	accounts, err := newLocal(cfg.Keys, cfg.Now)
-	if err != nil {
-		return nil, fmt.Errorf("rate limits in memory: %w", err)
-	}
-	return &Limiter{cfg, accounts}, nil
+	return &Limiter{cfg, newLocal(cfg.Keys, cfg.Now)}, nil
 }
-
-// Close ends the goroutines that forget accounts. It leaves Redis open.
-func (l *Limiter) Close() { l.local.close() }
 
 // Allow takes one request from the account of key under the limit. A key may be any text; under another limit it has another
 // account. When ctx has ended, Redis is not asked.

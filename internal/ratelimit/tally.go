@@ -3,7 +3,6 @@ package ratelimit
 import (
 	"context"
 	_ "embed"
-	"fmt"
 	"time"
 
 	"github.com/countersign/countersign/internal/redisconn"
@@ -30,20 +29,13 @@ type Tally struct {
 	due    chan *account
 }
 
-// NewTally returns a Tally. Close ends it. It does no I/O.
+// NewTally returns a Tally. It does no I/O.
 func NewTally(cfg Config) (*Tally, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	accounts, err := newLocal(cfg.Keys, cfg.Now)
-	if err != nil {
-		return nil, fmt.Errorf("rate limits in memory: %w", err)
-	}
-	return &Tally{cfg, accounts, make(chan *account, dueKeys)}, nil
+	return &Tally{cfg, newLocal(cfg.Keys, cfg.Now), make(chan *account, dueKeys)}, nil
 }
-
-// Close ends the goroutines that forget accounts. It leaves Redis open.
-func (t *Tally) Close() { t.local.close() }
 
 // Take takes one request from the account of key under the limit, if one is allowed as far as this process knows. A key may be any bytes;
 // under another limit it has another account.
@@ -79,7 +71,7 @@ func (t *Tally) Look(key []byte, limit Limit) Verdict {
 	if limit.Validate() != nil {
 		return Verdict{}
 	}
-	a, ok := t.local.accounts.GetIfPresent(nameOf(key, limit))
+	a, ok := t.local.accounts.Get(nameOf(key, limit))
 	if !ok {
 		return Verdict{Allowed: true, Remaining: limit.Burst}
 	}
@@ -90,15 +82,15 @@ func (t *Tally) Look(key []byte, limit Limit) Verdict {
 
 // Return gives one request back to the account of key, in this process alone.
 func (t *Tally) Return(key []byte, limit Limit) {
-	if a, ok := t.local.accounts.GetIfPresent(nameOf(key, limit)); ok {
+	if a, ok := t.local.accounts.Get(nameOf(key, limit)); ok {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.full -= limit.interval().Microseconds() // what is before now is as good as now
 	}
 }
 
-// Len is about how many accounts are in memory.
-func (t *Tally) Len() int { return t.local.accounts.EstimatedSize() }
+// Len is how many accounts are in memory.
+func (t *Tally) Len() int { return t.local.accounts.Len() }
 
 // Run tells Redis what is counted, until ctx ends. Call it once, before Redis is closed. Without Redis it does nothing.
 func (t *Tally) Run(ctx context.Context) {

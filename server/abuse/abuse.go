@@ -14,9 +14,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/countersign/countersign/internal/bounded"
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/ratelimit"
 	"github.com/countersign/countersign/server/auth"
@@ -56,12 +56,12 @@ type Guard struct {
 	shares   *ratelimit.Tally // of each address in its client's tokens; in this process alone
 	clients  *ratelimit.Tally // tokens beyond that, and introspections in vain
 	failures *ratelimit.Tally
-	known    *otter.Cache[place, struct{}]
+	known    *bounded.Map[place, *visit]
 	metrics  *metrics
 	notices  notices
 }
 
-// New returns a Guard. Close ends it. It does no I/O.
+// New returns a Guard. It does no I/O.
 func New(c Config) (g *Guard, err error) {
 	for name, limit := range map[string]int{"token budget": c.TokenBudget, "failure limit": c.FailureLimit, "scan limit": c.ScanLimit} {
 		if limit < 0 || limit > MaxLimit {
@@ -74,7 +74,7 @@ func New(c Config) (g *Guard, err error) {
 	if c.Counters.Now == nil {
 		c.Counters.Now = time.Now
 	}
-	g = &Guard{config: c}
+	g = &Guard{config: c, known: bounded.New[place, *visit](maxKnown, hash)}
 	g.notices.seen = map[notice]*record{}
 	if g.metrics, err = newMetrics(c.Registerer, g.overBudget); err != nil {
 		return nil, err
@@ -88,39 +88,19 @@ func New(c Config) (g *Guard, err error) {
 	}{{&g.shares, alone, maxShares}, {&g.clients, shared, maxClients}, {&g.failures, shared, maxFailures}} {
 		made.config.Keys = made.keys
 		if *made.tally, err = ratelimit.NewTally(made.config); err != nil {
-			g.Close()
 			return nil, err
 		}
-	}
-	g.known, err = otter.New(&otter.Options[place, struct{}]{
-		MaximumSize: maxKnown, ExpiryCalculator: otter.ExpiryAccessing[place, struct{}](knownFor),
-	})
-	if err != nil {
-		g.Close()
-		return nil, fmt.Errorf("memory of clients: %w", err)
 	}
 	return g, nil
 }
 
-// Bounds on what is in memory. Where there is more, what is used least is forgotten, and begins anew.
+// Bounds on what is in memory. Where there is more, what has the most room, or was used longest ago, is forgotten and begins anew.
 const (
 	maxShares   = 100_000
 	maxClients  = 50_000
 	maxFailures = 50_000
 	maxKnown    = 100_000
 )
-
-// Close ends the goroutines that forget.
-func (g *Guard) Close() {
-	for _, tally := range []*ratelimit.Tally{g.shares, g.clients, g.failures} {
-		if tally != nil {
-			tally.Close()
-		}
-	}
-	if g.known != nil {
-		g.known.StopAllGoroutines()
-	}
-}
 
 // Run shares by Redis what is counted, until ctx ends. Call it once; end it before Redis is closed.
 func (g *Guard) Run(ctx context.Context) {

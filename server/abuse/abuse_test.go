@@ -55,7 +55,6 @@ func open(t testing.TB, c abuse.Config) *abuse.Guard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(g.Close)
 	return g
 }
 

@@ -2,8 +2,10 @@ package abuse
 
 import (
 	"errors"
+	"hash/maphash"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/countersign/countersign/internal/ratelimit"
@@ -22,12 +24,35 @@ type place struct {
 	network [16]byte
 }
 
+func hash(seed maphash.Seed, p place) uint64 {
+	return maphash.String(seed, p.client) ^ maphash.Bytes(seed, p.network[:])
+}
+
+// visit is when a client was last at a network, in seconds since 1970.
+type visit struct{ last atomic.Int64 }
+
+func newVisit(now time.Time) *visit {
+	v := new(visit)
+	v.last.Store(now.Unix())
+	return v
+}
+
+// again notes the time of another visit, within a second's.
+func (v *visit) again(now time.Time) {
+	if last := v.last.Load(); now.Unix() > last {
+		v.last.CompareAndSwap(last, now.Unix()) // or else another one did
+	}
+}
+
+// Until implements bounded.Value.
+func (v *visit) Until() time.Time { return time.Unix(v.last.Load(), 0).Add(knownFor) }
+
 // Attempt is one authentication. Exactly one of Succeeded and Failed ends it.
 type Attempt struct {
-	guard *Guard // nil: nothing is counted
-	at    place
-	from  netip.Addr
-	known bool
+	guard  *Guard // nil: nothing is counted
+	at     place
+	from   netip.Addr
+	before *visit // nil: the client is not known there
 }
 
 // Attempt begins an authentication of what says that it is the client, in whatever text, empty if it says nothing.
@@ -36,14 +61,16 @@ func (g *Guard) Attempt(client string, from netip.Addr) Attempt {
 		return Attempt{}
 	}
 	a := Attempt{guard: g, at: place{client, networkOf(from)}, from: from}
-	_, a.known = g.known.GetIfPresent(a.at)
+	if before, ok := g.known.Get(a.at); ok && g.config.Counters.Now().Before(before.Until()) {
+		a.before = before
+	}
 	return a
 }
 
 // Frugal tells whether credentials are to be checked as far only as that costs next to nothing: after too many failures, except where the client
 // has been before. So a right secret gets through, whatever others send from its address or for its client.
 func (a Attempt) Frugal() bool {
-	if a.guard == nil || a.known {
+	if a.guard == nil || a.before != nil {
 		return false
 	}
 	address, attempts := a.guard.failureLimits()
@@ -54,10 +81,15 @@ func (a Attempt) Frugal() bool {
 
 // Succeeded ends an attempt of the client that it said to be.
 func (a Attempt) Succeeded() {
-	if a.guard != nil && !a.known {
-		a.at.client = strings.Clone(a.at.client) // of a request that would be kept with it
-		a.guard.known.Set(a.at, struct{}{})
+	if a.guard == nil {
+		return
 	}
+	now := a.guard.config.Counters.Now()
+	if a.before == nil {
+		a.at.client = strings.Clone(a.at.client) // of a request that would be kept with it
+		a.before = a.guard.known.Add(a.at, newVisit(now), now)
+	}
+	a.before.again(now) // Add may have found one that is over
 }
 
 // Failed counts an attempt that failed. It returns why, or fault.TooMany around it, which is the same whether the client exists or not.

@@ -355,8 +355,5 @@ func (p *parts) close() error {
 	if p.imported != nil {
 		p.imported.Close()
 	}
-	if p.guard != nil {
-		p.guard.Close()
-	}
 	return errors.Join(errs...)
 }

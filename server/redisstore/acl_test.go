@@ -43,7 +43,6 @@ func TestDocumentedUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(limits.Close)
 	limits.Allow(t.Context(), "client", ratelimit.Limit{Requests: 1, Per: time.Minute, Burst: 1})
 	if testutil.ToFloat64(alone) != 0 {
 		t.Error("a server cannot share its limits")
