@@ -10,8 +10,9 @@ import (
 
 const (
 	// callers is how many connections an open loop has: as many as may wait for an answer before one that is due is sent late.
-	callers       = 256
-	halfOfMaximum = 50 // in %, where the bounds hold
+	callers         = 256
+	halfOfMaximum   = 50 // in %, where the bounds hold
+	mostBesideLimit = 2
 
 	sentLate = "sent late" // in % of the requests
 )
@@ -101,6 +102,10 @@ func (w *work) judge(rows []report.Row) (missed []error) {
 		}
 		for _, v := range []report.Verdict{
 			{Figure: report.P99, Of: countersign, AtMost: true, Floor: w.p99, Summary: w.what + ": p99 at half of the maximum rate"},
+			{ // which tells what the machine and the load add themselves
+				Figure: report.P99, Of: countersign, Beside: limit, AtMost: true, Floor: mostBesideLimit,
+				Summary: w.what + ": the same beside the limit",
+			},
 			{Figure: sentLate, Of: countersign, AtMost: true, Floor: 1}, // or it was not an open loop
 		} {
 			if err := rows[n].Judge(v); err != nil {
