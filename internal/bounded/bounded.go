@@ -25,7 +25,6 @@ type Value interface {
 
 // Map is safe for concurrent use. Make one by New.
 type Map[K comparable, V Value] struct {
-	hash   func(maphash.Seed, K) uint64
 	seed   maphash.Seed
 	shards []shard[K, V]
 	most   int // in each shard
@@ -37,11 +36,11 @@ type shard[K comparable, V Value] struct {
 	swept   time.Time
 }
 
-// New returns a map of at most size entries, 1 at least. A hash spreads keys over shards; each holds an equal part of size, so that one may be full
-// a few percent before all are.
-func New[K comparable, V Value](size int, hash func(maphash.Seed, K) uint64) *Map[K, V] {
+// New returns a map of at most size entries, 1 at least. Keys are spread over shards by a hash that nobody can foretell; each holds an
+// equal part of size, so that one may be full a few percent before all are.
+func New[K comparable, V Value](size int) *Map[K, V] {
 	n := min(max(size/shardMin, 1), shards)
-	m := &Map[K, V]{hash: hash, seed: maphash.MakeSeed(), shards: make([]shard[K, V], n), most: max(size/n, 1)}
+	m := &Map[K, V]{seed: maphash.MakeSeed(), shards: make([]shard[K, V], n), most: max(size/n, 1)}
 	for i := range m.shards {
 		m.shards[i].entries = map[K]V{}
 	}
@@ -49,7 +48,7 @@ func New[K comparable, V Value](size int, hash func(maphash.Seed, K) uint64) *Ma
 }
 
 func (m *Map[K, V]) shard(key K) *shard[K, V] {
-	return &m.shards[m.hash(m.seed, key)%uint64(len(m.shards))]
+	return &m.shards[maphash.Comparable(m.seed, key)%uint64(len(m.shards))]
 }
 
 // Get returns the value under key, dead or not. It allocates nothing.

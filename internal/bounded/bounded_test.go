@@ -1,7 +1,6 @@
 package bounded_test
 
 import (
-	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,7 +23,7 @@ func newVisit(until int64) *visit {
 }
 
 func newMap(size int) *bounded.Map[int, *visit] {
-	return bounded.New[int, *visit](size, maphash.Comparable[int])
+	return bounded.New[int, *visit](size)
 }
 
 func TestAddKeepsWhatIsThere(t *testing.T) {

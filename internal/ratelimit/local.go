@@ -1,8 +1,6 @@
 package ratelimit
 
 import (
-	"encoding/binary"
-	"hash/maphash"
 	"sync"
 	"time"
 
@@ -37,11 +35,7 @@ func (a *account) Until() time.Time {
 }
 
 func newLocal(keys int, now func() time.Time) *local {
-	// A name is a hash already, but one that the owner of a key can compute.
-	spread := func(seed maphash.Seed, n name) uint64 {
-		return maphash.Comparable(seed, binary.NativeEndian.Uint64(n[:]))
-	}
-	return &local{bounded.New[name, *account](keys, spread), now}
+	return &local{bounded.New[name, *account](keys), now}
 }
 
 func (l *local) take(n name, limit Limit) Verdict {

@@ -74,7 +74,7 @@ func New(c Config) (g *Guard, err error) {
 	if c.Counters.Now == nil {
 		c.Counters.Now = time.Now
 	}
-	g = &Guard{config: c, known: bounded.New[place, *visit](maxKnown, hash)}
+	g = &Guard{config: c, known: bounded.New[place, *visit](maxKnown)}
 	g.notices.seen = map[notice]*record{}
 	if g.metrics, err = newMetrics(c.Registerer, g.overBudget); err != nil {
 		return nil, err

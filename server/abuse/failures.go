@@ -2,7 +2,6 @@ package abuse
 
 import (
 	"errors"
-	"hash/maphash"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -22,10 +21,6 @@ const attemptsShare = 10
 type place struct {
 	client  string
 	network [16]byte
-}
-
-func hash(seed maphash.Seed, p place) uint64 {
-	return maphash.String(seed, p.client) ^ maphash.Bytes(seed, p.network[:])
 }
 
 // visit is when a client was last at a network, in seconds since 1970.
